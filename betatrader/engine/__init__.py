@@ -1,0 +1,11 @@
+"""The brain: pure and synchronous. Events in, Steps out, bit for bit repeatable.
+
+engine     the order of work for one event, nothing else
+state      everything the engine knows, and `fold`, which applies a record and never decides
+book       an order book from snapshots and deltas
+orders     the life of orders: legal transitions, deduplicated fills
+portfolio  fills to positions, cost, cash, fees, profit and loss
+risk       the checks; the only maker of `Approved`
+sizing     Kelly fraction, caps and rounding
+strategy   what a strategy is, and what it may see
+"""

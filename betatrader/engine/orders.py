@@ -1,0 +1,148 @@
+"""The life of our orders: legal transitions only, each fill counted once."""
+
+import msgspec
+
+from betatrader.model.account import (
+    CancelRejected,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderEvent,
+    OrderExpired,
+    OrderInDoubt,
+    OrderRejected,
+)
+from betatrader.model.command import CancelOrder, Refused, SubmitOrder
+from betatrader.model.errors import IllegalTransition
+from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.order import CLOSED, TRANSITIONS, Order, OrderState, Side
+
+CLOSED_KEPT = 2_000
+"""Closed orders remembered, so that late reports still find theirs."""
+
+
+class Orders(msgspec.Struct):
+    """Open and recently closed orders by client order id."""
+
+    open: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
+    closed: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
+    seen_fills: dict[ClientOrderId, list[str]] = msgspec.field(default_factory=dict)
+
+    def find(self, order: ClientOrderId) -> Order | None:
+        """An open or remembered order."""
+        return self.open.get(order) or self.closed.get(order)
+
+    def submit(self, command: SubmitOrder, now_ns: int) -> Order:
+        """Record an order as in flight, before it is sent."""
+        order = Order(command.order, command.strategy, command.terms, now_ns, reason=command.reason)
+        transition(order, OrderState.SUBMITTED, now_ns)
+        self.open[order.id] = order
+        return order
+
+    def deny(self, refused: Refused, now_ns: int) -> None:
+        """Record an intent that risk refused."""
+        order = Order(refused.order, refused.strategy, refused.terms, now_ns)
+        transition(order, OrderState.DENIED, now_ns)
+        order.reason = f"{refused.check}: limit {refused.limit}, was {refused.actual}"
+        self._close(order)
+
+    def cancel(self, command: CancelOrder, now_ns: int) -> None:
+        """Record that a cancel is under way."""
+        order = self.open.get(command.order)
+        if order is not None and OrderState.PENDING_CANCEL in TRANSITIONS[order.state]:
+            transition(order, OrderState.PENDING_CANCEL, now_ns)
+
+    def is_new_fill(self, fill: Fill) -> bool:
+        """Note a fill; False where the same (order, trade id) was seen before."""
+        seen = self.seen_fills.setdefault(fill.order, [])
+        if fill.trade_id in seen:
+            return False
+        seen.append(fill.trade_id)
+        return True
+
+    def take_fill(self, fill: Fill) -> None:
+        """Count a new fill to its order; after the order's end its state stays as it is."""
+        order = self.find(fill.order)
+        if order is None:
+            return
+        order.filled += fill.quantity
+        order.updated_ns = fill.time_ns
+        if order.state in CLOSED:
+            return
+        if order.remaining == 0:
+            self._end(order, OrderState.FILLED, fill.time_ns)
+        elif order.state is not OrderState.PENDING_CANCEL:
+            transition(order, OrderState.PARTIALLY_FILLED, fill.time_ns)
+
+    def take(self, event: OrderEvent) -> bool:
+        """Apply a report that is no fill; False where it changes nothing (late or repeated)."""
+        order = self.find(event.order)
+        if order is None or order.state in CLOSED:
+            return False
+        now = event.time_ns
+        working = OrderState.PARTIALLY_FILLED if order.filled else OrderState.ACCEPTED
+        match event:
+            case OrderAccepted():
+                if order.state not in (OrderState.SUBMITTED, OrderState.IN_DOUBT):
+                    return False
+                transition(order, working, now)
+            case CancelRejected():
+                if order.state is not OrderState.PENDING_CANCEL:
+                    return False
+                transition(order, working, now)
+            case OrderInDoubt():
+                if order.state is OrderState.IN_DOUBT:
+                    return False
+                transition(order, OrderState.IN_DOUBT, now)
+            case OrderRejected():
+                if OrderState.REJECTED not in TRANSITIONS[order.state]:
+                    return False
+                order.reason = event.reason
+                self._end(order, OrderState.REJECTED, now)
+            case OrderCanceled():
+                self._end(order, OrderState.CANCELED, now)
+            case OrderExpired():
+                self._end(order, OrderState.EXPIRED, now)
+            case _:
+                return False
+        return True
+
+    def resting(self, instrument: InstrumentId | None = None) -> list[Order]:
+        """Open orders that no cancel is under way for; of one instrument where it is given."""
+        return [
+            order
+            for order in self.open.values()
+            if order.state is not OrderState.PENDING_CANCEL
+            and (instrument is None or order.terms.instrument == instrument)
+        ]
+
+    def open_quantity(self, instrument: InstrumentId, side: Side) -> int:
+        """What open orders, in-doubt ones included, may still fill on one side."""
+        return sum(
+            order.remaining
+            for order in self.open.values()
+            if order.terms.instrument == instrument and order.terms.side is side
+        )
+
+    def _end(self, order: Order, state: OrderState, now_ns: int) -> None:
+        transition(order, state, now_ns)
+        del self.open[order.id]
+        self._close(order)
+
+    def _close(self, order: Order) -> None:
+        self.closed[order.id] = order
+        if len(self.closed) > CLOSED_KEPT:
+            oldest = next(iter(self.closed))
+            del self.closed[oldest]
+            self.seen_fills.pop(oldest, None)
+
+
+def transition(order: Order, state: OrderState, now_ns: int) -> None:
+    """Move an order to `state`; raises IllegalTransition where the table forbids it."""
+    if state is order.state and state is OrderState.PARTIALLY_FILLED:
+        order.updated_ns = now_ns
+        return
+    if state not in TRANSITIONS[order.state]:
+        raise IllegalTransition(f"order {order.id}: {order.state} may not become {state}")
+    order.state = state
+    order.updated_ns = now_ns

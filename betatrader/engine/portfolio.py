@@ -1,0 +1,96 @@
+"""Fills to positions, cost, cash, fees, realised and unrealised profit and loss; all exact."""
+
+import msgspec
+
+from betatrader.model.account import Fill
+from betatrader.model.ids import InstrumentId
+from betatrader.model.money import SCALE, cost, proceeds
+from betatrader.model.order import Side
+
+
+class Position(msgspec.Struct, gc=False):
+    """A holding. `cost` is what it was bought for, without fees; the average price is derived."""
+
+    quantity: int = 0
+    cost: int = 0
+    realised: int = 0
+    fees: int = 0
+
+    @property
+    def average_price(self) -> int:
+        """Cost over quantity, rounded down; 0 where flat."""
+        return self.cost * SCALE // self.quantity if self.quantity else 0
+
+
+class Portfolio(msgspec.Struct):
+    """Cash and positions. `cash + sum(position cost) == deposits + realised - fees` always."""
+
+    cash: int = 0
+    deposits: int = 0
+    positions: dict[InstrumentId, Position] = msgspec.field(default_factory=dict)
+    realised: int = 0
+    fees: int = 0
+
+    def deposit(self, amount: int) -> None:
+        """Book cash that came from (or went) outside, apart from profit and loss."""
+        self.cash += amount
+        self.deposits += amount
+
+    def position(self, instrument: InstrumentId) -> Position:
+        """The position of an instrument, made flat where there was none."""
+        position = self.positions.get(instrument)
+        if position is None:
+            position = self.positions[instrument] = Position()
+        return position
+
+    def take_fill(self, fill: Fill, complement: InstrumentId | None) -> None:
+        """Book one fill; `complement` is given where the venue pairs YES with NO by itself."""
+        position = self.position(fill.instrument)
+        if fill.side is Side.BUY:
+            paid = cost(fill.price, fill.quantity)
+            self.cash -= paid + fill.fee
+            self._move(position, fill.quantity, paid)
+        else:
+            got = proceeds(fill.price, fill.quantity)
+            self.cash += got - fill.fee
+            self._move(position, -fill.quantity, -got)
+        position.fees += fill.fee
+        self.fees += fill.fee
+        if complement is not None:
+            self._net(position, self.position(complement))
+
+    def settle(self, instrument: InstrumentId, payout: int) -> None:
+        """A binary contract has ended: every share pays `payout`."""
+        position = self.positions.get(instrument)
+        if position is None or position.quantity == 0:
+            return
+        paid = proceeds(payout, position.quantity)
+        self.cash += paid
+        self._move(position, -position.quantity, -paid)
+
+    def open_positions(self) -> list[tuple[InstrumentId, Position]]:
+        """The positions that are not flat."""
+        return [(name, held) for name, held in self.positions.items() if held.quantity]
+
+    def _net(self, one: Position, other: Position) -> None:
+        pairs = min(one.quantity, other.quantity)
+        if pairs <= 0:
+            return
+        for position, share in ((one, pairs - pairs // 2), (other, pairs // 2)):
+            self._move(position, -pairs, -share)
+        self.cash += pairs
+
+    def _move(self, position: Position, quantity: int, paid: int) -> None:
+        """Change a position by a signed quantity that cost `paid` (negative: brought in)."""
+        before = position.quantity
+        position.quantity += quantity
+        if before == 0 or (before > 0) == (quantity > 0):
+            position.cost += paid
+            return
+        closing = min(abs(before), abs(quantity))
+        released = position.cost * closing // abs(before)
+        closing_paid = paid * closing // abs(quantity)
+        gain = -closing_paid - released
+        position.cost += paid - closing_paid - released
+        position.realised += gain
+        self.realised += gain

@@ -1,0 +1,14 @@
+"""The nouns of trading: pure values, no input or output.
+
+ids         names of venues, instruments, strategies and orders
+money       exact fixed-point prices, quantities and cash
+instrument  spot pairs and binary contracts, their ticks, lots and fees
+market      market events: books, quotes, public trades, resolutions
+order       sides, order types, order states and the table of legal transitions
+account     what a venue says of our orders and cash
+signal      forecasts
+instruction what the operator orders
+command     what the engine answers, and the audit of one event (Step)
+event       the union of all inputs, and the codec of journal and bus
+errors      the tree of errors
+"""

@@ -1,0 +1,80 @@
+"""Account events: what a venue says of our orders. They may come late, twice, or out of order."""
+
+import msgspec
+
+from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.order import Side
+
+
+class OrderEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Base of what a venue says of one order; `time_ns` is when we received it."""
+
+    time_ns: int
+    order: ClientOrderId
+
+
+class OrderAccepted(OrderEvent, frozen=True, gc=False, array_like=True, tag="accepted"):
+    """The order works at the venue."""
+
+
+class OrderRejected(OrderEvent, frozen=True, gc=False, array_like=True, tag="rejected"):
+    """The venue refused the order, for good."""
+
+    reason: str
+
+
+class OrderCanceled(OrderEvent, frozen=True, gc=False, array_like=True, tag="canceled"):
+    """The order is off the book; what was filled before stays filled."""
+
+    reason: str = ""
+
+
+class OrderExpired(OrderEvent, frozen=True, gc=False, array_like=True, tag="expired"):
+    """The order ended by its time in force, or with its instrument."""
+
+    reason: str = ""
+
+
+class CancelRejected(OrderEvent, frozen=True, gc=False, array_like=True, tag="cancel_rejected"):
+    """The venue did not cancel: the order goes on as it was."""
+
+    reason: str
+
+
+class OrderInDoubt(OrderEvent, frozen=True, gc=False, array_like=True, tag="in_doubt"):
+    """The answer stayed away after sending: only the venue's word ends this."""
+
+    reason: str
+
+
+class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
+    """One execution. `fee` is in cash; deduplicated by (venue, order, trade id)."""
+
+    instrument: InstrumentId
+    side: Side
+    price: int
+    quantity: int
+    fee: int
+    maker: bool
+    trade_id: str
+
+
+class CashFlow(msgspec.Struct, frozen=True, gc=False, tag="cash_flow", array_like=True):
+    """A deposit (positive) or withdrawal (negative), booked apart from profit and loss."""
+
+    time_ns: int
+    venue: str
+    amount: int
+    reason: str = ""
+
+
+AccountEvent = (
+    OrderAccepted
+    | OrderRejected
+    | OrderCanceled
+    | OrderExpired
+    | CancelRejected
+    | OrderInDoubt
+    | Fill
+    | CashFlow
+)

@@ -1,0 +1,99 @@
+"""Commands: what the engine answers; and the Step, the audit of one event."""
+
+from typing import NewType
+
+import msgspec
+
+from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
+from betatrader.model.instruction import TradingState
+from betatrader.model.order import OrderTerms
+
+
+class SubmitOrder(msgspec.Struct, frozen=True, gc=False, tag="submit", array_like=True):
+    """Send this order. `stop` > 0 arms a protective stop on the position at that price."""
+
+    order: ClientOrderId
+    strategy: StrategyId
+    terms: OrderTerms
+    reason: str = ""
+    stop: int = 0
+
+
+Approved = NewType("Approved", SubmitOrder)
+"""A SubmitOrder that passed every check. Only `engine.risk` makes one, and the gateway takes
+nothing else, so that a way around risk is a type error."""
+
+
+class CancelOrder(msgspec.Struct, frozen=True, gc=False, tag="cancel", array_like=True):
+    """Take this order off the book."""
+
+    order: ClientOrderId
+    instrument: InstrumentId
+    reason: str = ""
+
+
+class RequestForecast(msgspec.Struct, frozen=True, gc=False, tag="ask", array_like=True):
+    """Ask intel for a forecast; `features` are public market data, oldest first."""
+
+    instrument: InstrumentId
+    horizon_ns: int
+    features: tuple[float, ...]
+    data_time_ns: int
+
+
+class SetTimer(msgspec.Struct, frozen=True, gc=False, tag="set_timer", array_like=True):
+    """Send a TimerFired with this key at this time."""
+
+    at_ns: int
+    key: str
+
+
+class Alert(msgspec.Struct, frozen=True, gc=False, tag="alert", array_like=True):
+    """Something that a person should know."""
+
+    level: str
+    text: str
+
+
+Command = Approved | CancelOrder | RequestForecast | SetTimer | Alert
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False, tag="refused", array_like=True):
+    """An intent that risk denied: which check, its limit and what was asked for."""
+
+    order: ClientOrderId
+    strategy: StrategyId
+    terms: OrderTerms
+    check: str
+    limit: str
+    actual: str
+
+
+class StateChanged(msgspec.Struct, frozen=True, gc=False, tag="state_changed", array_like=True):
+    """The trading state moved."""
+
+    state: TradingState
+    reason: str
+
+
+class Booked(msgspec.Struct, frozen=True, gc=False, tag="booked", array_like=True):
+    """An account event changed the books: which kind, on what, in one sentence for a person."""
+
+    kind: str
+    subject: str
+    text: str
+
+
+Change = Command | Refused | StateChanged | Booked
+
+
+class Step(msgspec.Struct, frozen=True, tag="step"):
+    """The audit of one event: what the engine did with it, in order.
+
+    `sequence` numbers Steps without gaps; `event` is the number of the event that caused it.
+    """
+
+    sequence: int
+    event: int
+    time_ns: int
+    changes: tuple[Change, ...]

@@ -1,0 +1,50 @@
+"""The union of everything that enters the engine, and the one codec of journal, bus and tests."""
+
+import msgspec
+
+from betatrader.model.account import AccountEvent
+from betatrader.model.command import Step
+from betatrader.model.instruction import (
+    CancelAll,
+    Flatten,
+    Halt,
+    Reduce,
+    Resume,
+    Started,
+    TimerFired,
+)
+from betatrader.model.market import (
+    BookDelta,
+    BookSnapshot,
+    InstrumentListed,
+    InstrumentStatus,
+    PublicTrade,
+    Quote,
+    Resolution,
+)
+from betatrader.model.signal import Forecast
+
+MarketInput = (
+    Quote
+    | PublicTrade
+    | BookSnapshot
+    | BookDelta
+    | InstrumentListed
+    | InstrumentStatus
+    | Resolution
+)
+OperatorInput = Halt | Reduce | Resume | CancelAll | Flatten
+Event = MarketInput | AccountEvent | Forecast | OperatorInput | Started | TimerFired
+
+SCHEMA_VERSION = 1
+"""Rides in every stream and journal header; readers accept the last two."""
+
+_encoder = msgspec.msgpack.Encoder()
+encode = _encoder.encode
+"""Any event, command or Step as msgpack bytes."""
+
+decode_event = msgspec.msgpack.Decoder(Event).decode
+"""msgpack bytes as an Event; raises msgspec.DecodeError or ValidationError."""
+
+decode_step = msgspec.msgpack.Decoder(Step).decode
+"""msgpack bytes as a Step."""

@@ -1,0 +1,58 @@
+"""Instructions: events from the operator, and the engine's own start and timers."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class TradingState(StrEnum):
+    """ACTIVE; REDUCING: only orders that reduce; HALTED: only cancels, and what flatten orders."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
+class Instruction(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Base: `id` acknowledges it, `author` and `reason` are kept for the audit."""
+
+    time_ns: int
+    id: str
+    author: str = ""
+    reason: str = ""
+
+
+class Halt(Instruction, frozen=True, gc=False, array_like=True, tag="halt"):
+    """No new orders, cancel what rests; needs a person to resume."""
+
+
+class Reduce(Instruction, frozen=True, gc=False, array_like=True, tag="reduce"):
+    """Only orders that reduce a position from now on."""
+
+
+class Resume(Instruction, frozen=True, gc=False, array_like=True, tag="resume"):
+    """Trade again."""
+
+
+class CancelAll(Instruction, frozen=True, gc=False, array_like=True, tag="cancel_all"):
+    """Cancel every order that rests."""
+
+
+class Flatten(Instruction, frozen=True, gc=False, array_like=True, tag="flatten"):
+    """Cancel what rests, close every position, and stay HALTED."""
+
+
+class Started(msgspec.Struct, frozen=True, gc=False, tag="started", array_like=True):
+    """The first event of a run: the epoch (lease token) and the trading state that it keeps."""
+
+    time_ns: int
+    epoch: int
+    trading_state: TradingState
+    reason: str = ""
+
+
+class TimerFired(msgspec.Struct, frozen=True, gc=False, tag="timer", array_like=True):
+    """A timer that the engine asked for, or the edge's clock tick (`key` is "tick")."""
+
+    time_ns: int
+    key: str

@@ -1,0 +1,71 @@
+"""Instruments: what can be traded, with its tick, lot, minimum and fees."""
+
+import msgspec
+
+from betatrader.model.ids import InstrumentId
+from betatrader.model.money import SCALE, Money, Price, Quantity
+
+
+class ProportionalFees(msgspec.Struct, frozen=True, tag="proportional"):
+    """A share of the notional; rates in units of 10^-8 (10 basis points = 100_000)."""
+
+    maker_rate: int
+    taker_rate: int
+
+    def fee(self, price: int, quantity: int, *, maker: bool) -> Money:
+        """The fee of one fill in cash, rounded up."""
+        rate = self.maker_rate if maker else self.taker_rate
+        return Money(-(-price * quantity * rate // (SCALE * SCALE)))
+
+
+class BinaryFees(msgspec.Struct, frozen=True, tag="binary"):
+    """Polymarket's schedule: rate · p · (1 - p) a share for the taker; makers pay `maker_rate`.
+
+    Rates in units of 10^-8: the crypto category's 0.07 is 7_000_000.
+    """
+
+    maker_rate: int
+    taker_rate: int
+
+    def fee(self, price: int, quantity: int, *, maker: bool) -> Money:
+        """The fee of one fill in cash, rounded up."""
+        rate = self.maker_rate if maker else self.taker_rate
+        return Money(-(-rate * price * (SCALE - price) * quantity // SCALE**3))
+
+
+Fees = ProportionalFees | BinaryFees
+
+
+class Spot(msgspec.Struct, frozen=True, tag="spot"):
+    """A spot pair: `base` is bought and sold for `quote` (counted as USD)."""
+
+    id: InstrumentId
+    base: str
+    quote: str
+    tick: Price
+    lot: Quantity
+    min_notional: Money
+    fees: Fees
+
+
+class BinaryContract(msgspec.Struct, frozen=True, tag="binary_contract"):
+    """One outcome of an event: pays 1 where it comes true, else 0.
+
+    `complement` is the other outcome's instrument. Where `nets` is true, the venue pairs YES with
+    NO by itself: one of each becomes one unit of cash at once.
+    """
+
+    id: InstrumentId
+    event: str
+    outcome: str
+    complement: InstrumentId
+    expires_ns: int
+    resolution_source: str
+    tick: Price
+    lot: Quantity
+    min_notional: Money
+    fees: Fees
+    nets: bool = True
+
+
+Instrument = Spot | BinaryContract

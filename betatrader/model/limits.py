@@ -1,0 +1,25 @@
+"""The limits that risk holds; the defaults fit an account of 100 USD (design.md section 5)."""
+
+import msgspec
+
+from betatrader.model.money import SCALE
+
+SECOND_NS = 1_000_000_000
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Money in units of 10^-8 USD, shares as fractions of 10^-8, times in ns."""
+
+    order_notional: int = 10 * SCALE
+    position_notional: int = 20 * SCALE
+    total_notional: int = 100 * SCALE
+    open_positions: int = 3
+    open_orders: int = 20
+    daily_loss: int = 20 * SCALE
+    drawdown: int = SCALE // 5
+    collar: int = SCALE // 20
+    """How far a limit may stand beyond the other side's best price: 5%."""
+    collar_ticks: int = 5
+    """The collar is never narrower than this many ticks (a binary contract's price is small)."""
+    stale_data_ns: int = 5 * SECOND_NS
+    order_quantity: int = 1_000_000 * SCALE

@@ -1,0 +1,105 @@
+"""Orders: sides, types, states and the table of legal transitions."""
+
+from enum import StrEnum
+
+import msgspec
+
+from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
+
+
+class Side(StrEnum):
+    """Which way an order or a fill goes."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    """LIMIT has a price; MARKET takes what stands, within the collar."""
+
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+
+
+class TimeInForce(StrEnum):
+    """Good till cancelled; immediate or cancel; fill or kill."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+class OrderState(StrEnum):
+    """The life of an order (design.md section 4)."""
+
+    INITIALIZED = "INITIALIZED"
+    DENIED = "DENIED"
+    SUBMITTED = "SUBMITTED"
+    IN_DOUBT = "IN_DOUBT"
+    ACCEPTED = "ACCEPTED"
+    PENDING_CANCEL = "PENDING_CANCEL"
+    PENDING_REPLACE = "PENDING_REPLACE"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+
+
+_S = OrderState
+_ENDS = {_S.FILLED, _S.CANCELED, _S.EXPIRED}
+_WORKING = {_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.PENDING_REPLACE, _S.IN_DOUBT}
+
+TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
+    _S.INITIALIZED: frozenset({_S.DENIED, _S.SUBMITTED}),
+    _S.SUBMITTED: frozenset({_S.REJECTED} | (_WORKING - {_S.PENDING_REPLACE}) | _ENDS),
+    _S.IN_DOUBT: frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.REJECTED} | _ENDS),
+    _S.ACCEPTED: frozenset((_WORKING - {_S.ACCEPTED}) | _ENDS),
+    _S.PARTIALLY_FILLED: frozenset((_WORKING - {_S.ACCEPTED}) | _ENDS),
+    _S.PENDING_CANCEL: frozenset(
+        {_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.IN_DOUBT, _S.REJECTED} | _ENDS
+    ),
+    _S.PENDING_REPLACE: frozenset(
+        {_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.IN_DOUBT} | _ENDS
+    ),
+    _S.CANCELED: frozenset(),
+    _S.EXPIRED: frozenset(),
+    _S.DENIED: frozenset(),
+    _S.FILLED: frozenset(),
+    _S.REJECTED: frozenset(),
+}
+"""From each state, the states that may follow. Fills that arrive after the end of an order are
+booked without a change of state; PENDING_CANCEL is REJECTED only where its submit was."""
+
+CLOSED = frozenset(state for state, following in TRANSITIONS.items() if not following)
+"""States that end an order."""
+
+
+class OrderTerms(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What is asked of the venue. `price` is a limit, or the collar of a MARKET order."""
+
+    instrument: InstrumentId
+    side: Side
+    type: OrderType
+    price: int
+    quantity: int
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+
+
+class Order(msgspec.Struct, gc=False):
+    """An order and what has become of it. Changed by `engine.orders` alone."""
+
+    id: ClientOrderId
+    strategy: StrategyId
+    terms: OrderTerms
+    created_ns: int
+    state: OrderState = OrderState.INITIALIZED
+    filled: int = 0
+    reason: str = ""
+    updated_ns: int = 0
+
+    @property
+    def remaining(self) -> int:
+        """The quantity that may still be filled."""
+        return max(0, self.terms.quantity - self.filled)
