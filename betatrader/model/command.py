@@ -1,7 +1,5 @@
 """Commands: what the engine answers; and the Step, the audit of one event."""
 
-from typing import NewType
-
 import msgspec
 
 from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
@@ -9,7 +7,7 @@ from betatrader.model.instruction import TradingState
 from betatrader.model.order import OrderTerms
 
 
-class SubmitOrder(msgspec.Struct, frozen=True, gc=False, tag="submit", array_like=True):
+class SubmitOrder(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Send this order. `stop` > 0 arms a protective stop on the position at that price."""
 
     order: ClientOrderId
@@ -19,9 +17,9 @@ class SubmitOrder(msgspec.Struct, frozen=True, gc=False, tag="submit", array_lik
     stop: int = 0
 
 
-Approved = NewType("Approved", SubmitOrder)
-"""A SubmitOrder that passed every check. Only `engine.risk` makes one, and the gateway takes
-nothing else, so that a way around risk is a type error."""
+class Approved(SubmitOrder, frozen=True, gc=False, tag="submit", array_like=True):
+    """A SubmitOrder that passed every check. Only `engine.risk` makes one, and the gateway takes
+    nothing else, so that a way around risk is a type error."""
 
 
 class CancelOrder(msgspec.Struct, frozen=True, gc=False, tag="cancel", array_like=True):
@@ -74,6 +72,7 @@ class StateChanged(msgspec.Struct, frozen=True, gc=False, tag="state_changed", a
 
     state: TradingState
     reason: str
+    flattening: bool = False
 
 
 class Booked(msgspec.Struct, frozen=True, gc=False, tag="booked", array_like=True):

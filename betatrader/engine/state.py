@@ -1,0 +1,314 @@
+"""Everything the engine knows, and `fold`, which applies a record and never decides.
+
+`Engine.process` folds an event, decides, and folds each of its own answers in turn: folding the
+same records again gives the same state. Recovery, standby and dashboard live by that.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from betatrader.engine.book import OrderBook
+from betatrader.engine.orders import Orders
+from betatrader.engine.portfolio import Portfolio
+from betatrader.model import account, instruction, market
+from betatrader.model.command import Approved, Booked, CancelOrder, Refused, StateChanged, Step
+from betatrader.model.ids import InstrumentId
+from betatrader.model.instruction import TradingState
+from betatrader.model.instrument import BinaryContract, Instrument
+from betatrader.model.money import proceeds
+from betatrader.model.signal import Forecast
+
+DAY_NS = 86_400 * 1_000_000_000
+
+
+class Market(msgspec.Struct, gc=False):
+    """One instrument as we see it: top of book, book, last trade, forecast, protective stop."""
+
+    definition: Instrument
+    bid: int = 0
+    bid_size: int = 0
+    ask: int = 0
+    ask_size: int = 0
+    last_price: int = 0
+    last_quantity: int = 0
+    buyer_is_taker: bool = False
+    updated_ns: int = 0
+    tradable: bool = True
+    resolved: bool = False
+    payout: int = 0
+    held: bool = False
+    stop: int = 0
+    forecast: Forecast | None = None
+    book: OrderBook = msgspec.field(default_factory=OrderBook)
+
+    @property
+    def id(self) -> InstrumentId:
+        """The instrument's id."""
+        return self.definition.id
+
+    @property
+    def mid(self) -> int:
+        """Half-way between bid and ask, rounded down; 0 where a side is empty."""
+        return (self.bid + self.ask) // 2 if self.bid and self.ask else 0
+
+
+class State(msgspec.Struct):
+    """The engine's state. A mutable struct that encodes and decodes as a whole."""
+
+    event_sequence: int = 0
+    step_sequence: int = 0
+    now_ns: int = 0
+    epoch: int = 0
+    order_counter: int = 0
+    trading_state: TradingState = TradingState.ACTIVE
+    halt_reason: str = ""
+    flattening: bool = False
+    markets: dict[InstrumentId, Market] = msgspec.field(default_factory=dict)
+    orders: Orders = msgspec.field(default_factory=Orders)
+    portfolio: Portfolio = msgspec.field(default_factory=Portfolio)
+    equity_high: int = 0
+    day: int = 0
+    day_equity: int = 0
+    denials: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def fold(self, record: object) -> None:
+        """Apply one event, answer or Step. Never decides; unknown records are a TypeError."""
+        apply = _FOLDS.get(type(record))
+        if apply is None:
+            raise TypeError(f"no fold for {type(record).__name__}")
+        apply(self, record)
+
+    def equity(self) -> int:
+        """Cash and all positions at the price they could be sold at."""
+        total = self.portfolio.cash
+        for name, position in self.portfolio.positions.items():
+            if position.quantity:
+                total += proceeds(self.mark(name), position.quantity)
+        return total
+
+    def mark(self, instrument: InstrumentId) -> int:
+        """The price a position is valued at: the bid, else the last trade, else its cost."""
+        seen = self.markets.get(instrument)
+        if seen is not None and (seen.bid or seen.last_price):
+            return seen.bid or seen.last_price
+        return self.portfolio.position(instrument).average_price
+
+    def unrealised(self) -> int:
+        """What the open positions would gain if they were sold at their marks, before fees."""
+        return sum(
+            proceeds(self.mark(name), held.quantity) - held.cost
+            for name, held in self.portfolio.open_positions()
+        )
+
+    def watch_equity(self) -> None:
+        """Move the high-water mark, and open a new day where one has begun."""
+        equity = self.equity()
+        if equity > self.equity_high:
+            self.equity_high = equity
+        day = self.now_ns // DAY_NS
+        if day != self.day:
+            self.day = day
+            self.day_equity = equity
+
+
+def _arrive(state: State, time_ns: int) -> None:
+    """Count an event and move the clock, which never goes back."""
+    state.event_sequence += 1
+    if time_ns > state.now_ns:
+        state.now_ns = time_ns
+
+
+def _fold_quote(state: State, event: market.Quote) -> None:
+    state.event_sequence += 1
+    if event.time_ns > state.now_ns:
+        state.now_ns = event.time_ns
+    seen = state.markets[event.instrument]
+    seen.bid = event.bid
+    seen.bid_size = event.bid_size
+    seen.ask = event.ask
+    seen.ask_size = event.ask_size
+    seen.updated_ns = event.time_ns
+    if seen.held:
+        state.watch_equity()
+
+
+def _fold_trade(state: State, event: market.PublicTrade) -> None:
+    _arrive(state, event.time_ns)
+    seen = state.markets[event.instrument]
+    seen.last_price = event.price
+    seen.last_quantity = event.quantity
+    seen.buyer_is_taker = event.buyer_is_taker
+
+
+def _fold_delta(state: State, event: market.BookDelta) -> None:
+    _arrive(state, event.time_ns)
+    seen = state.markets[event.instrument]
+    seen.book.apply(event.bids, event.asks, event.update_id)
+    _take_top(state, seen, event.time_ns)
+
+
+def _fold_snapshot(state: State, event: market.BookSnapshot) -> None:
+    _arrive(state, event.time_ns)
+    seen = state.markets[event.instrument]
+    seen.book.replace(event.bids, event.asks, event.update_id)
+    _take_top(state, seen, event.time_ns)
+
+
+def _take_top(state: State, seen: Market, time_ns: int) -> None:
+    seen.bid, seen.bid_size, seen.ask, seen.ask_size = seen.book.top()
+    seen.updated_ns = time_ns
+    if seen.held:
+        state.watch_equity()
+
+
+def _fold_listed(state: State, event: market.InstrumentListed) -> None:
+    _arrive(state, event.time_ns)
+    definition = event.definition
+    seen = state.markets.get(definition.id)
+    if seen is None:
+        state.markets[definition.id] = Market(definition)
+    else:
+        seen.definition = definition
+
+
+def _fold_status(state: State, event: market.InstrumentStatus) -> None:
+    _arrive(state, event.time_ns)
+    state.markets[event.instrument].tradable = event.tradable
+
+
+def _fold_resolution(state: State, event: market.Resolution) -> None:
+    _arrive(state, event.time_ns)
+    seen = state.markets[event.instrument]
+    seen.resolved, seen.tradable, seen.held, seen.stop = True, False, False, 0
+    seen.payout = event.payout
+    state.portfolio.settle(event.instrument, event.payout)
+    state.watch_equity()
+
+
+def _fold_forecast(state: State, event: Forecast) -> None:
+    _arrive(state, event.time_ns)
+    seen = state.markets.get(event.instrument)
+    if seen is not None:
+        seen.forecast = event
+
+
+def _fold_report(state: State, event: account.OrderEvent) -> None:
+    _arrive(state, event.time_ns)
+    state.orders.take(event)
+
+
+def _fold_fill(state: State, event: account.Fill) -> None:
+    _arrive(state, event.time_ns)
+    if not state.orders.is_new_fill(event):
+        return
+    state.orders.take_fill(event)
+    seen = state.markets.get(event.instrument)
+    definition = seen.definition if seen is not None else None
+    complement = None
+    if isinstance(definition, BinaryContract) and definition.nets:
+        complement = definition.complement
+    state.portfolio.take_fill(event, complement)
+    if seen is not None and seen.resolved:  # a fill from before the end, reported after it
+        state.portfolio.settle(event.instrument, seen.payout)
+    for name in (event.instrument, complement):
+        touched = state.markets.get(name) if name is not None else None
+        if touched is not None:
+            touched.held = state.portfolio.position(touched.id).quantity != 0
+            if not touched.held:
+                touched.stop = 0
+    state.watch_equity()
+
+
+def _fold_cash(state: State, event: account.CashFlow) -> None:
+    _arrive(state, event.time_ns)
+    state.portfolio.deposit(event.amount)
+    state.equity_high += event.amount
+    state.day_equity += event.amount
+    state.watch_equity()
+
+
+def _fold_started(state: State, event: instruction.Started) -> None:
+    _arrive(state, event.time_ns)
+    state.epoch = event.epoch
+    state.order_counter = 0
+    state.trading_state = event.trading_state
+    state.halt_reason = event.reason
+
+
+def _fold_instruction(state: State, event: instruction.Instruction) -> None:
+    _arrive(state, event.time_ns)
+
+
+def _fold_timer(state: State, event: instruction.TimerFired) -> None:
+    _arrive(state, event.time_ns)
+    state.watch_equity()
+
+
+def _fold_submit(state: State, command: Approved) -> None:
+    state.order_counter += 1
+    state.orders.submit(command, state.now_ns)
+    if command.stop:
+        state.markets[command.terms.instrument].stop = command.stop
+
+
+def _fold_refused(state: State, refused: Refused) -> None:
+    state.order_counter += 1
+    state.orders.deny(refused, state.now_ns)
+    state.denials[refused.check] = state.denials.get(refused.check, 0) + 1
+
+
+def _fold_cancel(state: State, command: CancelOrder) -> None:
+    state.orders.cancel(command, state.now_ns)
+
+
+def _fold_state_changed(state: State, change: StateChanged) -> None:
+    state.trading_state = change.state
+    state.halt_reason = change.reason
+    state.flattening = change.flattening
+
+
+def _fold_booked(state: State, change: Booked) -> None:
+    """A sentence for people; the event itself has changed the books."""
+
+
+def _fold_step(state: State, step: Step) -> None:
+    state.step_sequence = step.sequence
+    for change in step.changes:
+        apply = _FOLDS.get(type(change))
+        if apply is not None:
+            apply(state, change)
+
+
+_FOLDS: dict[type, Callable[[State, Any], None]] = {
+    market.Quote: _fold_quote,
+    market.PublicTrade: _fold_trade,
+    market.BookDelta: _fold_delta,
+    market.BookSnapshot: _fold_snapshot,
+    market.InstrumentListed: _fold_listed,
+    market.InstrumentStatus: _fold_status,
+    market.Resolution: _fold_resolution,
+    Forecast: _fold_forecast,
+    account.OrderAccepted: _fold_report,
+    account.OrderRejected: _fold_report,
+    account.OrderCanceled: _fold_report,
+    account.OrderExpired: _fold_report,
+    account.CancelRejected: _fold_report,
+    account.OrderInDoubt: _fold_report,
+    account.Fill: _fold_fill,
+    account.CashFlow: _fold_cash,
+    instruction.Started: _fold_started,
+    instruction.Halt: _fold_instruction,
+    instruction.Reduce: _fold_instruction,
+    instruction.Resume: _fold_instruction,
+    instruction.CancelAll: _fold_instruction,
+    instruction.Flatten: _fold_instruction,
+    instruction.TimerFired: _fold_timer,
+    Approved: _fold_submit,
+    CancelOrder: _fold_cancel,
+    Refused: _fold_refused,
+    StateChanged: _fold_state_changed,
+    Booked: _fold_booked,
+    Step: _fold_step,
+}

@@ -1,0 +1,130 @@
+"""What a strategy is: market data and forecasts in, intents out; and what it may see.
+
+A strategy keeps no orders and no positions of its own: it reads them from the view. Its private
+state (`memory`) is a function of market data and forecasts alone, so that a standby that has seen
+the same market is warm.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
+from betatrader.model.order import Order, OrderTerms
+
+if TYPE_CHECKING:
+    from betatrader.engine.state import Market, State
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Propose an order. `stop` > 0: the price at which the position is closed for safety.
+
+    `uses_forecast` says that the intent rests on one, so that risk refuses it where that is stale.
+    """
+
+    terms: OrderTerms
+    reason: str = ""
+    stop: int = 0
+    uses_forecast: bool = False
+
+
+class Cancel(msgspec.Struct, frozen=True, gc=False):
+    """Propose to cancel an order."""
+
+    order: ClientOrderId
+    reason: str = ""
+
+
+class Ask(msgspec.Struct, frozen=True, gc=False):
+    """Propose to ask intel for a forecast from these features (oldest first)."""
+
+    instrument: InstrumentId
+    horizon_ns: int
+    features: tuple[float, ...]
+
+
+Intent = Place | Cancel | Ask
+Intents = Sequence[Intent] | None
+"""None (or nothing) where there is nothing to propose, which is the common case."""
+
+
+class View:
+    """What a strategy may read: the engine's own state, never to be changed by it."""
+
+    __slots__ = ("_state", "strategy")
+
+    def __init__(self, state: "State", strategy: StrategyId) -> None:
+        self._state = state
+        self.strategy = strategy
+
+    @property
+    def now_ns(self) -> int:
+        """The engine's clock, UTC ns."""
+        return self._state.now_ns
+
+    @property
+    def cash(self) -> int:
+        """Cash, open buy orders not deducted."""
+        return self._state.portfolio.cash
+
+    @property
+    def equity(self) -> int:
+        """Cash and positions at their bids."""
+        return self._state.equity()
+
+    def market(self, instrument: InstrumentId) -> "Market":
+        """Top of book, book, last trade and latest forecast of an instrument."""
+        return self._state.markets[instrument]
+
+    def position(self, instrument: InstrumentId) -> int:
+        """The quantity held."""
+        position = self._state.portfolio.positions.get(instrument)
+        return position.quantity if position is not None else 0
+
+    def average_price(self, instrument: InstrumentId) -> int:
+        """The average price of what is held, 0 where flat."""
+        position = self._state.portfolio.positions.get(instrument)
+        return position.average_price if position is not None else 0
+
+    def orders(self, instrument: InstrumentId) -> list[Order]:
+        """This strategy's own open orders on an instrument, those being cancelled included."""
+        return [
+            order
+            for order in self._state.orders.open.values()
+            if order.terms.instrument == instrument and order.strategy == self.strategy
+        ]
+
+
+class Strategy:
+    """Base of all strategies: override what you need; what you do not override costs nothing.
+
+    Each method gets the market that changed and returns intents, or None.
+    """
+
+    name = "strategy"
+    memory: Any = None
+
+    def on_quote(self, view: View, market: "Market") -> Intents:
+        """The top of the book changed (by a quote, or by a change of the book)."""
+
+    def on_trade(self, view: View, market: "Market") -> Intents:
+        """Others traded; `market.last_price` and `market.last_quantity` tell."""
+
+    def on_forecast(self, view: View, market: "Market") -> Intents:
+        """A forecast arrived; `market.forecast` holds it."""
+
+    def on_fill(self, view: View, market: "Market") -> Intents:
+        """One of our orders on this instrument was filled."""
+
+    def on_tick(self, view: View, market: "Market") -> Intents:
+        """Called about once a second for every instrument."""
+
+    def snapshot(self) -> bytes:
+        """The private state, for `restore`."""
+        return msgspec.msgpack.encode(self.memory)
+
+    def restore(self, data: bytes) -> None:
+        """Take back what `snapshot` gave."""
+        kind = type(self.memory)
+        self.memory = msgspec.msgpack.decode(data, type=kind) if self.memory is not None else None
