@@ -19,7 +19,7 @@ def fill(quantity: int, trade_id: str) -> Fill:
     return Fill(2, ID, TERMS.instrument, Side.BUY, 50, quantity, 0, True, trade_id)
 
 
-@pytest.mark.parametrize(("before", "after"), itertools.product(OrderState, OrderState))
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(OrderState, OrderState)))
 def test_every_pair_of_states_is_legal_or_refused(before: OrderState, after: OrderState) -> None:
     order = Order(ID, StrategyId("s"), TERMS, 0, state=before)
     if after in TRANSITIONS[before]:
