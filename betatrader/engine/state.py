@@ -241,6 +241,12 @@ def _fold_instruction(state: State, event: instruction.Instruction) -> None:
     _arrive(state, event.time_ns)
 
 
+def _fold_resume(state: State, event: instruction.Resume) -> None:
+    """A person resumed: the loss limits count from here, or they would halt again at once."""
+    _arrive(state, event.time_ns)
+    state.equity_high = state.day_equity = state.equity()
+
+
 def _fold_timer(state: State, event: instruction.TimerFired) -> None:
     _arrive(state, event.time_ns)
     state.watch_equity()
@@ -301,7 +307,7 @@ _FOLDS: dict[type, Callable[[State, Any], None]] = {
     instruction.Started: _fold_started,
     instruction.Halt: _fold_instruction,
     instruction.Reduce: _fold_instruction,
-    instruction.Resume: _fold_instruction,
+    instruction.Resume: _fold_resume,
     instruction.CancelAll: _fold_instruction,
     instruction.Flatten: _fold_instruction,
     instruction.TimerFired: _fold_timer,

@@ -1,0 +1,292 @@
+"""The order of work for one event, and nothing else: fold it, protect, ask the strategies, act.
+
+`process` is called by live, paper, replay, backtest and simulation alike. It is synchronous, has
+no clock and no randomness, and answers None where an event changed nothing but a book or a quote.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from betatrader.engine import risk
+from betatrader.engine.state import Market, State
+from betatrader.engine.strategy import Ask, Cancel, Intents, Place, Strategy, View
+from betatrader.model import account, instruction, market
+from betatrader.model.command import (
+    Alert,
+    Booked,
+    CancelOrder,
+    Change,
+    RequestForecast,
+    StateChanged,
+    Step,
+)
+from betatrader.model.event import Event
+from betatrader.model.ids import StrategyId, client_order_id
+from betatrader.model.instruction import TradingState
+from betatrader.model.limits import Limits
+from betatrader.model.money import show
+from betatrader.model.order import OrderTerms, OrderType, Side
+from betatrader.model.signal import Forecast
+
+Listener = tuple[Callable[[View, Market], Intents], View]
+
+
+class Engine:
+    """State, limits and strategies: one event in, one Step (or None) out."""
+
+    def __init__(
+        self, limits: Limits, strategies: list[Strategy], state: State | None = None
+    ) -> None:
+        self.state = state if state is not None else State()
+        self.limits = limits
+        self.strategies = strategies
+        self._changes: list[Change] = []
+        self._quote = self._listeners("on_quote")
+        self._trade = self._listeners("on_trade")
+        self._forecast = self._listeners("on_forecast")
+        self._fill = self._listeners("on_fill")
+        self._tick = self._listeners("on_tick")
+        self._reactions: dict[type, Callable[[Any], None]] = {
+            market.Quote: self._on_top,
+            market.BookDelta: self._on_top,
+            market.BookSnapshot: self._on_top,
+            market.Resolution: self._on_resolution,
+            Forecast: self._on_forecast,
+            account.Fill: self._on_fill,
+            account.OrderAccepted: self._on_report,
+            account.OrderRejected: self._on_report,
+            account.OrderCanceled: self._on_report,
+            account.OrderExpired: self._on_report,
+            account.CancelRejected: self._on_report,
+            account.OrderInDoubt: self._on_report,
+            account.CashFlow: self._on_cash,
+            instruction.Started: self._on_started,
+            instruction.Halt: self._on_halt,
+            instruction.Reduce: self._on_reduce,
+            instruction.Resume: self._on_resume,
+            instruction.CancelAll: self._on_cancel_all,
+            instruction.Flatten: self._on_flatten,
+            instruction.TimerFired: self._on_timer,
+        }
+        if self._trade:
+            self._reactions[market.PublicTrade] = self._on_trade
+
+    def process(self, event: Event) -> Step | None:
+        """Take one event; raises KeyError for a market event of an instrument never listed."""
+        state = self.state
+        state.fold(event)
+        react = self._reactions.get(type(event))
+        if react is None:
+            return None
+        react(event)
+        changes = self._changes
+        if not changes:
+            return None
+        self._changes = []
+        state.step_sequence += 1
+        return Step(state.step_sequence, state.event_sequence, state.now_ns, tuple(changes))
+
+    def snapshot(self) -> bytes:
+        """State and strategies' memories, for `restore`; limits come from the configuration."""
+        return msgspec.msgpack.encode(
+            (self.state, [strategy.snapshot() for strategy in self.strategies])
+        )
+
+    def restore(self, data: bytes) -> None:
+        """Take back what `snapshot` gave, by an engine with the same strategies."""
+        self.state, memories = msgspec.msgpack.decode(data, type=tuple[State, list[bytes]])
+        for strategy, memory in zip(self.strategies, memories, strict=True):
+            strategy.restore(memory)
+        self.__init__(self.limits, self.strategies, self.state)  # type: ignore[misc]
+
+    # What follows reacts to one kind of event each.
+
+    def _on_top(self, event: market.MarketEvent) -> None:
+        seen = self.state.markets[event.instrument]
+        if seen.held:
+            self._protect(seen)
+        for listen, view in self._quote:
+            intents = listen(view, seen)
+            if intents:
+                self._carry_out(view.strategy, intents)
+
+    def _on_trade(self, event: market.PublicTrade) -> None:
+        self._ask(self._trade, self.state.markets[event.instrument])
+
+    def _on_forecast(self, event: Forecast) -> None:
+        seen = self.state.markets.get(event.instrument)
+        if seen is not None:
+            self._ask(self._forecast, seen)
+
+    def _on_fill(self, event: account.Fill) -> None:
+        text = f"{event.side} {show(event.quantity)} {event.instrument} at {show(event.price)}"
+        self._note(Booked("fill", event.order, text))
+        if self.state.orders.find(event.order) is None:
+            self._note(Alert("error", f"a fill of an unknown order: {event.order}"))
+        self._guard_losses()
+        seen = self.state.markets.get(event.instrument)
+        if seen is not None:
+            self._ask(self._fill, seen)
+        self._end_flattening()
+
+    def _on_report(self, event: account.OrderEvent) -> None:
+        reason = getattr(event, "reason", "")
+        kind = type(event).__struct_config__.tag
+        self._note(Booked(str(kind), event.order, reason))
+        self._end_flattening()
+
+    def _on_cash(self, event: account.CashFlow) -> None:
+        self._note(Booked("cash_flow", event.venue, show(event.amount)))
+
+    def _on_resolution(self, event: market.Resolution) -> None:
+        self._note(Booked("resolved", event.instrument, f"pays {show(event.payout)}"))
+        self._guard_losses()
+
+    def _on_started(self, event: instruction.Started) -> None:
+        self._note(StateChanged(event.trading_state, event.reason))
+
+    def _on_halt(self, event: instruction.Halt) -> None:
+        self._halt(event.reason or "halted by the operator")
+        self._acknowledge(event)
+
+    def _on_reduce(self, event: instruction.Reduce) -> None:
+        self._change_state(TradingState.REDUCING, event.reason)
+        self._acknowledge(event)
+
+    def _on_resume(self, event: instruction.Resume) -> None:
+        self._change_state(TradingState.ACTIVE, event.reason)
+        self._acknowledge(event)
+
+    def _on_cancel_all(self, event: instruction.CancelAll) -> None:
+        self._cancel_resting(event.reason or "cancel-all")
+        self._acknowledge(event)
+
+    def _on_flatten(self, event: instruction.Flatten) -> None:
+        reason = event.reason or "flattened by the operator"
+        self._change_state(TradingState.HALTED, reason, flattening=True)
+        self._cancel_resting(reason)
+        self._acknowledge(event)
+        self._go_on_flattening()
+
+    def _on_timer(self, _event: instruction.TimerFired) -> None:
+        self._guard_losses()
+        self._go_on_flattening()
+        for seen in self.state.markets.values():
+            if not seen.resolved:
+                self._ask(self._tick, seen)
+
+    # What follows makes answers.
+
+    def _ask(self, listeners: list[Listener], seen: Market) -> None:
+        for listen, view in listeners:
+            intents = listen(view, seen)
+            if intents:
+                self._carry_out(view.strategy, intents)
+
+    def _carry_out(self, strategy: StrategyId, intents: Intents) -> None:
+        for intent in intents or ():
+            if type(intent) is Place:
+                self._place(strategy, intent)
+            elif type(intent) is Cancel:
+                self._cancel(strategy, intent)
+            elif type(intent) is Ask:
+                self._note(
+                    RequestForecast(
+                        intent.instrument, intent.horizon_ns, intent.features, self.state.now_ns
+                    )
+                )
+
+    def _place(self, strategy: StrategyId, intent: Place) -> None:
+        state, terms = self.state, intent.terms
+        seen = state.markets.get(terms.instrument)
+        if terms.type is OrderType.MARKET and not terms.price and seen is not None:
+            terms = risk.market_terms(self.limits, seen, terms.side, terms.quantity)
+        order = client_order_id(strategy, state.epoch, state.order_counter)
+        proposal = risk.Proposal(
+            state, self.limits, order, strategy, terms, uses_forecast=intent.uses_forecast
+        )
+        self._note(risk.judge(proposal, intent.reason, intent.stop))
+
+    def _cancel(self, strategy: StrategyId, intent: Cancel) -> None:
+        order = self.state.orders.open.get(intent.order)
+        if order is None or order.strategy != strategy:
+            return
+        self._note(CancelOrder(order.id, order.terms.instrument, intent.reason))
+
+    def _protect(self, seen: Market) -> None:
+        """Watch the loss limits and this position's stop."""
+        self._guard_losses()
+        if not (seen.stop and 0 < seen.bid <= seen.stop):
+            return
+        if self.state.trading_state is TradingState.HALTED:
+            return
+        resting = [o for o in self.state.orders.open.values() if o.terms.instrument == seen.id]
+        if any(order.strategy == risk.STOP for order in resting):
+            return
+        for order in self.state.orders.resting(seen.id):
+            self._note(CancelOrder(order.id, seen.id, "stop"))
+        if any(order.terms.side is Side.SELL for order in resting):
+            return  # its answer must come first: the same shares are not offered twice
+        self._close(risk.STOP, seen, f"stop at {show(seen.stop)}")
+
+    def _guard_losses(self) -> None:
+        if self.state.trading_state is TradingState.HALTED:
+            return
+        reason = risk.breached(self.state, self.limits)
+        if reason:
+            self._halt(reason)
+            self._note(Alert("critical", reason))
+
+    def _halt(self, reason: str) -> None:
+        self._change_state(TradingState.HALTED, reason)
+        self._cancel_resting(reason)
+
+    def _cancel_resting(self, reason: str) -> None:
+        for order in self.state.orders.resting():
+            self._note(CancelOrder(order.id, order.terms.instrument, reason))
+
+    def _go_on_flattening(self) -> None:
+        """Offer what is still held; on the instruction and on each tick, so never in a tight loop."""
+        state = self.state
+        if not state.flattening:
+            return
+        for name, _ in state.portfolio.open_positions():
+            seen = state.markets.get(name)
+            if seen is None or seen.resolved or not seen.bid:
+                continue
+            if not state.orders.open_quantity(name, Side.SELL):
+                self._close(risk.OPERATOR, seen, "flatten")
+        self._end_flattening()
+
+    def _end_flattening(self) -> None:
+        state = self.state
+        if state.flattening and not state.orders.open and not state.portfolio.open_positions():
+            self._note(StateChanged(state.trading_state, state.halt_reason))
+
+    def _close(self, strategy: StrategyId, seen: Market, reason: str) -> None:
+        quantity = self.state.portfolio.position(seen.id).quantity
+        terms = OrderTerms(seen.id, Side.SELL, OrderType.MARKET, 0, quantity)
+        self._place(strategy, Place(terms, reason))
+
+    def _change_state(self, state: TradingState, reason: str, *, flattening: bool = False) -> None:
+        self._note(StateChanged(state, reason, flattening))
+
+    def _acknowledge(self, event: instruction.Instruction) -> None:
+        kind = str(type(event).__struct_config__.tag)
+        self._note(Booked("acknowledged", event.id, f"{kind} by {event.author}: {event.reason}"))
+
+    def _note(self, change: Change) -> None:
+        """Answer with a change, and fold it at once, so that the next decision sees it."""
+        self._changes.append(change)
+        if not isinstance(change, Alert | RequestForecast):
+            self.state.fold(change)
+
+    def _listeners(self, method: str) -> list[Listener]:
+        """The strategies that override a method: the others are never called."""
+        return [
+            (getattr(strategy, method), View(self.state, StrategyId(strategy.name)))
+            for strategy in self.strategies
+            if getattr(type(strategy), method) is not getattr(Strategy, method)
+        ]

@@ -1,0 +1,5 @@
+"""The strategies we ship, a file each; users' own load by path (`--strategy my.py`).
+
+forecast_edge  buys where the forecast's edge over the market beats costs and a threshold
+market_maker   quotes both sides and leans against its inventory; needs no model
+"""
