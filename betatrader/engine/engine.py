@@ -248,7 +248,7 @@ class Engine:
             self._note(CancelOrder(order.id, order.terms.instrument, reason))
 
     def _go_on_flattening(self) -> None:
-        """Offer what is still held; on the instruction and on each tick, so never in a tight loop."""
+        """Offer what is still held: on the instruction and each tick, never in a tight loop."""
         state = self.state
         if not state.flattening:
             return

@@ -104,6 +104,8 @@ class Strategy:
 
     name = "strategy"
     memory: Any = None
+    memory_type: Any = None
+    """The full type of `memory`, for example `dict[str, int]`, where it has any."""
 
     def on_quote(self, view: View, market: "Market") -> Intents:
         """The top of the book changed (by a quote, or by a change of the book)."""
@@ -126,5 +128,4 @@ class Strategy:
 
     def restore(self, data: bytes) -> None:
         """Take back what `snapshot` gave."""
-        kind = type(self.memory)
-        self.memory = msgspec.msgpack.decode(data, type=kind) if self.memory is not None else None
+        self.memory = msgspec.msgpack.decode(data, type=self.memory_type or Any)

@@ -35,6 +35,7 @@ class ForecastEdge(Strategy):
     """Buys the outcome (or the asset) that the forecast says is cheap after all costs."""
 
     name = "forecast_edge"
+    memory_type = dict[str, FeatureWindow]
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()

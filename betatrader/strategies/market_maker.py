@@ -26,6 +26,7 @@ class MarketMaker(Strategy):
     """Bids below and offers above a mid that inventory pushes away; all orders post-only."""
 
     name = "market_maker"
+    memory_type = dict[str, int]
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()

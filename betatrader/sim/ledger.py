@@ -1,0 +1,47 @@
+"""The venue's own account: written by the exchange before it answers, never from our books."""
+
+import msgspec
+
+from betatrader.model.account import Fill
+from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.instrument import BinaryContract, Instrument
+from betatrader.model.money import SCALE, cost, proceeds
+from betatrader.model.order import OrderTerms, Side
+
+
+class Ledger(msgspec.Struct):
+    """Cash, positions, fees and fills of one account at the simulated venue."""
+
+    cash: int = 0
+    deposits: int = 0
+    fees: int = 0
+    positions: dict[InstrumentId, int] = msgspec.field(default_factory=dict)
+    orders: dict[ClientOrderId, OrderTerms] = msgspec.field(default_factory=dict)
+    refused: int = 0
+    fills: list[Fill] = msgspec.field(default_factory=list)
+
+    def held(self, instrument: InstrumentId) -> int:
+        """The quantity of an instrument in the account."""
+        return self.positions.get(instrument, 0)
+
+    def record(self, fill: Fill, definition: Instrument) -> None:
+        """Book one execution; a venue that nets turns one YES and one NO into one unit of cash."""
+        self.fills.append(fill)
+        self.fees += fill.fee
+        name = fill.instrument
+        if fill.side is Side.BUY:
+            self.cash -= cost(fill.price, fill.quantity) + fill.fee
+            self.positions[name] = self.held(name) + fill.quantity
+        else:
+            self.cash += proceeds(fill.price, fill.quantity) - fill.fee
+            self.positions[name] = self.held(name) - fill.quantity
+        if isinstance(definition, BinaryContract) and definition.nets:
+            pairs = min(self.held(name), self.held(definition.complement))
+            if pairs > 0:
+                self.positions[name] -= pairs
+                self.positions[definition.complement] -= pairs
+                self.cash += pairs
+
+    def settle(self, instrument: InstrumentId, payout: int) -> None:
+        """Pay out a contract that has ended."""
+        self.cash += self.positions.pop(instrument, 0) * payout // SCALE
