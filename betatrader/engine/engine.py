@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from betatrader.engine import risk
-from betatrader.engine.state import Market, State
+from betatrader.engine.state import FOLDS, Market, State
 from betatrader.engine.strategy import Ask, Cancel, Intents, Place, Strategy, View
 from betatrader.model import account, instruction, market
 from betatrader.model.command import (
@@ -31,6 +31,8 @@ from betatrader.model.order import OrderTerms, OrderType, Side
 from betatrader.model.signal import Forecast
 
 Listener = tuple[Callable[[View, Market], Intents], View]
+Reaction = Callable[[Any, Any], None]
+"""Called with the event and, for a market event, forecast or fill, the market it is about."""
 
 
 class Engine:
@@ -43,12 +45,16 @@ class Engine:
         self.limits = limits
         self.strategies = strategies
         self._changes: list[Change] = []
+        self._connect()
+
+    def _connect(self) -> None:
+        """Bind strategies to the state, and each kind of event to its fold and its reaction."""
         self._quote = self._listeners("on_quote")
         self._trade = self._listeners("on_trade")
         self._forecast = self._listeners("on_forecast")
         self._fill = self._listeners("on_fill")
         self._tick = self._listeners("on_tick")
-        self._reactions: dict[type, Callable[[Any], None]] = {
+        reactions: dict[type, Reaction] = {
             market.Quote: self._on_top,
             market.BookDelta: self._on_top,
             market.BookSnapshot: self._on_top,
@@ -71,16 +77,17 @@ class Engine:
             instruction.TimerFired: self._on_timer,
         }
         if self._trade:
-            self._reactions[market.PublicTrade] = self._on_trade
+            reactions[market.PublicTrade] = self._on_trade
+        self._work = {kind: (fold, reactions.get(kind)) for kind, fold in FOLDS.items()}
 
     def process(self, event: Event) -> Step | None:
         """Take one event; raises KeyError for a market event of an instrument never listed."""
+        fold, react = self._work[type(event)]
         state = self.state
-        state.fold(event)
-        react = self._reactions.get(type(event))
+        seen = fold(state, event)
         if react is None:
             return None
-        react(event)
+        react(event, seen)
         changes = self._changes
         if not changes:
             return None
@@ -99,12 +106,11 @@ class Engine:
         self.state, memories = msgspec.msgpack.decode(data, type=tuple[State, list[bytes]])
         for strategy, memory in zip(self.strategies, memories, strict=True):
             strategy.restore(memory)
-        self.__init__(self.limits, self.strategies, self.state)  # type: ignore[misc]
+        self._connect()
 
     # What follows reacts to one kind of event each.
 
-    def _on_top(self, event: market.MarketEvent) -> None:
-        seen = self.state.markets[event.instrument]
+    def _on_top(self, _event: market.MarketEvent, seen: Market) -> None:
         if seen.held:
             self._protect(seen)
         for listen, view in self._quote:
@@ -112,65 +118,63 @@ class Engine:
             if intents:
                 self._carry_out(view.strategy, intents)
 
-    def _on_trade(self, event: market.PublicTrade) -> None:
-        self._ask(self._trade, self.state.markets[event.instrument])
+    def _on_trade(self, _event: market.PublicTrade, seen: Market) -> None:
+        self._ask(self._trade, seen)
 
-    def _on_forecast(self, event: Forecast) -> None:
-        seen = self.state.markets.get(event.instrument)
+    def _on_forecast(self, _event: Forecast, seen: Market | None) -> None:
         if seen is not None:
             self._ask(self._forecast, seen)
 
-    def _on_fill(self, event: account.Fill) -> None:
+    def _on_fill(self, event: account.Fill, seen: Market | None) -> None:
         text = f"{event.side} {show(event.quantity)} {event.instrument} at {show(event.price)}"
         self._note(Booked("fill", event.order, text))
         if self.state.orders.find(event.order) is None:
             self._note(Alert("error", f"a fill of an unknown order: {event.order}"))
         self._guard_losses()
-        seen = self.state.markets.get(event.instrument)
         if seen is not None:
             self._ask(self._fill, seen)
         self._end_flattening()
 
-    def _on_report(self, event: account.OrderEvent) -> None:
+    def _on_report(self, event: account.OrderEvent, _seen: object) -> None:
         reason = getattr(event, "reason", "")
         kind = type(event).__struct_config__.tag
         self._note(Booked(str(kind), event.order, reason))
         self._end_flattening()
 
-    def _on_cash(self, event: account.CashFlow) -> None:
+    def _on_cash(self, event: account.CashFlow, _seen: object) -> None:
         self._note(Booked("cash_flow", event.venue, show(event.amount)))
 
-    def _on_resolution(self, event: market.Resolution) -> None:
+    def _on_resolution(self, event: market.Resolution, _seen: object) -> None:
         self._note(Booked("resolved", event.instrument, f"pays {show(event.payout)}"))
         self._guard_losses()
 
-    def _on_started(self, event: instruction.Started) -> None:
+    def _on_started(self, event: instruction.Started, _seen: object) -> None:
         self._note(StateChanged(event.trading_state, event.reason))
 
-    def _on_halt(self, event: instruction.Halt) -> None:
+    def _on_halt(self, event: instruction.Halt, _seen: object) -> None:
         self._halt(event.reason or "halted by the operator")
         self._acknowledge(event)
 
-    def _on_reduce(self, event: instruction.Reduce) -> None:
+    def _on_reduce(self, event: instruction.Reduce, _seen: object) -> None:
         self._change_state(TradingState.REDUCING, event.reason)
         self._acknowledge(event)
 
-    def _on_resume(self, event: instruction.Resume) -> None:
+    def _on_resume(self, event: instruction.Resume, _seen: object) -> None:
         self._change_state(TradingState.ACTIVE, event.reason)
         self._acknowledge(event)
 
-    def _on_cancel_all(self, event: instruction.CancelAll) -> None:
+    def _on_cancel_all(self, event: instruction.CancelAll, _seen: object) -> None:
         self._cancel_resting(event.reason or "cancel-all")
         self._acknowledge(event)
 
-    def _on_flatten(self, event: instruction.Flatten) -> None:
+    def _on_flatten(self, event: instruction.Flatten, _seen: object) -> None:
         reason = event.reason or "flattened by the operator"
         self._change_state(TradingState.HALTED, reason, flattening=True)
         self._cancel_resting(reason)
         self._acknowledge(event)
         self._go_on_flattening()
 
-    def _on_timer(self, _event: instruction.TimerFired) -> None:
+    def _on_timer(self, _event: instruction.TimerFired, _seen: object) -> None:
         self._guard_losses()
         self._go_on_flattening()
         for seen in self.state.markets.values():
@@ -187,11 +191,12 @@ class Engine:
 
     def _carry_out(self, strategy: StrategyId, intents: Intents) -> None:
         for intent in intents or ():
-            if type(intent) is Place:
+            kind = type(intent)
+            if kind is Place:
                 self._place(strategy, intent)
-            elif type(intent) is Cancel:
+            elif kind is Cancel:
                 self._cancel(strategy, intent)
-            elif type(intent) is Ask:
+            elif kind is Ask:
                 self._note(
                     RequestForecast(
                         intent.instrument, intent.horizon_ns, intent.features, self.state.now_ns
@@ -201,7 +206,7 @@ class Engine:
     def _place(self, strategy: StrategyId, intent: Place) -> None:
         state, terms = self.state, intent.terms
         seen = state.markets.get(terms.instrument)
-        if terms.type is OrderType.MARKET and not terms.price and seen is not None:
+        if not terms.price and terms.type is OrderType.MARKET and seen is not None:
             terms = risk.market_terms(self.limits, seen, terms.side, terms.quantity)
         order = client_order_id(strategy, state.epoch, state.order_counter)
         proposal = risk.Proposal(
@@ -266,7 +271,7 @@ class Engine:
             self._note(StateChanged(state.trading_state, state.halt_reason))
 
     def _close(self, strategy: StrategyId, seen: Market, reason: str) -> None:
-        quantity = self.state.portfolio.position(seen.id).quantity
+        quantity = self.state.portfolio.quantity(seen.id)
         terms = OrderTerms(seen.id, Side.SELL, OrderType.MARKET, 0, quantity)
         self._place(strategy, Place(terms, reason))
 
@@ -280,8 +285,9 @@ class Engine:
     def _note(self, change: Change) -> None:
         """Answer with a change, and fold it at once, so that the next decision sees it."""
         self._changes.append(change)
-        if not isinstance(change, Alert | RequestForecast):
-            self.state.fold(change)
+        fold = FOLDS.get(type(change))
+        if fold is not None:
+            fold(self.state, change)
 
     def _listeners(self, method: str) -> list[Listener]:
         """The strategies that override a method: the others are never called."""

@@ -17,6 +17,9 @@ from betatrader.model.errors import IllegalTransition
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.order import CLOSED, TRANSITIONS, Order, OrderState, Side
 
+INITIALIZED, SUBMITTED = OrderState.INITIALIZED, OrderState.SUBMITTED
+PENDING_CANCEL, PARTIALLY_FILLED = OrderState.PENDING_CANCEL, OrderState.PARTIALLY_FILLED
+
 CLOSED_KEPT = 2_000
 """Closed orders remembered, so that late reports still find theirs."""
 
@@ -34,8 +37,10 @@ class Orders(msgspec.Struct):
 
     def submit(self, command: SubmitOrder, now_ns: int) -> Order:
         """Record an order as in flight, before it is sent."""
-        order = Order(command.order, command.strategy, command.terms, now_ns, reason=command.reason)
-        transition(order, OrderState.SUBMITTED, now_ns)
+        order = Order(
+            command.order, command.strategy, command.terms, now_ns, INITIALIZED, 0, command.reason
+        )
+        transition(order, SUBMITTED, now_ns)
         self.open[order.id] = order
         return order
 
@@ -49,8 +54,8 @@ class Orders(msgspec.Struct):
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Record that a cancel is under way."""
         order = self.open.get(command.order)
-        if order is not None and OrderState.PENDING_CANCEL in TRANSITIONS[order.state]:
-            transition(order, OrderState.PENDING_CANCEL, now_ns)
+        if order is not None and PENDING_CANCEL in TRANSITIONS[order.state]:
+            transition(order, PENDING_CANCEL, now_ns)
 
     def is_new_fill(self, fill: Fill) -> bool:
         """Note a fill; False where the same (order, trade id) was seen before."""
@@ -139,7 +144,7 @@ class Orders(msgspec.Struct):
 
 def transition(order: Order, state: OrderState, now_ns: int) -> None:
     """Move an order to `state`; raises IllegalTransition where the table forbids it."""
-    if state is order.state and state is OrderState.PARTIALLY_FILLED:
+    if state is order.state and state is PARTIALLY_FILLED:
         order.updated_ns = now_ns
         return
     if state not in TRANSITIONS[order.state]:

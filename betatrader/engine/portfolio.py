@@ -43,6 +43,11 @@ class Portfolio(msgspec.Struct):
             position = self.positions[instrument] = Position()
         return position
 
+    def quantity(self, instrument: InstrumentId) -> int:
+        """The quantity held, 0 where flat."""
+        position = self.positions.get(instrument)
+        return position.quantity if position is not None else 0
+
     def take_fill(self, fill: Fill, complement: InstrumentId | None) -> None:
         """Book one fill; `complement` is given where the venue pairs YES with NO by itself."""
         position = self.position(fill.instrument)

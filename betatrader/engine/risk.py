@@ -20,6 +20,9 @@ OPERATOR = StrategyId("operator")
 STOP = StrategyId("stop")
 """Orders that a protective stop makes."""
 
+BUY, SELL = Side.BUY, Side.SELL
+ACTIVE, REDUCING = TradingState.ACTIVE, TradingState.REDUCING
+
 Breach = tuple[str, str] | None
 """(limit, actual), or None where the check passes."""
 
@@ -28,12 +31,17 @@ class Proposal:
     """One intent with all that the checks look at, gathered once."""
 
     __slots__ = (
+        "buying",
+        "equity",
         "held",
         "limits",
         "market",
         "notional",
         "order",
+        "price",
+        "quantity",
         "reducing",
+        "reserved",
         "resting",
         "state",
         "strategy",
@@ -57,21 +65,27 @@ class Proposal:
         self.strategy = strategy
         self.terms = terms
         self.uses_forecast = uses_forecast
-        self.market: Market | None = state.markets.get(terms.instrument)
-        self.notional = cost(terms.price, terms.quantity)
-        position = state.portfolio.positions.get(terms.instrument)
-        self.held = position.quantity if position is not None else 0
-        self.resting: list[Order] = [
-            order
-            for order in state.orders.open.values()
-            if order.terms.instrument == terms.instrument
-        ]
-        self.reducing = terms.side is Side.SELL and terms.quantity <= self.sellable()
+        name = terms.instrument
+        self.market: Market | None = state.markets.get(name)
+        self.buying = terms.side is BUY
+        self.price = terms.price
+        self.quantity = terms.quantity
+        self.notional = -(-terms.price * terms.quantity // SCALE)
+        self.held = state.portfolio.quantity(name)
+        self.equity = state.equity()
+        self.resting: list[Order] = []
+        self.reserved = 0
+        for other in state.orders.open.values():
+            if other.terms.instrument == name:
+                self.resting.append(other)
+            if other.terms.side is BUY:
+                self.reserved += reserve(state, other)
+        self.reducing = not self.buying and terms.quantity <= self.sellable()
 
     def sellable(self) -> int:
         """What is held and not already offered by an open sell."""
         return self.held - sum(
-            order.remaining for order in self.resting if order.terms.side is Side.SELL
+            order.remaining for order in self.resting if order.terms.side is SELL
         )
 
 
@@ -88,10 +102,10 @@ def instrument(proposal: Proposal) -> Breach:
 def trading_state(proposal: Proposal) -> Breach:
     """HALTED lets only flatten through; REDUCING only what reduces."""
     state = proposal.state
-    if state.trading_state is TradingState.ACTIVE:
+    if state.trading_state is ACTIVE:
         return None
     if proposal.reducing:
-        if state.trading_state is TradingState.REDUCING:
+        if state.trading_state is REDUCING:
             return None
         if state.flattening and proposal.strategy == OPERATOR:
             return None
@@ -100,7 +114,7 @@ def trading_state(proposal: Proposal) -> Breach:
 
 def tick(proposal: Proposal) -> Breach:
     """The price is positive and a multiple of the tick; a contract's lies below 1."""
-    market, price = proposal.market, proposal.terms.price
+    market, price = proposal.market, proposal.price
     assert market is not None
     size = market.definition.tick
     if price <= 0 or price % size:
@@ -110,7 +124,7 @@ def tick(proposal: Proposal) -> Breach:
 
 def lot(proposal: Proposal) -> Breach:
     """The quantity is positive and a multiple of the lot."""
-    market, quantity = proposal.market, proposal.terms.quantity
+    market, quantity = proposal.market, proposal.quantity
     assert market is not None
     size = market.definition.lot
     if quantity <= 0 or quantity % size:
@@ -122,90 +136,104 @@ def min_notional(proposal: Proposal) -> Breach:
     """The venue's minimum order value; what closes a position may be smaller."""
     market = proposal.market
     assert market is not None
-    if proposal.reducing or proposal.notional >= market.definition.min_notional:
+    limit = market.definition.min_notional
+    if proposal.notional >= limit or proposal.reducing:
         return None
-    return show(market.definition.min_notional), show(proposal.notional)
+    return show(limit), show(proposal.notional)
 
 
 def order_quantity(proposal: Proposal) -> Breach:
     """No order is larger than this quantity."""
-    return _above(proposal.limits.order_quantity, proposal.terms.quantity)
+    limit = proposal.limits.order_quantity
+    return (show(limit), show(proposal.quantity)) if proposal.quantity > limit else None
 
 
 def order_notional(proposal: Proposal) -> Breach:
     """No order that adds risk is worth more than this."""
-    if proposal.reducing:
+    limit = proposal.limits.order_notional
+    if proposal.notional <= limit or proposal.reducing:
         return None
-    return _above(proposal.limits.order_notional, proposal.notional)
+    return show(limit), show(proposal.notional)
 
 
 def collar(proposal: Proposal) -> Breach:
     """A limit stands at most so far beyond the other side's best price (a fat finger)."""
-    market, terms = proposal.market, proposal.terms
+    market, price = proposal.market, proposal.price
     assert market is not None
-    if not (market.bid or market.ask):
+    if proposal.buying:
+        best = market.ask or market.bid
+        beyond = price - best
+    else:
+        best = market.bid or market.ask
+        beyond = best - price
+    if not best:
         return "a quoted market", "no quote"
-    best = market.ask or market.bid if terms.side is Side.BUY else market.bid or market.ask
+    if beyond <= 0:
+        return None
     width = collar_width(proposal.limits, market, best)
-    if terms.side is Side.BUY and terms.price > best + width:
-        return show(best + width), show(terms.price)
-    if terms.side is Side.SELL and terms.price < best - width:
-        return show(best - width), show(terms.price)
-    return None
+    if beyond <= width:
+        return None
+    return show(best + width if proposal.buying else best - width), show(price)
 
 
 def short_sale(proposal: Proposal) -> Breach:
     """Nothing is sold that is not held: leverage is 1.0."""
-    if proposal.terms.side is Side.BUY or proposal.reducing:
+    if proposal.buying or proposal.reducing:
         return None
-    return show(max(0, proposal.sellable())), show(proposal.terms.quantity)
+    return show(max(0, proposal.sellable())), show(proposal.quantity)
 
 
 def buying_power(proposal: Proposal) -> Breach:
     """Cash covers this order, its fee, and every open buy order at its worst."""
-    if proposal.terms.side is Side.SELL:
+    market = proposal.market
+    if not proposal.buying or market is None:
         return None
-    state, market = proposal.state, proposal.market
-    assert market is not None
-    needed = proposal.notional + worst_fee(market, proposal.terms.price, proposal.terms.quantity)
-    free = state.portfolio.cash - reserved(state)
+    free = proposal.state.portfolio.cash - proposal.reserved
+    if 2 * proposal.notional <= free:
+        return None  # the common case: no fee is above the notional
+    fees = market.definition.fees
+    needed = proposal.notional + fees.worst_fee(proposal.price, proposal.quantity)
     return (show(free), show(needed)) if needed > free else None
 
 
 def position_notional(proposal: Proposal) -> Breach:
     """This instrument's position, with all open buys filled, stays within its limit."""
-    if proposal.terms.side is Side.SELL:
+    if not proposal.buying:
         return None
-    return _above(
-        proposal.limits.position_notional,
-        exposure(proposal.state, proposal.market, proposal.resting) + proposal.notional,
-    )
+    total = proposal.notional
+    if proposal.held:
+        total += cost(proposal.state.mark(proposal.terms.instrument), proposal.held)
+    for order in proposal.resting:
+        if order.terms.side is BUY:
+            total += cost(order.terms.price, order.remaining)
+    limit = proposal.limits.position_notional
+    return (show(limit), show(total)) if total > limit else None
 
 
 def total_notional(proposal: Proposal) -> Breach:
     """All positions and open buys together stay within the total."""
-    if proposal.terms.side is Side.SELL:
+    if not proposal.buying:
         return None
     state = proposal.state
-    total = proposal.notional + reserved(state)
+    total = proposal.notional + proposal.reserved
     for name, position in state.portfolio.positions.items():
         if position.quantity:
             total += cost(state.mark(name), position.quantity)
-    return _above(proposal.limits.total_notional, total)
+    limit = proposal.limits.total_notional
+    return (show(limit), show(total)) if total > limit else None
 
 
 def open_positions(proposal: Proposal) -> Breach:
     """No more instruments are held, or being bought, than this."""
-    if proposal.terms.side is Side.SELL or proposal.held:
+    if not proposal.buying or proposal.held:
         return None
-    names = {
-        name for name, position in proposal.state.portfolio.positions.items() if position.quantity
-    }
-    names |= {
-        order.terms.instrument
-        for order in proposal.state.orders.open.values()
-        if order.terms.side is Side.BUY
-    }
+    positions, orders = proposal.state.portfolio.positions, proposal.state.orders.open
+    if len(positions) + len(orders) < proposal.limits.open_positions:
+        return None  # the common case: even if each were an instrument of its own
+    names = {name for name, position in positions.items() if position.quantity}
+    for order in orders.values():
+        if order.terms.side is BUY:
+            names.add(order.terms.instrument)
     names.add(proposal.terms.instrument)
     if len(names) <= proposal.limits.open_positions:
         return None
@@ -222,13 +250,15 @@ def open_orders(proposal: Proposal) -> Breach:
 
 def self_trade(proposal: Proposal) -> Breach:
     """An order does not meet one of our own on the other side."""
-    terms = proposal.terms
+    if not proposal.resting:
+        return None
+    side = proposal.terms.side
     for order in proposal.resting:
-        if order.terms.side is terms.side:
+        if order.terms.side is side:
             continue
         price = order.terms.price
-        if terms.price >= price if terms.side is Side.BUY else terms.price <= price:
-            return f"not through our own {order.terms.side} at {show(price)}", show(terms.price)
+        if proposal.price >= price if proposal.buying else proposal.price <= price:
+            return f"not through our own {order.terms.side} at {show(price)}", show(proposal.price)
     return None
 
 
@@ -260,18 +290,20 @@ def daily_loss(proposal: Proposal) -> Breach:
     """Today's loss is below its limit."""
     if proposal.reducing:
         return None
-    state = proposal.state
-    return _above(proposal.limits.daily_loss, state.day_equity - state.equity())
+    limit = proposal.limits.daily_loss
+    lost = proposal.state.day_equity - proposal.equity
+    return (show(limit), show(lost)) if lost > limit else None
 
 
 def drawdown(proposal: Proposal) -> Breach:
     """The fall from the high-water mark is below its limit."""
     if proposal.reducing:
         return None
-    state = proposal.state
-    return _above(
-        proposal.limits.drawdown * state.equity_high // SCALE, state.equity_high - state.equity()
-    )
+    high = proposal.state.equity_high
+    if proposal.equity >= high:
+        return None
+    limit, fall = proposal.limits.drawdown * high // SCALE, high - proposal.equity
+    return (show(limit), show(fall)) if fall > limit else None
 
 
 CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
@@ -335,7 +367,7 @@ def collar_width(limits: Limits, market: Market, price: int) -> int:
 def market_terms(limits: Limits, market: Market, side: Side, quantity: int) -> OrderTerms:
     """A market order: immediate or cancel, and never beyond the collar."""
     size = market.definition.tick
-    if side is Side.BUY:
+    if side is BUY:
         best = market.ask or market.bid
         price = (best + collar_width(limits, market, best)) // size * size
     else:
@@ -344,37 +376,8 @@ def market_terms(limits: Limits, market: Market, side: Side, quantity: int) -> O
     return OrderTerms(market.id, side, OrderType.MARKET, price, quantity, TimeInForce.IOC)
 
 
-def reserved(state: State) -> int:
-    """Cash that open buy orders may still take, fees included."""
-    total = 0
-    for order in state.orders.open.values():
-        if order.terms.side is Side.BUY:
-            market = state.markets[order.terms.instrument]
-            total += cost(order.terms.price, order.remaining)
-            total += worst_fee(market, order.terms.price, order.remaining)
-    return total
-
-
-def exposure(state: State, market: Market | None, resting: list[Order]) -> int:
-    """What is held of an instrument, and what its open buys may add."""
-    if market is None:
-        return 0
-    position = state.portfolio.positions.get(market.id)
-    total = cost(state.mark(market.id), position.quantity) if position is not None else 0
-    for order in resting:
-        if order.terms.side is Side.BUY:
-            total += cost(order.terms.price, order.remaining)
-    return total
-
-
-def worst_fee(market: Market, price: int, quantity: int) -> int:
-    """The highest fee that a buy up to this price can pay."""
-    fees = market.definition.fees
-    return max(
-        fees.fee(price, quantity, maker=False),
-        fees.fee(min(price, SCALE // 2), quantity, maker=False),
-    )
-
-
-def _above(limit: int, actual: int) -> Breach:
-    return (show(limit), show(actual)) if actual > limit else None
+def reserve(state: State, order: Order) -> int:
+    """Cash that an open buy order may still take, its fee included."""
+    fees = state.markets[order.terms.instrument].definition.fees
+    price = order.terms.price
+    return cost(price, order.remaining) + fees.worst_fee(price, order.remaining)

@@ -21,6 +21,8 @@ from betatrader.model.money import proceeds
 from betatrader.model.signal import Forecast
 
 DAY_NS = 86_400 * 1_000_000_000
+ENDED_KEPT = 16
+"""Instruments that have ended and are remembered, for fills that are reported late."""
 
 
 class Market(msgspec.Struct, gc=False):
@@ -31,6 +33,8 @@ class Market(msgspec.Struct, gc=False):
     bid_size: int = 0
     ask: int = 0
     ask_size: int = 0
+    quote_id: int = 0
+    """The venue's number of the update that the top of book comes from, 0 where it has none."""
     last_price: int = 0
     last_quantity: int = 0
     buyer_is_taker: bool = False
@@ -75,7 +79,7 @@ class State(msgspec.Struct):
 
     def fold(self, record: object) -> None:
         """Apply one event, answer or Step. Never decides; unknown records are a TypeError."""
-        apply = _FOLDS.get(type(record))
+        apply = FOLDS.get(type(record))
         if apply is None:
             raise TypeError(f"no fold for {type(record).__name__}")
         apply(self, record)
@@ -93,7 +97,8 @@ class State(msgspec.Struct):
         seen = self.markets.get(instrument)
         if seen is not None and (seen.bid or seen.last_price):
             return seen.bid or seen.last_price
-        return self.portfolio.position(instrument).average_price
+        position = self.portfolio.positions.get(instrument)
+        return position.average_price if position is not None else 0
 
     def unrealised(self) -> int:
         """What the open positions would gain if they were sold at their marks, before fees."""
@@ -120,45 +125,58 @@ def _arrive(state: State, time_ns: int) -> None:
         state.now_ns = time_ns
 
 
-def _fold_quote(state: State, event: market.Quote) -> None:
+# The folds of market events return the market that they changed: the engine looks it up no more.
+
+
+def _fold_quote(state: State, event: market.Quote) -> Market:
     state.event_sequence += 1
-    if event.time_ns > state.now_ns:
-        state.now_ns = event.time_ns
+    now = event.time_ns
+    if now > state.now_ns:
+        state.now_ns = now
     seen = state.markets[event.instrument]
     seen.bid = event.bid
     seen.bid_size = event.bid_size
     seen.ask = event.ask
     seen.ask_size = event.ask_size
-    seen.updated_ns = event.time_ns
+    seen.quote_id = event.update_id
+    seen.updated_ns = now
     if seen.held:
         state.watch_equity()
+    return seen
 
 
-def _fold_trade(state: State, event: market.PublicTrade) -> None:
-    _arrive(state, event.time_ns)
+def _fold_trade(state: State, event: market.PublicTrade) -> Market:
+    state.event_sequence += 1
+    if event.time_ns > state.now_ns:
+        state.now_ns = event.time_ns
     seen = state.markets[event.instrument]
     seen.last_price = event.price
     seen.last_quantity = event.quantity
     seen.buyer_is_taker = event.buyer_is_taker
+    return seen
 
 
-def _fold_delta(state: State, event: market.BookDelta) -> None:
+def _fold_delta(state: State, event: market.BookDelta) -> Market:
     _arrive(state, event.time_ns)
     seen = state.markets[event.instrument]
     seen.book.apply(event.bids, event.asks, event.update_id)
-    _take_top(state, seen, event.time_ns)
+    if event.update_id >= seen.quote_id:  # a book may lag behind the quotes of the same venue
+        _take_top(state, seen, event)
+    return seen
 
 
-def _fold_snapshot(state: State, event: market.BookSnapshot) -> None:
+def _fold_snapshot(state: State, event: market.BookSnapshot) -> Market:
     _arrive(state, event.time_ns)
     seen = state.markets[event.instrument]
     seen.book.replace(event.bids, event.asks, event.update_id)
-    _take_top(state, seen, event.time_ns)
+    _take_top(state, seen, event)
+    return seen
 
 
-def _take_top(state: State, seen: Market, time_ns: int) -> None:
+def _take_top(state: State, seen: Market, event: market.BookDelta | market.BookSnapshot) -> None:
     seen.bid, seen.bid_size, seen.ask, seen.ask_size = seen.book.top()
-    seen.updated_ns = time_ns
+    seen.quote_id = event.update_id
+    seen.updated_ns = event.time_ns
     if seen.held:
         state.watch_equity()
 
@@ -169,8 +187,19 @@ def _fold_listed(state: State, event: market.InstrumentListed) -> None:
     seen = state.markets.get(definition.id)
     if seen is None:
         state.markets[definition.id] = Market(definition)
+        _forget_ended(state)
     else:
         seen.definition = definition
+
+
+def _forget_ended(state: State) -> None:
+    """Drop the oldest ended instruments that hold nothing: their gains stand in the totals."""
+    ended = [name for name, seen in state.markets.items() if seen.resolved]
+    busy = {order.terms.instrument for order in state.orders.open.values()}
+    for name in ended[: max(0, len(ended) - ENDED_KEPT)]:
+        if name not in busy:
+            del state.markets[name]
+            state.portfolio.positions.pop(name, None)
 
 
 def _fold_status(state: State, event: market.InstrumentStatus) -> None:
@@ -178,20 +207,22 @@ def _fold_status(state: State, event: market.InstrumentStatus) -> None:
     state.markets[event.instrument].tradable = event.tradable
 
 
-def _fold_resolution(state: State, event: market.Resolution) -> None:
+def _fold_resolution(state: State, event: market.Resolution) -> Market:
     _arrive(state, event.time_ns)
     seen = state.markets[event.instrument]
     seen.resolved, seen.tradable, seen.held, seen.stop = True, False, False, 0
     seen.payout = event.payout
     state.portfolio.settle(event.instrument, event.payout)
     state.watch_equity()
+    return seen
 
 
-def _fold_forecast(state: State, event: Forecast) -> None:
+def _fold_forecast(state: State, event: Forecast) -> Market | None:
     _arrive(state, event.time_ns)
     seen = state.markets.get(event.instrument)
     if seen is not None:
         seen.forecast = event
+    return seen
 
 
 def _fold_report(state: State, event: account.OrderEvent) -> None:
@@ -199,12 +230,12 @@ def _fold_report(state: State, event: account.OrderEvent) -> None:
     state.orders.take(event)
 
 
-def _fold_fill(state: State, event: account.Fill) -> None:
+def _fold_fill(state: State, event: account.Fill) -> Market | None:
     _arrive(state, event.time_ns)
-    if not state.orders.is_new_fill(event):
-        return
-    state.orders.take_fill(event)
     seen = state.markets.get(event.instrument)
+    if not state.orders.is_new_fill(event):
+        return seen
+    state.orders.take_fill(event)
     definition = seen.definition if seen is not None else None
     complement = None
     if isinstance(definition, BinaryContract) and definition.nets:
@@ -215,10 +246,11 @@ def _fold_fill(state: State, event: account.Fill) -> None:
     for name in (event.instrument, complement):
         touched = state.markets.get(name) if name is not None else None
         if touched is not None:
-            touched.held = state.portfolio.position(touched.id).quantity != 0
+            touched.held = bool(state.portfolio.quantity(touched.id))
             if not touched.held:
                 touched.stop = 0
     state.watch_equity()
+    return seen
 
 
 def _fold_cash(state: State, event: account.CashFlow) -> None:
@@ -282,12 +314,12 @@ def _fold_booked(state: State, change: Booked) -> None:
 def _fold_step(state: State, step: Step) -> None:
     state.step_sequence = step.sequence
     for change in step.changes:
-        apply = _FOLDS.get(type(change))
+        apply = FOLDS.get(type(change))
         if apply is not None:
             apply(state, change)
 
 
-_FOLDS: dict[type, Callable[[State, Any], None]] = {
+FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     market.Quote: _fold_quote,
     market.PublicTrade: _fold_trade,
     market.BookDelta: _fold_delta,
@@ -318,3 +350,4 @@ _FOLDS: dict[type, Callable[[State, Any], None]] = {
     Booked: _fold_booked,
     Step: _fold_step,
 }
+"""What each kind of record does to the state; a market event answers with its market."""

@@ -89,10 +89,14 @@ class View:
 
     def orders(self, instrument: InstrumentId) -> list[Order]:
         """This strategy's own open orders on an instrument, those being cancelled included."""
+        found = self._state.orders.open
+        if not found:
+            return []
+        strategy = self.strategy
         return [
             order
-            for order in self._state.orders.open.values()
-            if order.terms.instrument == instrument and order.strategy == self.strategy
+            for order in found.values()
+            if order.strategy == strategy and order.terms.instrument == instrument
         ]
 
 

@@ -1,6 +1,7 @@
 """Names: venues, instruments, strategies and orders."""
 
 import zlib
+from functools import lru_cache
 from typing import NewType
 
 InstrumentId = NewType("InstrumentId", str)
@@ -28,6 +29,13 @@ def client_order_id(strategy: StrategyId, epoch: int, counter: int) -> ClientOrd
     `epoch` is the lease's token (until the lease exists, the start time in ms) and `counter` the
     number of orders made in it; both must fit 48 bits.
     """
-    if not (0 <= epoch < 1 << 48 and 0 <= counter < 1 << 48):
-        raise ValueError(f"epoch {epoch} and counter {counter} must each fit 48 bits")
-    return ClientOrderId(f"{zlib.crc32(strategy.encode()):08x}{epoch:012x}{counter:012x}")
+    if not 0 <= counter < 1 << 48:
+        raise ValueError(f"counter {counter} must fit 48 bits")
+    return ClientOrderId(f"{_prefix(strategy, epoch)}{counter:012x}")
+
+
+@lru_cache(maxsize=256)
+def _prefix(strategy: StrategyId, epoch: int) -> str:
+    if not 0 <= epoch < 1 << 48:
+        raise ValueError(f"epoch {epoch} must fit 48 bits")
+    return f"{zlib.crc32(strategy.encode()):08x}{epoch:012x}"

@@ -6,6 +6,9 @@ from betatrader.model.ids import InstrumentId
 from betatrader.model.money import SCALE, Money, Price, Quantity
 
 
+CUBE = SCALE**3
+
+
 class ProportionalFees(msgspec.Struct, frozen=True, tag="proportional"):
     """A share of the notional; rates in units of 10^-8 (10 basis points = 100_000)."""
 
@@ -15,6 +18,11 @@ class ProportionalFees(msgspec.Struct, frozen=True, tag="proportional"):
     def fee(self, price: int, quantity: int, *, maker: bool) -> Money:
         """The fee of one fill in cash, rounded up."""
         rate = self.maker_rate if maker else self.taker_rate
+        return Money(-(-price * quantity * rate // (SCALE * SCALE)))
+
+    def worst_fee(self, price: int, quantity: int) -> Money:
+        """The highest fee that a buy up to `price` can pay."""
+        rate = max(self.maker_rate, self.taker_rate)
         return Money(-(-price * quantity * rate // (SCALE * SCALE)))
 
 
@@ -30,7 +38,14 @@ class BinaryFees(msgspec.Struct, frozen=True, tag="binary"):
     def fee(self, price: int, quantity: int, *, maker: bool) -> Money:
         """The fee of one fill in cash, rounded up."""
         rate = self.maker_rate if maker else self.taker_rate
-        return Money(-(-rate * price * (SCALE - price) * quantity // SCALE**3))
+        return Money(-(-rate * price * (SCALE - price) * quantity // CUBE))
+
+    def worst_fee(self, price: int, quantity: int) -> Money:
+        """The highest fee that a buy up to `price` can pay: p · (1 - p) is highest at one half."""
+        return max(
+            self.fee(min(price, SCALE // 2), quantity, maker=False),
+            self.fee(min(price, SCALE // 2), quantity, maker=True),
+        )
 
 
 Fees = ProportionalFees | BinaryFees

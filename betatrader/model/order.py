@@ -10,6 +10,8 @@ from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
 class Side(StrEnum):
     """Which way an order or a fill goes."""
 
+    __hash__ = str.__hash__  # an Enum's own is Python code, and these are dictionary keys
+
     BUY = "BUY"
     SELL = "SELL"
 
@@ -31,6 +33,8 @@ class TimeInForce(StrEnum):
 
 class OrderState(StrEnum):
     """The life of an order (design.md section 4)."""
+
+    __hash__ = str.__hash__  # an Enum's own is Python code, and these are dictionary keys
 
     INITIALIZED = "INITIALIZED"
     DENIED = "DENIED"

@@ -128,9 +128,10 @@ class SimulatedExchange:
     def _on_quote(self, event: Quote) -> None:
         pool = self.pools[event.instrument]
         if pool.taken:
-            pool.forget_quote_changes(event)
-        pool.quote = event
-        if pool.working:
+            pool.take_quote(event)
+        else:
+            pool.quote = event
+        if event.bid >= pool.lowest_sell or 0 < event.ask <= pool.highest_buy:
             self._fill_crossed(pool, event.time_ns)
 
     def _on_delta(self, event: BookDelta) -> None:
@@ -140,7 +141,8 @@ class SimulatedExchange:
         if pool.taken:
             pool.forget(Side.BUY, event.bids)
             pool.forget(Side.SELL, event.asks)
-        if pool.working:
+        book = pool.book
+        if book.best_bid >= pool.lowest_sell or 0 < book.best_ask <= pool.highest_buy:
             self._fill_crossed(pool, event.time_ns)
 
     def _on_snapshot(self, event: BookSnapshot) -> None:
@@ -321,7 +323,7 @@ class SimulatedExchange:
             self._report(OrderCanceled(self._return_ns(now_ns), order.id, reason), order.owner)
 
     def _drop(self, pool: Pool, order: WorkingOrder) -> None:
-        pool.working.pop(order.id, None)
+        pool.drop(order)
         self._owners.pop(order.id, None)
 
     def _return_ns(self, now_ns: int) -> int:

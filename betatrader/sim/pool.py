@@ -8,6 +8,9 @@ from betatrader.model.instrument import Instrument
 from betatrader.model.market import Level, Quote
 from betatrader.model.order import OrderTerms, Side
 
+NEVER_MET = 1 << 62
+"""A price that no bid reaches."""
+
 
 class WorkingOrder:
     """An individual order at the venue. `ahead` is the anonymous quantity in front of it."""
@@ -25,7 +28,18 @@ class WorkingOrder:
 class Pool:
     """Recorded book and quote, what was taken from them, and the individual orders that rest."""
 
-    __slots__ = ("book", "definition", "opened", "quote", "shared", "taken", "tradable", "working")
+    __slots__ = (
+        "book",
+        "definition",
+        "highest_buy",
+        "lowest_sell",
+        "opened",
+        "quote",
+        "shared",
+        "taken",
+        "tradable",
+        "working",
+    )
 
     def __init__(self, definition: Instrument, shared: OrderBook | None) -> None:
         self.definition = definition
@@ -36,6 +50,8 @@ class Pool:
         self.working: dict[ClientOrderId, WorkingOrder] = {}
         self.opened = False
         self.tradable = True
+        self.highest_buy = 0
+        self.lowest_sell = NEVER_MET
 
     def rest(self, order: WorkingOrder) -> None:
         """Put an order into the book, behind all that is shown at its price."""
@@ -43,6 +59,20 @@ class Pool:
         shown = self._shown(terms.side, terms.price)
         order.ahead = max(0, shown - self.taken.get((terms.side, terms.price), 0))
         self.working[order.id] = order
+        self._watch_best()
+
+    def drop(self, order: WorkingOrder) -> None:
+        """Take an order out of the book."""
+        if self.working.pop(order.id, None) is not None:
+            self._watch_best()
+
+    def _watch_best(self) -> None:
+        """Keep the best prices that rest: a quote that meets neither needs no further look."""
+        orders = self.working.values()
+        buys = [order.terms.price for order in orders if order.terms.side is Side.BUY]
+        sells = [order.terms.price for order in orders if order.terms.side is Side.SELL]
+        self.highest_buy = max(buys, default=0)
+        self.lowest_sell = min(sells, default=NEVER_MET)
 
     def by_priority(self, side: Side) -> list[WorkingOrder]:
         """The resting orders of a side, best price first, then oldest."""
@@ -87,35 +117,47 @@ class Pool:
         for price, _ in changed:
             self.taken.pop((side, price), None)
 
-    def forget_quote_changes(self, quote: Quote) -> None:
+    def take_quote(self, quote: Quote) -> None:
         """A quote is a change of its two levels, where it differs from the last one."""
-        if self.book.bid_prices or self.book.ask_prices:
-            return
         old = self.quote
         if old is None or (old.bid, old.bid_size) != (quote.bid, quote.bid_size):
             self.taken.pop((Side.BUY, quote.bid), None)
         if old is None or (old.ask, old.ask_size) != (quote.ask, quote.ask_size):
             self.taken.pop((Side.SELL, quote.ask), None)
+        self.quote = quote
 
     def _levels(self, side: Side) -> Iterator[Level]:
-        """Recorded levels of a side, best first: the book, or the quote where there is no book."""
+        """Recorded levels of a side, best first.
+
+        Where a quote is newer than the book (a venue sends depth less often), it is the best
+        level: the book's levels better than it are gone, and its own size counts.
+        """
         book, quote = self.book, self.quote
+        newer = quote is not None and quote.update_id >= book.update_id
         if side is Side.BUY:
-            if not book.bid_prices and quote is not None and quote.bid:
-                yield quote.bid, quote.bid_size
+            best, size = (quote.bid, quote.bid_size) if quote and newer else (0, 0)
+            if best:
+                yield best, size
             for price in reversed(book.bid_prices):
-                yield price, book.bids[price]
+                if not best or price < best:
+                    yield price, book.bids[price]
         else:
-            if not book.ask_prices and quote is not None and quote.ask:
-                yield quote.ask, quote.ask_size
+            best, size = (quote.ask, quote.ask_size) if quote and newer else (0, 0)
+            if best:
+                yield best, size
             for price in book.ask_prices:
-                yield price, book.asks[price]
+                if not best or price > best:
+                    yield price, book.asks[price]
 
     def _shown(self, side: Side, price: int) -> int:
-        sizes = self.book.bids if side is Side.BUY else self.book.asks
         quote = self.quote
-        if not sizes and quote is not None:
-            if side is Side.BUY:
-                return quote.bid_size if quote.bid == price else 0
-            return quote.ask_size if quote.ask == price else 0
+        if quote is not None and quote.update_id >= self.book.update_id:
+            best, size = (
+                (quote.bid, quote.bid_size) if side is Side.BUY else (quote.ask, quote.ask_size)
+            )
+            if price == best:
+                return size
+            if best and (price > best if side is Side.BUY else price < best):
+                return 0
+        sizes = self.book.bids if side is Side.BUY else self.book.asks
         return sizes.get(price, 0)

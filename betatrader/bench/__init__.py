@@ -1,0 +1,6 @@
+"""Benchmarks: each figure with its goal, and as a ratio where a baseline can run beside it.
+
+result  one figure, its goal, and whether it is met
+engine  engine, simulated venue and a plain Python strategy on real ticks and depth
+bus     a message there and back between two processes, against bare redis-py
+"""

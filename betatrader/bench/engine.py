@@ -1,0 +1,240 @@
+"""How fast the engine is: on ticks, on depth, and from one event to the command it causes.
+
+The recipe for ticks and depth is the one by which other systems were measured on the same recording: it is
+repeated with its times and ids shifted, every event is built beforehand, and the CPU time of the
+loop counts. A plain Python strategy stores bid and ask, and submits or cancels every 50th event.
+"""
+
+import gc
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from betatrader.bench.result import Result, at_least, at_most, quantile
+from betatrader.engine.engine import Engine
+from betatrader.engine.state import Market
+from betatrader.engine.strategy import Cancel, Intents, Place, Strategy, View
+from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.event import MarketInput
+from betatrader.model.instruction import Started, TradingState
+from betatrader.model.limits import Limits
+from betatrader.model.market import (
+    BookDelta,
+    BookSnapshot,
+    InstrumentListed,
+    PublicTrade,
+    Quote,
+)
+from betatrader.model.money import SCALE, parse
+from betatrader.model.order import OrderTerms, OrderType, Side
+from betatrader.sim.exchange import SimulatedExchange
+from betatrader.sim.session import Session
+from betatrader.strategies.market_maker import MarketMaker
+
+TICKS = 1_000_000
+DEPTH_MESSAGES = 86_250
+DEPOSIT = 1_000_000 * SCALE
+QUANTITY = parse("0.01")
+BELOW = 50 * SCALE
+RICH = Limits(
+    order_notional=DEPOSIT,
+    position_notional=DEPOSIT,
+    total_notional=DEPOSIT,
+    open_orders=10_000,
+    daily_loss=DEPOSIT,
+)
+
+
+class EveryFiftieth(Strategy):
+    """Stores bid and ask; every 50th event submits a buy far below the bid, or cancels it."""
+
+    name = "every_fiftieth"
+
+    def __init__(self) -> None:
+        self.bid = self.ask = 0
+        self.count = 0
+        self.submits = self.cancels = 0
+
+    def on_quote(self, view: View, market: Market) -> Intents:
+        """Count, store, and each 50th time act."""
+        self.bid = market.bid
+        self.ask = market.ask
+        self.count += 1
+        if self.count % 50:
+            return None
+        return self._act(view, market)
+
+    def on_trade(self, view: View, market: Market) -> Intents:
+        """A trade counts as an event too."""
+        self.count += 1
+        if self.count % 50:
+            return None
+        return self._act(view, market)
+
+    def _act(self, view: View, market: Market) -> Intents:
+        ours = view.orders(market.id)
+        if ours:
+            self.cancels += 1
+            return [Cancel(ours[0].id)]
+        if not self.bid:
+            return None
+        self.submits += 1
+        terms = OrderTerms(market.id, Side.BUY, OrderType.LIMIT, self.bid - BELOW, QUANTITY)
+        return [Place(terms)]
+
+
+def run(events: Callable[[], list[MarketInput]], progress: Callable[[str], None]) -> list[Result]:
+    """All engine figures on this recording's events."""
+    recorded = events()
+    progress("ticks: three runs of a million events")
+    ticks = _repeat([e for e in recorded if isinstance(e, Quote | PublicTrade)], TICKS)
+    rates, note = zip(*(_ticks(ticks, recorded) for _ in range(3)), strict=True)
+    results = [at_least("engine_ticks_per_s", sorted(rates)[1], "1/s", 400_000, note[0])]
+    del ticks
+    progress(f"depth: three runs of {DEPTH_MESSAGES:,} messages")
+    books = [e for e in recorded if isinstance(e, BookSnapshot | BookDelta)]
+    depth = _repeat(books, DEPTH_MESSAGES)
+    depth_rates = sorted(_depth(depth, recorded) for _ in range(3))
+    results.append(at_least("engine_depth_per_s", depth_rates[1], "1/s", 50_000))
+    del depth
+    progress("event to command: best of five runs with the market maker")
+    return results + _event_to_command(recorded)
+
+
+def _listing(recorded: list[MarketInput]) -> list[InstrumentListed]:
+    return [e for e in recorded if isinstance(e, InstrumentListed)]
+
+
+def _session(strategy: Strategy, recorded: list[MarketInput], *, shared: bool) -> Session:
+    engine = Engine(RICH, [strategy])
+    share = (lambda name: engine.state.markets[name].book) if shared else None
+    session = Session(engine, SimulatedExchange(share_book=share))
+    start = recorded[0].time_ns
+    engine.process(Started(start, 1, TradingState.ACTIVE))
+    session.deposit(DEPOSIT, start)
+    for listed in _listing(recorded):
+        session.feed(listed)
+    return session
+
+
+def _repeat(recorded: list[MarketInput], count: int) -> list[MarketInput]:
+    """The recording over and over, times and ids shifted so that both go on growing."""
+    span = recorded[-1].time_ns - recorded[0].time_ns + 1_000_000_000
+    ids = [getattr(event, "update_id", 0) for event in recorded]
+    id_span = max(ids) - min(i for i in ids if i) + 1
+    out: list[MarketInput] = []
+    repeat = 0
+    while len(out) < count:
+        shift, id_shift = repeat * span, repeat * id_span
+        out += [_shifted(event, shift, id_shift) for event in islice(recorded, count - len(out))]
+        repeat += 1
+    return out
+
+
+def _shifted(event: MarketInput, shift: int, id_shift: int) -> MarketInput:
+    if type(event) is Quote:
+        e = event
+        return Quote(
+            e.time_ns + shift,
+            e.instrument,
+            e.bid,
+            e.bid_size,
+            e.ask,
+            e.ask_size,
+            e.update_id + id_shift,
+        )
+    if type(event) is PublicTrade:
+        t = event
+        return PublicTrade(
+            t.time_ns + shift, t.instrument, t.price, t.quantity, t.buyer_is_taker, t.trade_id
+        )
+    assert isinstance(event, BookSnapshot | BookDelta)
+    return type(event)(
+        event.time_ns + shift, event.instrument, event.bids, event.asks, event.update_id + id_shift
+    )
+
+
+def _ticks(ticks: list[MarketInput], recorded: list[MarketInput]) -> tuple[float, str]:
+    strategy = EveryFiftieth()
+    session = _session(strategy, recorded, shared=False)
+    rate = _timed(session.feed, ticks)
+    denials = sum(session.engine.state.denials.values())
+    note = f"submits {strategy.submits}, cancels {strategy.cancels}, denials {denials}"
+    return rate, note
+
+
+class ReadsBest(Strategy):
+    """Reads the best bid and ask of the kept book after each message."""
+
+    name = "reads_best"
+
+    def __init__(self) -> None:
+        self.bid = self.ask = 0
+
+    def on_quote(self, view: View, market: Market) -> Intents:
+        """Ask the book, not the top that the engine keeps beside it."""
+        self.bid = market.book.best_bid
+        self.ask = market.book.best_ask
+        return None
+
+
+def _depth(depth: list[MarketInput], recorded: list[MarketInput]) -> float:
+    return _timed(_session(ReadsBest(), recorded, shared=True).feed, depth)
+
+
+def _timed(feed: Callable[[MarketInput], None], events: list[MarketInput]) -> float:
+    gc.collect()
+    gc.freeze()
+    began = time.process_time_ns()
+    for event in events:
+        feed(event)
+    spent = time.process_time_ns() - began
+    gc.unfreeze()
+    return len(events) * 1e9 / spent
+
+
+def _event_to_command(recorded: list[MarketInput]) -> list[Result]:
+    """From an event's arrival to the Step that holds its orders, over events that cause any."""
+    best: tuple[float, float, float, int] | None = None
+    for _ in range(5):
+        took = _measure_commands(recorded)
+        run = (quantile(took, 0.5), quantile(took, 0.99), quantile(took, 0.999), len(took))
+        if best is None or run[0] < best[0]:
+            best = run
+    assert best is not None
+    note = f"{best[3]} events that caused orders, p99.9 {best[2] / 1e3:.1f} us"
+    return [
+        at_most("engine_event_to_command_p50_us", best[0] / 1e3, "us", 5.0, note),
+        at_most("engine_event_to_command_p99_us", best[1] / 1e3, "us", 40.0, note),
+    ]
+
+
+def _measure_commands(recorded: list[MarketInput]) -> list[int]:
+    session = _session(MarketMaker(), recorded, shared=False)
+    engine, took = session.engine, []
+    process, clock = engine.process, time.perf_counter_ns
+
+    def measured(event: MarketInput):  # type: ignore[no-untyped-def]
+        began = clock()
+        step = process(event)
+        spent = clock() - began
+        if step is not None and any(isinstance(c, Approved | CancelOrder) for c in step.changes):
+            took.append(spent)
+        return step
+
+    session._process = measured
+    gc.collect()
+    gc.freeze()
+    for event in recorded:
+        session.feed(event)
+    gc.unfreeze()
+    took.sort()
+    return took
+
+
+def recording(shared: Path) -> list[MarketInput]:
+    """The BTC recording's events, from the folder of recordings."""
+    from betatrader.venues.binance import recording as binance
+
+    return list(binance.read(shared / "binance_spot_btcusdt_20240808.jsonl.gz"))

@@ -1,0 +1,129 @@
+"""Recorded Binance messages (one a line: receive time in ns, a space, the venue's JSON) as events.
+
+The book is joined by the venue's own rule: changes are kept from before the snapshot; of those,
+what ends at or before its `lastUpdateId` is dropped, and the rest follows it. Where a change is
+missing, changes are held back until the next snapshot, and the gap is counted.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from betatrader.model.errors import UsageError
+from betatrader.model.event import MarketInput
+from betatrader.model.market import BookSnapshot, InstrumentListed
+from betatrader.venues.binance import wire
+
+HELD_BACK = 10_000
+"""Changes that may wait for a snapshot; older ones are dropped."""
+
+
+class BookJoin:
+    """Joins one symbol's changes to its snapshots."""
+
+    def __init__(self) -> None:
+        self.last_id = 0
+        self.synchronised = False
+        self.gaps = 0
+        self._waiting: list[wire.Depth] = []
+
+    def change(self, time_ns: int, message: wire.Depth) -> list[MarketInput]:
+        """The events that a change gives now: itself, or none while a snapshot is awaited."""
+        if self.synchronised and message.last_id <= self.last_id:
+            return []
+        if self.synchronised and message.first_id > self.last_id + 1:
+            self.synchronised = False
+            self.gaps += 1
+        if not self.synchronised:
+            self._waiting.append(message)
+            del self._waiting[:-HELD_BACK]
+            return []
+        self.last_id = message.last_id
+        return [wire.delta(time_ns, message)]
+
+    def snapshot(self, event: BookSnapshot) -> list[MarketInput]:
+        """The snapshot, and the waiting changes that follow it."""
+        self.last_id = event.update_id
+        self.synchronised = True
+        waiting, self._waiting = self._waiting, []
+        events: list[MarketInput] = [event]
+        for message in waiting:
+            events += self.change(event.time_ns, message)
+        return events
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a file begins as such a recording does."""
+    try:
+        with _open(path) as lines:
+            first = lines.readline(200)
+    except (OSError, EOFError, zlib.error):
+        return False
+    stamp, _, rest = first.partition(b" ")
+    return stamp.isdigit() and len(stamp) == 19 and rest.startswith(b"{")
+
+
+def read(path: Path) -> Iterator[MarketInput]:
+    """The events of a file, line by line, never the whole of it.
+
+    Raises UsageError, naming file and line, where the file breaks off or a line cannot be read.
+    """
+    number = 0
+    reader = _Reader()
+    try:
+        with _open(path) as lines:
+            for number, line in enumerate(lines, 1):
+                yield from reader.take(line)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UsageError(
+            f"{path} breaks off after line {number}: {error}\n"
+            "The events before that were used; download or record the file again."
+        ) from error
+    except (msgspec.DecodeError, ValueError, IndexError) as error:
+        raise UsageError(
+            f"{path}, line {number}: no Binance message ({error})\n"
+            "Each line is a receive time in ns, a space, and the venue's JSON."
+        ) from error
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.joins: dict[str, BookJoin] = {}
+        self.symbol = ""
+
+    def take(self, line: bytes) -> Iterator[MarketInput]:
+        stamp, _, text = line.partition(b" ")
+        now = int(stamp)
+        message = wire.decode_message(text)
+        if not message.stream:
+            if not message.last_id:
+                raise ValueError("neither a stream nor a snapshot")
+            snapshot = wire.decode_snapshot(text)
+            yield from self._join(now).snapshot(wire.snapshot(now, self.symbol, snapshot))
+            return
+        symbol, _, kind = message.stream.partition("@")
+        self.symbol = symbol.upper()
+        join = self.joins.get(self.symbol)
+        if join is None:
+            join = self.joins[self.symbol] = BookJoin()
+            yield InstrumentListed(now, wire.definition(self.symbol))
+        if kind == "bookTicker":
+            yield wire.quote(now, wire.decode_ticker(message.data))
+        elif kind == "trade":
+            yield wire.trade(now, wire.decode_trade(message.data))
+        elif kind.startswith("depth"):
+            yield from join.change(now, wire.decode_depth(message.data))
+
+    def _join(self, now: int) -> BookJoin:
+        if len(self.joins) != 1:
+            raise ValueError(f"a snapshot names no symbol, and {len(self.joins)} were seen")
+        return self.joins[self.symbol]
+
+
+def _open(path: Path) -> "gzip.GzipFile":
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if zipped else path.open("rb")  # type: ignore[return-value]
