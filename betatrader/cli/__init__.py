@@ -1,1 +1,15 @@
-"""The command line: thin, heavy imports inside commands."""
+"""The command line: thin, with heavy imports inside commands, so that each starts fast.
+
+main         the program, `--role`, and where errors become an exit status
+running      up, demo
+live         the view of a run in the terminal
+control      halt, reduce, resume, cancel-all, flatten
+show         status, orders, fills, positions, signals, events, limits
+configuring  config init, check, show
+diagnosis    doctor
+data         data import, list, show
+jobs         jobs list, run, history
+models       models list, train
+bench        the benchmarks
+output       tables, JSON, durations
+"""

@@ -25,6 +25,7 @@ from betatrader.model.command import (
 from betatrader.model.event import Event
 from betatrader.model.ids import StrategyId, client_order_id
 from betatrader.model.instruction import TradingState
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.model.money import show
 from betatrader.model.order import OrderTerms, OrderType, Side
@@ -197,11 +198,16 @@ class Engine:
             elif kind is Cancel:
                 self._cancel(strategy, intent)
             elif kind is Ask:
-                self._note(
-                    RequestForecast(
-                        intent.instrument, intent.horizon_ns, intent.features, self.state.now_ns
-                    )
-                )
+                self._request(intent)
+
+    def _request(self, intent: Ask) -> None:
+        definition = self.state.markets[intent.instrument].definition
+        kind = "probability" if isinstance(definition, BinaryContract) else "return"
+        self._note(
+            RequestForecast(
+                intent.instrument, kind, intent.horizon_ns, intent.features, self.state.now_ns
+            )
+        )
 
     def _place(self, strategy: StrategyId, intent: Place) -> None:
         state, terms = self.state, intent.terms

@@ -30,6 +30,8 @@ class Orders(msgspec.Struct):
     open: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
     closed: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
     seen_fills: dict[ClientOrderId, list[str]] = msgspec.field(default_factory=dict)
+    fills: int = 0
+    """How many different fills were taken."""
 
     def find(self, order: ClientOrderId) -> Order | None:
         """An open or remembered order."""
@@ -63,6 +65,7 @@ class Orders(msgspec.Struct):
         if fill.trade_id in seen:
             return False
         seen.append(fill.trade_id)
+        self.fills += 1
         return True
 
     def take_fill(self, fill: Fill) -> None:

@@ -107,6 +107,8 @@ class Strategy:
     """
 
     name = "strategy"
+    parameters_type: Any = None
+    """A msgspec Struct that `__init__` takes, where the strategy has parameters."""
     memory: Any = None
     memory_type: Any = None
     """The full type of `memory`, for example `dict[str, int]`, where it has any."""

@@ -9,6 +9,7 @@ account     what a venue says of our orders and cash
 signal      forecasts
 instruction what the operator orders
 command     what the engine answers, and the audit of one event (Step)
+summary     the trader's account in a few lines, for people and reports
 event       the union of all inputs, and the codec of journal and bus
 errors      the tree of errors
 """

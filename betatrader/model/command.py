@@ -31,9 +31,13 @@ class CancelOrder(msgspec.Struct, frozen=True, gc=False, tag="cancel", array_lik
 
 
 class RequestForecast(msgspec.Struct, frozen=True, gc=False, tag="ask", array_like=True):
-    """Ask intel for a forecast; `features` are public market data, oldest first."""
+    """Ask intel for a forecast; `features` are public market data, oldest first.
+
+    `kind` is what is asked for: "probability" or "return" (see `model.signal.Forecast`).
+    """
 
     instrument: InstrumentId
+    kind: str
     horizon_ns: int
     features: tuple[float, ...]
     data_time_ns: int
@@ -86,7 +90,7 @@ class Booked(msgspec.Struct, frozen=True, gc=False, tag="booked", array_like=Tru
 Change = Command | Refused | StateChanged | Booked
 
 
-class Step(msgspec.Struct, frozen=True, tag="step"):
+class Step(msgspec.Struct, frozen=True, tag="step", array_like=True):
     """The audit of one event: what the engine did with it, in order.
 
     `sequence` numbers Steps without gaps; `event` is the number of the event that caused it.

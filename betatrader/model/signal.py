@@ -22,3 +22,19 @@ class Forecast(msgspec.Struct, frozen=True, gc=False, tag="forecast", array_like
     expires_ns: int
     model: str
     data_time_ns: int = 0
+
+
+class ForecastRequest(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What trading asks of intel over the bus. Public market data alone.
+
+    After `deadline_ns` (UTC) the answer is of no use, and the request is dropped. The answer goes
+    to the stream `reply_to`.
+    """
+
+    reply_to: str
+    deadline_ns: int
+    kind: str
+    instrument: InstrumentId
+    horizon_ns: int
+    features: tuple[float, ...]
+    data_time_ns: int

@@ -3,6 +3,7 @@
 exchange   matching of our orders against recorded liquidity, with latency and fees
 ledger     the venue's own account of orders, fills and balances, which the engine never touches
 generator  a seeded market: order flow for a spot pair and for binary contracts that resolve
+excerpt    cuts a stretch out of recorded data
 session    one engine and one exchange on a stream of events
-report     what a run did, and the invariants computed from both sides' books
+invariants what must be true of a run, computed from both sides' books
 """

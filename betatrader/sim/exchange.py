@@ -106,6 +106,10 @@ class SimulatedExchange:
         self.next_due_ns = self._due[0][0] if self._due else NEVER
         return reports
 
+    def resting(self, owner: str = US) -> set[str]:
+        """The ids of an owner's orders that rest in the book."""
+        return {name for name, (whose, _) in self._owners.items() if whose == owner}
+
     # The recorded market.
 
     def on_market(self, event: object) -> None:
@@ -196,7 +200,7 @@ class SimulatedExchange:
             ledger.refused += 1
             self._report(OrderRejected(self._return_ns(now_ns), command.order, refusal), owner)
             return
-        ledger.orders[command.order] = terms
+        ledger.accept(command.order, terms)
         order = WorkingOrder(command.order, owner, terms)
         self._report(OrderAccepted(self._return_ns(now_ns), order.id), owner)
         self._owners[order.id] = (owner, order)
@@ -209,6 +213,8 @@ class SimulatedExchange:
             self._report(OrderCanceled(self._return_ns(now_ns), order.id, text), owner)
         else:
             pool.rest(order)
+            resting = sum(order.owner == owner for _, order in self._owners.values())
+            ledger.most_open = max(ledger.most_open, resting)
 
     def _refusal(self, command: SubmitOrder, pool: Pool | None, ledger: Ledger) -> str:
         """Why the venue does not take this order; empty where it does."""

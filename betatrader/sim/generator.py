@@ -38,8 +38,8 @@ LEVELS = 8
 MISPRICING_SD = 0.2
 """Of the contract, in standard deviations of the normal distribution: about 0.08 at 0.5."""
 MISPRICING_RETURN_SECONDS = 8.0
-SPOT_MISPRICING_SD = 0.0003
-"""Of the spot pair, relative: 3 basis points, far below a taker's fee of 10."""
+SPOT_MISPRICING_SD = 0.00008
+"""Of the spot pair, relative: under a basis point, far below a taker's fee of 10."""
 SPOT_VOLATILITY = 0.00005
 """Relative, a square root of a second."""
 LEAN = 1.2

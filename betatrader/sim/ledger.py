@@ -9,6 +9,10 @@ from betatrader.model.money import SCALE, cost, proceeds
 from betatrader.model.order import OrderTerms, Side
 
 
+ORDERS_KEPT = 50_000
+FILLS_KEPT = 10_000
+
+
 class Ledger(msgspec.Struct):
     """Cash, positions, fees and fills of one account at the simulated venue."""
 
@@ -17,16 +21,33 @@ class Ledger(msgspec.Struct):
     fees: int = 0
     positions: dict[InstrumentId, int] = msgspec.field(default_factory=dict)
     orders: dict[ClientOrderId, OrderTerms] = msgspec.field(default_factory=dict)
+    """The last orders that were taken: a client order id is refused while it is remembered."""
     refused: int = 0
     fills: list[Fill] = msgspec.field(default_factory=list)
+    """The last executions."""
+    fill_count: int = 0
+    lowest_cash: int = 0
+    shorted: int = 0
+    """How often a position went below 0."""
+    most_open: int = 0
+    """The most orders that rested at once."""
 
     def held(self, instrument: InstrumentId) -> int:
         """The quantity of an instrument in the account."""
         return self.positions.get(instrument, 0)
 
+    def accept(self, order: ClientOrderId, terms: OrderTerms) -> None:
+        """Take an order down, before it is answered."""
+        self.orders[order] = terms
+        if len(self.orders) > ORDERS_KEPT:
+            del self.orders[next(iter(self.orders))]
+
     def record(self, fill: Fill, definition: Instrument) -> None:
         """Book one execution; a venue that nets turns one YES and one NO into one unit of cash."""
         self.fills.append(fill)
+        self.fill_count += 1
+        if len(self.fills) > FILLS_KEPT:
+            del self.fills[: FILLS_KEPT // 10]
         self.fees += fill.fee
         name = fill.instrument
         if fill.side is Side.BUY:
@@ -35,6 +56,8 @@ class Ledger(msgspec.Struct):
         else:
             self.cash += proceeds(fill.price, fill.quantity) - fill.fee
             self.positions[name] = self.held(name) - fill.quantity
+            self.shorted += self.positions[name] < 0
+        self.lowest_cash = min(self.lowest_cash, self.cash)
         if isinstance(definition, BinaryContract) and definition.nets:
             pairs = min(self.held(name), self.held(definition.complement))
             if pairs > 0:

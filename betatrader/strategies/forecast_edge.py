@@ -1,6 +1,6 @@
 """Trades where the forecast's edge over the market beats costs and a threshold.
 
-Asks intel for a forecast about once a second, from features of public market data alone; sizes by
+Asks intel for a forecast about twice a second, from features of public market data alone; sizes by
 fractional Kelly; every position carries a stop, and closes when its edge has gone.
 """
 
@@ -26,7 +26,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_order_usd: float = 8.0
     max_position_usd: float = 12.0
     stop_loss: float = 0.5
-    ask_every_seconds: float = 1.0
+    ask_every_seconds: float = 0.5
     horizon_seconds: float = 10.0
     return_variance: float = 1e-6
 
@@ -35,6 +35,7 @@ class ForecastEdge(Strategy):
     """Buys the outcome (or the asset) that the forecast says is cheap after all costs."""
 
     name = "forecast_edge"
+    parameters_type = Parameters
     memory_type = dict[str, FeatureWindow]
 
     def __init__(self, parameters: Parameters | None = None) -> None:

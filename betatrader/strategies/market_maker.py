@@ -31,6 +31,7 @@ class MarketMaker(Strategy):
     """Bids below and offers above a mid that inventory pushes away; all orders post-only."""
 
     name = "market_maker"
+    parameters_type = Parameters
     memory_type = dict[str, int]
 
     def __init__(self, parameters: Parameters | None = None) -> None:

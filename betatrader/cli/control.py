@@ -1,0 +1,132 @@
+"""The control plane: halt, reduce, resume, cancel-all, flatten; answers when it was acknowledged."""
+
+import asyncio
+import getpass
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from betatrader.cli.output import json_option, print_json
+from betatrader.model.command import Booked, CancelOrder, StateChanged, Step
+from betatrader.model.errors import DeadlineError, UnreachableError
+from betatrader.model.instruction import CancelAll, Flatten, Halt, Instruction, Reduce, Resume
+from betatrader.ops.clock import now_ns
+
+ACKNOWLEDGED_S = 5.0
+FLAT_S = 30.0
+
+
+def _command(kind: type[Instruction], name: str, purpose: str) -> click.Command:
+    @click.command(name, help=f"{purpose}\n\nExample: betatrader {name} --reason 'news at noon'")
+    @click.option("--reason", default="", help="Why; kept for the audit.")
+    @json_option
+    def command(reason: str, as_json: bool) -> None:
+        answer = asyncio.run(_order(kind, name, reason))
+        if as_json:
+            print_json(answer)
+        else:
+            click.echo(_sentence(name, answer))
+
+    return command
+
+
+halt = _command(Halt, "halt", "Stop new orders and cancel what rests; it needs `resume` to end.")
+reduce = _command(Reduce, "reduce", "From now on only orders that reduce a position.")
+resume = _command(Resume, "resume", "Trade again; loss limits count from here.")
+cancel_all = _command(CancelAll, "cancel-all", "Cancel every order that rests.")
+flatten = _command(
+    Flatten, "flatten", "Cancel what rests, sell every position, and stay HALTED."
+)
+
+
+def _sentence(name: str, answer: dict[str, Any]) -> str:
+    parts = [f"{name} acknowledged in {answer['acknowledged_ms']} ms", f"state {answer['state']}"]
+    if answer["canceled"]:
+        parts.append(f"{answer['canceled']} cancels sent")
+    if name == "flatten":
+        parts.append("flat" if answer["flat"] else "NOT FLAT YET: see `betatrader positions`")
+    return ", ".join(parts)
+
+
+async def _order(kind: type[Instruction], name: str, reason: str) -> dict[str, Any]:
+    from betatrader.ops import home
+    from betatrader.store import keys
+    from betatrader.store.bus import publish, seal
+    from betatrader.store.connection import connected
+
+    async with connected(home.redis_url(), 2.0) as redis:
+        run = await redis.get(keys.RUN)
+        if run is None:
+            raise UnreachableError("no trader runs on this Redis\nStart one: betatrader up")
+        stream = keys.audit(run.decode())
+        last = await redis.xrevrange(stream, count=1)
+        after = last[0][0] if last else b"0"
+        began = now_ns()
+        instruction = kind(began, secrets.token_hex(8), getpass.getuser(), reason)
+        await publish(redis, keys.instructions(run.decode()), seal(instruction, instruction.id))
+        answer = await _acknowledgement(redis, run.decode(), after, instruction.id)
+        if answer is None:
+            raise DeadlineError(
+                f"{name} was sent, and the trader has not acknowledged it in {ACKNOWLEDGED_S:.0f} s\n"
+                "It may still act on it: look at `betatrader status`, or stop the run."
+            )
+        answer["acknowledged_ms"] = (now_ns() - began) // 1_000_000
+        if kind is Flatten:
+            answer["flat"] = await _until(redis, run.decode(), lambda s: not s.positions)
+            if not answer["flat"]:
+                raise DeadlineError(
+                    f"flatten was acknowledged, and positions are still open after {FLAT_S:.0f} s\n"
+                    "It goes on trying: look at `betatrader positions`."
+                )
+        return answer
+
+
+async def _acknowledgement(
+    redis: Any, run: str, after: bytes, wanted: str
+) -> dict[str, Any] | None:
+    """What the Step says that acknowledges the instruction; None where none came in time."""
+    from betatrader.store import records
+
+    deadline = now_ns() + int(ACKNOWLEDGED_S * 1e9)
+    while now_ns() < deadline:
+        async for entry, data in records.pages(redis, run, after):
+            after = entry
+            _, record = records.unseal(data)
+            if isinstance(record, Step) and any(
+                isinstance(c, Booked) and c.kind == "acknowledged" and c.subject == wanted
+                for c in record.changes
+            ):
+                return await _answer(redis, record)
+        await asyncio.sleep(0.02)
+    return None
+
+
+async def _answer(redis: Any, step: Step) -> dict[str, Any]:
+    from betatrader.store import keys
+
+    states = [change.state for change in step.changes if isinstance(change, StateChanged)]
+    kept = await redis.hget(keys.KEPT, "state")
+    return {
+        "acknowledged": True,
+        "state": str(states[-1]) if states else (kept or b"ACTIVE").decode(),
+        "canceled": sum(isinstance(change, CancelOrder) for change in step.changes),
+    }
+
+
+async def _until(redis: Any, run: str, wanted: Callable[[Any], bool]) -> bool:
+    """Wait for a summary that is newer than now and as wanted."""
+    import msgspec
+
+    from betatrader.model.summary import Summary
+    from betatrader.store import keys
+
+    began = now_ns()
+    while now_ns() < began + int(FLAT_S * 1e9):
+        data = await redis.get(keys.summary(run))
+        summary = msgspec.json.decode(data, type=Summary)
+        if summary.time_ns > began and wanted(summary):
+            return True
+        await asyncio.sleep(0.1)
+    return False

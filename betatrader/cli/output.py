@@ -1,0 +1,75 @@
+"""How commands print: JSON for machines, plain tables for people; durations as people write them."""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import msgspec
+
+UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+class Duration(click.ParamType):
+    """`90`, `60s`, `2m`, `1.5h`."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        """Seconds."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)", str(value).strip())
+        if match is None or float(match[1]) <= 0:
+            self.fail(f"{value!r} is no duration: write 60s, 2m or 1h", parameter, context)
+        return float(match[1]) * UNITS[match[2]]
+
+
+def json_option(command: Any) -> Any:
+    """Adds `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def print_json(value: Any) -> None:
+    """One indented document on stdout."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode())
+
+
+def print_json_line(value: Any) -> None:
+    """One compact document on a line of its own."""
+    click.echo(msgspec.json.encode(value, enc_hook=str).decode())
+    sys.stdout.flush()
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
+    """Columns as wide as they need to be; numbers to the right; `empty` where no row is."""
+    if not rows:
+        click.echo(empty)
+        return
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(heads[i]), *(len(row[i]) for row in texts)) for i in range(len(heads))]
+    right = [all(_is_number(row[i]) for row in texts) for i in range(len(heads))]
+    click.echo(click.style(_line(heads, widths, right), bold=True))
+    for row in texts:
+        click.echo(_line(row, widths, right))
+
+
+def _line(cells: Sequence[str], widths: list[int], right: list[bool]) -> str:
+    padded = [
+        cell.rjust(width) if to_right else cell.ljust(width)
+        for cell, width, to_right in zip(cells, widths, right, strict=True)
+    ]
+    return "  ".join(padded).rstrip()
+
+
+def _is_number(text: str) -> bool:
+    return not text or re.fullmatch(r"[-+$]*[\d.,]+%?", text) is not None
+
+
+def compact(value: Any) -> str:
+    """A value as short JSON."""
+    return json.dumps(msgspec.to_builtins(value, enc_hook=str), separators=(",", ":"))

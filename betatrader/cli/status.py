@@ -1,0 +1,97 @@
+"""What `betatrader status` gathers and shows."""
+
+import asyncio
+from typing import Any
+
+import click
+import msgspec
+
+from betatrader.cli.show import past
+from betatrader.model.errors import UnreachableError
+from betatrader.model.money import parse, show_usd
+from betatrader.model.summary import Summary
+from betatrader.ops.clock import iso
+
+
+def gather() -> dict[str, Any]:
+    """The run's summary, its roles by their heartbeats, and the lag of each stream."""
+    from betatrader.ops import home
+
+    found = past()
+    roles: dict[str, Any] = {}
+    streams: dict[str, Any] = {}
+    if found.live:
+        try:
+            url = home.redis_url()
+        except UnreachableError:
+            url = ""
+        if url:
+            roles, streams = asyncio.run(_roles_and_streams(url, found.summary.run))
+    return {
+        "live": found.live,
+        "roles": roles,
+        "streams": streams,
+        **msgspec.to_builtins(found.summary),
+    }
+
+
+async def _roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    from redis.exceptions import ResponseError
+
+    from betatrader.ops.probe import readiness
+    from betatrader.roles import ROLES
+    from betatrader.store import keys
+    from betatrader.store.connection import connected
+
+    roles: dict[str, Any] = {}
+    streams: dict[str, Any] = {}
+    async with connected(url, 2.0) as redis:
+        for role in ROLES:
+            beat = {k.decode(): v.decode() for k, v in (await redis.hgetall(keys.beat(role))).items()}
+            if not beat:
+                roles[role] = {"health": "away"}
+                continue
+            health = beat["not_ready"] or await readiness(int(beat["port"]))
+            roles[role] = {
+                "health": health,
+                "pid": int(beat["pid"]),
+                "port": int(beat["port"]),
+                "version": beat["version"],
+                "instance": beat["instance"],
+                "ready_ms": int(beat["ready_ms"]),
+            }
+        for stream in (keys.REQUESTS, keys.signals(run), keys.instructions(run)):
+            try:
+                groups = await redis.xinfo_groups(stream)
+            except ResponseError:
+                continue
+            for group in groups:
+                streams[stream] = {"waiting": group["lag"], "unacknowledged": group["pending"]}
+    return roles, streams
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """The same for a person."""
+    summary = msgspec.convert(
+        {name: found[name] for name in Summary.__struct_fields__}, type=Summary
+    )
+    live = "live" if found["live"] else f"ended {iso(summary.time_ns)}"
+    click.echo(
+        f"{summary.mode}   {summary.trading_state} {summary.reason}   run {summary.run}, {live}"
+    )
+    click.echo(
+        f"equity {show_usd(parse(summary.equity))}   profit and loss {show_usd(parse(summary.pnl))}"
+        f" after fees {show_usd(parse(summary.fees))}   cash {show_usd(parse(summary.cash))}"
+    )
+    click.echo(
+        f"events {summary.events:,}   forecasts {summary.signals}   orders {summary.orders}   "
+        f"fills {summary.fills}   denials {summary.risk_denials}   open {summary.open_orders}"
+    )
+    for name, role in found["roles"].items():
+        click.echo(f"  {name:8} {role['health']:10} pid {role.get('pid', '-')}")
+    for stream, lag in found["streams"].items():
+        click.echo(f"  {stream}: {lag['waiting']} waiting, {lag['unacknowledged']} under way")
+    for line in summary.markets:
+        click.echo(f"  {line.instrument:20} {line.bid} / {line.ask}, {line.age_ms} ms old")
+    if found["live"]:
+        click.echo(f"no new order: {summary.why_not}" if summary.why_not else "orders are flowing")

@@ -1,0 +1,310 @@
+"""The configuration: one tree of frozen structs, from a TOML file and the environment.
+
+Unknown fields are refused, every error is reported at once with its line, field and a
+did-you-mean. Environment variables override the file: `BETATRADER_RISK__DAILY_LOSS_USD=15`.
+Amounts are decimal numbers, converted exactly.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+
+from betatrader.model.errors import ConfigurationError
+from betatrader.model.limits import SECOND_NS, Limits
+from betatrader.model.money import SCALE
+
+Amount = Annotated[Decimal, msgspec.Meta(extra={"above": 0})]
+"""A positive amount of USD."""
+
+Share = Annotated[Decimal, msgspec.Meta(extra={"above": 0, "most": 1})]
+"""A fraction in (0, 1]."""
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+ENVIRONMENT = "BETATRADER_"
+NOT_FIELDS = ("HOME", "CONFIG", "SHARED", "SUPERVISED")
+"""Environment variables of ours that are no fields of the configuration."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all tables."""
+
+
+class Risk(Section, frozen=True, kw_only=True):
+    """[risk]: what no order may exceed. The defaults fit an account of 100 USD."""
+
+    order_notional_usd: Amount = Decimal(10)
+    position_notional_usd: Amount = Decimal(20)
+    total_notional_usd: Amount = Decimal(100)
+    open_positions: Count = 3
+    open_orders: Count = 20
+    daily_loss_usd: Amount = Decimal(20)
+    drawdown: Share = Decimal("0.2")
+    collar: Share = Decimal("0.05")
+    stale_data_seconds: Annotated[Decimal, msgspec.Meta(extra={"above": 0})] = Decimal(5)
+
+    def limits(self) -> Limits:
+        """The same as the engine's limits."""
+        return Limits(
+            order_notional=units(self.order_notional_usd),
+            position_notional=units(self.position_notional_usd),
+            total_notional=units(self.total_notional_usd),
+            open_positions=self.open_positions,
+            open_orders=self.open_orders,
+            daily_loss=units(self.daily_loss_usd),
+            drawdown=units(self.drawdown),
+            collar=units(self.collar),
+            stale_data_ns=int(self.stale_data_seconds * SECOND_NS),
+        )
+
+
+class Paper(Section, frozen=True, kw_only=True):
+    """[paper]: the simulated venue."""
+
+    cash_usd: Amount = Decimal(100)
+    latency_ms: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 5
+
+
+class Feed(Section, frozen=True, kw_only=True):
+    """[feed]: what is traded on. Without `data`: the packaged excerpt and a generated contract."""
+
+    data: tuple[str, ...] = ()
+    generated: bool = True
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 1
+    pattern: Annotated[Decimal, msgspec.Meta(extra={"least": 0, "most": 1})] = Decimal(1)
+    speed: Annotated[Decimal, msgspec.Meta(extra={"above": 0, "most": 1000})] = Decimal(1)
+
+
+class StrategyEntry(Section, frozen=True, kw_only=True):
+    """[[strategies]]: a shipped strategy's `name`, or `PATH[:CLASS]` of one of yours."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class Intel(Section, frozen=True, kw_only=True):
+    """[intel]: forecasts."""
+
+    models: str = ""
+    """A folder with a manifest; "" is the model that ships."""
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+
+
+class Jobs(Section, frozen=True, kw_only=True):
+    """[jobs]: five-field cron expressions (six with seconds), in UTC."""
+
+    pnl_report: str = "* * * * *"
+    stream_upkeep: str = "* * * * *"
+    keep_hours: Annotated[Decimal, msgspec.Meta(extra={"above": 0})] = Decimal(24)
+
+
+class Health(Section, frozen=True, kw_only=True):
+    """[health]: /livez, /readyz, /metrics. `port` 0 takes a free one; unset: 8701, 8702, 8703."""
+
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] | None = None
+    everywhere: bool = False
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole configuration."""
+
+    mode: Literal["paper", "shadow", "live"] = "paper"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    risk: Risk = Risk()
+    paper: Paper = Paper()
+    feed: Feed = Feed()
+    strategies: tuple[StrategyEntry, ...] = ()
+    intel: Intel = Intel()
+    jobs: Jobs = Jobs()
+    health: Health = Health()
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A configuration and where each value came from (dotted field to source)."""
+
+    config: Config
+    sources: dict[str, str]
+
+
+def units(amount: Decimal) -> int:
+    """A decimal in units of 10^-8, rounded down: the validation refuses what is finer."""
+    return int(amount * SCALE)
+
+
+def find_file(explicit: str | None, home: Path) -> Path | None:
+    """The file that is in force: the named one, `$BETATRADER_CONFIG`, or the home's."""
+    named = explicit or os.environ.get(f"{ENVIRONMENT}CONFIG")
+    if named:
+        return Path(named)
+    own = home / "betatrader.toml"
+    return own if own.exists() else None
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Loaded:
+    """Read file and environment; raises ConfigurationError with every problem at once."""
+    text, name = "", "defaults"
+    if path is not None:
+        name = str(path)
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is no text"
+            raise ConfigurationError([f"{path}: {reason}; `betatrader config init` writes a file"])
+    return loads(text, name, environment)
+
+
+def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
+    """The same from the text of a file."""
+    try:
+        values = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError([f"{name}: no valid TOML: {error}"]) from error
+    reader = _Reader(name, text.splitlines())
+    reader.take_environment(values, environment)
+    config = reader.table(Config, values, ())
+    if reader.problems or config is None:
+        raise ConfigurationError(reader.problems)
+    if config.mode != "paper":
+        raise ConfigurationError(
+            [f'{name}: mode "{config.mode}" needs a real venue, which this version has not; use "paper"']
+        )
+    return Loaded(config, reader.sources)
+
+
+class _Reader:
+    """Walks a table and the struct it should be, side by side; gathers problems."""
+
+    def __init__(self, name: str, lines: list[str]) -> None:
+        self.name = name
+        self.lines = lines
+        self.problems: list[str] = []
+        self.sources: dict[str, str] = {}
+        self._from_environment: dict[str, str] = {}
+
+    def take_environment(self, values: dict[str, Any], environment: Mapping[str, str]) -> None:
+        for variable, text in sorted(environment.items()):
+            if not variable.startswith(ENVIRONMENT):
+                continue
+            tail = variable.removeprefix(ENVIRONMENT)
+            if tail in NOT_FIELDS:
+                continue
+            *tables, field = tail.lower().split("__")
+            inner = values
+            for table in tables:
+                inner = inner.setdefault(table, {}) if isinstance(inner, dict) else {}
+            inner[field] = _environment_value(text)
+            self._from_environment[".".join([*tables, field])] = variable
+
+    def table(self, kind: type[Section], values: Any, path: tuple[str, ...]) -> Any:
+        if not isinstance(values, dict):
+            self._problem(path, f"expected a table, found {_shown(values)}")
+            return None
+        known = {field.name: field for field in msgspec.structs.fields(kind)}
+        made: dict[str, Any] = {}
+        for key, value in values.items():
+            if key not in known:
+                self._problem((*path, key), f"unknown field{_did_you_mean(key, list(known))}")
+                continue
+            made[key] = self.value(known[key].type, value, (*path, key))
+        for name, field in known.items():
+            if field.required and name not in values:
+                self._problem(path, f"the field `{name}` is missing")
+        if self.problems:
+            return None
+        return kind(**made)
+
+    def value(self, kind: Any, value: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return self.table(kind, value, path)
+        arguments = get_args(kind)
+        if get_origin(kind) is tuple and _is_section(arguments[0]):
+            if not isinstance(value, list):
+                self._problem(path, f"expected an array of tables, found {_shown(value)}")
+                return ()
+            return tuple(
+                self.table(arguments[0], item, (*path, str(index)))
+                for index, item in enumerate(value)
+            )
+        dotted = ".".join(path)
+        variable = self._from_environment.get(dotted)
+        self.sources[dotted] = f"environment {variable}" if variable else self._place(path)
+        try:
+            made = msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            self._problem(path, str(error)[0].lower() + str(error)[1:])
+            return None
+        wrong = _outside(kind, made)
+        if wrong:
+            self._problem(path, f"{wrong}, found {made}")
+        return made
+
+    def _problem(self, path: tuple[str, ...], text: str) -> None:
+        field = ".".join(path)
+        self.problems.append(f"{self._place(path)}: {field}: {text}" if field else text)
+
+    def _place(self, path: tuple[str, ...]) -> str:
+        variable = self._from_environment.get(".".join(path))
+        if variable:
+            return f"environment {variable}"
+        line = self._line(path)
+        return f"{self.name} line {line}" if line else self.name
+
+    def _line(self, path: tuple[str, ...]) -> int:
+        """The line where a field stands: its key, after the header of its table."""
+        tables, key = [part for part in path[:-1] if not part.isdigit()], path[-1] if path else ""
+        inside = not tables
+        for number, line in enumerate(self.lines, 1):
+            stripped = line.strip()
+            if stripped.startswith("["):
+                inside = stripped.strip("[] ") == ".".join(tables)
+                if stripped.strip("[] ") == ".".join(path):
+                    return number
+            elif inside and stripped.split("=")[0].strip() == key:
+                return number
+        return 0
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def _outside(kind: Any, value: Any) -> str:
+    """What a Decimal's bounds forbid; msgspec itself bounds only int and float."""
+    if not isinstance(value, Decimal):
+        return ""
+    for meta in getattr(kind, "__metadata__", ()):
+        extra = meta.extra or {}
+        if not value.is_finite():
+            return "expected a finite number"
+        if "above" in extra and value <= extra["above"]:
+            return f"expected more than {extra['above']}"
+        if "least" in extra and value < extra["least"]:
+            return f"expected at least {extra['least']}"
+        if "most" in extra and value > extra["most"]:
+            return f"expected at most {extra['most']}"
+        if value * SCALE != int(value * SCALE):
+            return "expected at most eight decimals"
+    return ""
+
+
+def _did_you_mean(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1, 0.6)
+    return f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(known)}"
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r}"[:40]
+
+
+def _environment_value(text: str) -> Any:
+    """A variable's text as TOML would read it, else as a string."""
+    try:
+        return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,1 @@
+"""Packaged market data; NOTICE.md names its source and licence."""

@@ -1,0 +1,6 @@
+"""Chores: small, idempotent, on a schedule, caught up after downtime.
+
+schedule       when each job is due, exactly one run of each slot across machines, history
+pnl_report     profit and loss as JSON and Markdown
+stream_upkeep  trims streams, never what a consumer has not read
+"""

@@ -1,0 +1,80 @@
+"""The trader's account in a few lines: what `status`, the live view and the report show.
+
+Money and quantities are decimal strings, so that any reader keeps them exact.
+"""
+
+import msgspec
+
+
+class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One open position."""
+
+    instrument: str
+    quantity: str
+    average_price: str
+    mark: str
+    unrealised: str
+
+
+class MarketLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The top of one book, and the newest forecast with its time to live in ms (0: stale)."""
+
+    instrument: str
+    bid: str
+    bid_size: str
+    ask: str
+    ask_size: str
+    age_ms: int
+    forecast: float | None = None
+    forecast_kind: str = ""
+    forecast_left_ms: int = 0
+
+
+class LimitLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit in force, and how much of it is used now."""
+
+    name: str
+    limit: str
+    used: str
+
+
+class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Latency in microseconds."""
+
+    p50: float = 0.0
+    p99: float = 0.0
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """One trader's run, up to `time_ns` (UTC). `why_not` says why nothing is traded, if nothing is."""
+
+    run: str
+    mode: str
+    version: str
+    started_ns: int
+    time_ns: int
+    trading_state: str
+    reason: str = ""
+    events: int = 0
+    signals: int = 0
+    orders: int = 0
+    fills: int = 0
+    risk_denials: int = 0
+    denials: dict[str, int] = {}
+    cash: str = "0"
+    equity: str = "0"
+    pnl: str = "0"
+    realised: str = "0"
+    unrealised: str = "0"
+    fees: str = "0"
+    positions: tuple[PositionLine, ...] = ()
+    markets: tuple[MarketLine, ...] = ()
+    limits: tuple[LimitLine, ...] = ()
+    open_orders: int = 0
+    why_not: str = ""
+    event_to_command_us: Quantiles = Quantiles()
+    data_to_signal_us: Quantiles = Quantiles()
+    invariants: dict[str, bool] = {}
+    final: bool = False
+    error: str = ""
+    """Why the feed ended the run early, "" where it did not."""

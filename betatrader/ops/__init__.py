@@ -1,0 +1,10 @@
+"""What every role shows, and what keeps processes alive.
+
+logs            JSON lines on stderr: role, version, instance, trace
+clock           the wall clock in ns, in one place
+health          /livez, /readyz and /metrics over HTTP
+home            where a run lives: its home, its folder of sockets, runtime.json
+process         a process and its parent: end with it, start time, resident memory
+embedded_redis  the bundled server: start, lock, stop
+supervision     child processes, restarted with backoff
+"""

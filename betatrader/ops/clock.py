@@ -1,0 +1,13 @@
+"""The wall clock, in one place. Durations are measured with the monotonic clock instead."""
+
+import time
+from datetime import UTC, datetime
+
+now_ns = time.time_ns
+"""UTC, ns since 1970."""
+
+
+def iso(time_ns: int) -> str:
+    """UTC ns as ISO 8601 with milliseconds: `2026-11-25T02:00:00.123Z`."""
+    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}Z"

@@ -1,0 +1,16 @@
+"""Every metric of ours, by name, in one place; bound once, so that counting costs one call."""
+
+from prometheus_client import Counter, Gauge
+
+EVENTS = Counter("bt_events_total", "Events taken by the engine")
+ORDERS = Counter("bt_orders_total", "Orders handed to the venue")
+FILLS = Counter("bt_fills_total", "Fills received")
+DENIALS = Counter("bt_denials_total", "Intents that risk denied", ["check"])
+EQUITY = Gauge("bt_equity_usd", "Cash and positions at their marks")
+AUDIT_DROPPED = Counter("bt_audit_dropped_total", "Audit records dropped while Redis was away")
+REQUESTS_DROPPED = Counter("bt_requests_dropped_total", "Forecast requests dropped, Redis away")
+REDIS_ERRORS = Counter("bt_redis_errors_total", "Redis calls that failed", ["what"])
+FORECASTS = Counter("bt_forecasts_total", "Forecasts made")
+LATE = Counter("bt_late_requests_total", "Forecast requests dropped, since they came too late")
+DEAD_LETTERS = Counter("bt_dead_letters_total", "Messages put into a dead-letter stream")
+JOB_RUNS = Counter("bt_job_runs_total", "Runs of jobs", ["job", "status"])

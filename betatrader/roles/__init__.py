@@ -1,0 +1,20 @@
+"""Wiring: the only rooms that see everything. A role is a name in a table; its module is imported
+when it is chosen, so that each process loads only what is its own.
+
+service     the life of every role: start, readiness, heartbeat, drain
+trading     feeds to engine to venue, and the bus
+trader      the synchronous run from an event to the venue's sender
+account     the trader's Summary
+feeds       where market data comes from
+strategies  finds strategies by name or path
+intel       requests to forecasts
+jobs        the schedule
+local       up and demo: a private server and the three roles side by side
+report      what a run did, as JSON and as text
+"""
+
+ROLES = {
+    "trading": "betatrader.roles.trading",
+    "intel": "betatrader.roles.intel",
+    "jobs": "betatrader.roles.jobs",
+}

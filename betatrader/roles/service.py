@@ -1,0 +1,154 @@
+"""The life of every role: configuration, logs, health, heartbeat, readiness, and a clean drain."""
+
+import contextlib
+import importlib
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import structlog
+from redis.asyncio import Redis
+
+from betatrader import __version__
+from betatrader.config import Config, find_file, load
+from betatrader.model.errors import BetatraderError
+from betatrader.ops import health, home, logs
+from betatrader.ops.process import age_s
+from betatrader.roles import ROLES
+from betatrader.store import functions, keys
+from betatrader.store.connection import AWAY, client, connected
+
+PORTS = {"trading": 8701, "intel": 8702, "jobs": 8703}
+DRAIN_S = 8.0
+BEAT_S = 1.0
+BEAT_EXPIRES_S = 5
+PATIENCE_S = 5.0
+
+Serve = Callable[["Service"], Awaitable[None]]
+
+
+class Service:
+    """What a role's module works with; it calls `ready()`, and returns after `stopping` is set."""
+
+    def __init__(self, role: str, config: Config, redis_url: str) -> None:
+        self.role = role
+        self.config = config
+        self.instance = f"{role}-{os.getpid()}-{secrets.token_hex(2)}"
+        self.home = home.default_home()
+        self.stopping = anyio.Event()
+        self.failure: BetatraderError | None = None
+        self.log = structlog.get_logger()
+        self.redis: Redis
+        self._blocking: list[Redis] = []
+        self.port = 0
+        self._redis_url = redis_url
+        self._ready_ms = 0
+        self._not_ready = "starting"
+
+    def new_blocking(self) -> Redis:
+        """A client for one reader that waits at the server; closed with the service."""
+        self._blocking.append(client(self._redis_url, blocking=True))
+        return self._blocking[-1]
+
+    def ready(self) -> None:
+        """All that this role needs stands."""
+        self._not_ready = ""
+        self._ready_ms = int(age_s(os.getpid()) * 1000)
+        self.log.info("ready", ready_ms=self._ready_ms, port=self.port)
+
+    def stop(self) -> None:
+        """Begin to drain."""
+        self._not_ready = "draining"
+        self.stopping.set()
+
+    def is_stopping(self) -> bool:
+        """Whether the drain has begun."""
+        return self.stopping.is_set()
+
+    async def run(self, serve: Serve) -> None:
+        """Everything from the first connection to the last."""
+        everywhere = self.config.health.everywhere
+        port = self.config.health.port
+        sockets = health.bind(PORTS[self.role] if port is None else port, everywhere=everywhere)
+        self.port = sockets[0].getsockname()[1]
+        async with connected(self._redis_url, PATIENCE_S) as self.redis:
+            await functions.load(self.redis)
+            async with anyio.create_task_group() as group:
+                group.start_soon(health.serve, sockets, lambda: self._not_ready)
+                group.start_soon(self._beat)
+                group.start_soon(self._watch_signals, group.cancel_scope)
+                await serve(self)
+                self.log.info("drained")
+                group.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True), contextlib.suppress(*AWAY):
+                await self.redis.delete(keys.beat(self.role))
+            for reader in self._blocking:
+                await reader.aclose()
+
+    async def _watch_signals(self, scope: anyio.CancelScope) -> None:
+        """The first signal drains within a deadline, the second ends at once."""
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+            async for number in received:
+                if self.is_stopping():
+                    break
+                self.log.info("draining", signal=number.name, deadline_s=DRAIN_S)
+                self.stop()
+                break
+            with anyio.move_on_after(DRAIN_S):
+                async for _ in received:
+                    break
+        self.log.warning("drain_cut_off")
+        scope.cancel()
+
+    async def _beat(self) -> None:
+        """A sign of life that expires."""
+        while True:
+            beat = {
+                "pid": str(os.getpid()),
+                "port": str(self.port),
+                "instance": self.instance,
+                "version": __version__,
+                "ready_ms": str(self._ready_ms),
+                "not_ready": self._not_ready,
+            }
+            with contextlib.suppress(*AWAY):
+                async with self.redis.pipeline(transaction=True) as pipe:
+                    pipe.hset(keys.beat(self.role), mapping=beat)
+                    pipe.expire(keys.beat(self.role), BEAT_EXPIRES_S)
+                    await pipe.execute()
+            await anyio.sleep(BEAT_S if self._ready_ms else 0.05)
+
+
+def run_role(role: str, config_path: str | None) -> int:
+    """Run one role in the foreground until it is drained; returns the exit status."""
+    path = find_file(config_path, home.default_home())
+    config = load(Path(path) if path is not None else None).config
+    redis_url = home.redis_url()
+    module = importlib.import_module(ROLES[role])
+    service = Service(role, config, redis_url)
+    logs.configure(config.log_level, role=role, version=__version__, instance=service.instance)
+    service.log.info("starting", pid=os.getpid())
+    try:
+        anyio.run(service.run, module.serve, backend_options={"use_uvloop": _has_uvloop()})
+    except* BetatraderError as errors:
+        service.failure = service.failure or first_error(errors)
+    if service.failure is not None:
+        if not os.environ.get("BETATRADER_SUPERVISED"):
+            raise service.failure
+        service.log.error("failed", error=str(service.failure))
+        return service.failure.exit_status
+    return 0
+
+
+def first_error(errors: BaseExceptionGroup[BetatraderError]) -> BetatraderError:
+    """The first error of ours in a group."""
+    found = errors.exceptions[0]
+    return first_error(found) if isinstance(found, BaseExceptionGroup) else found
+
+
+def _has_uvloop() -> bool:
+    return sys.platform != "win32"

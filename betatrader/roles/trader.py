@@ -1,0 +1,126 @@
+"""The trader: one synchronous run from an event to the venue's sender.
+
+An event is put through the engine, what it commands goes to the gateway, and only then does the
+Step leave for the audit log. Events that arise meanwhile wait in a deque that is drained before
+`take` returns; nothing in here waits.
+"""
+
+import time
+from collections import deque
+
+from betatrader.engine.engine import Engine
+from betatrader.model.account import CashFlow, Fill
+from betatrader.model.command import Refused, RequestForecast, Step
+from betatrader.model.event import Event
+from betatrader.model.instruction import TimerFired
+from betatrader.model.market import BookDelta, BookSnapshot, PublicTrade, Quote
+from betatrader.model.signal import Forecast, ForecastRequest
+from betatrader.ops import clock, metrics
+from betatrader.store import keys
+from betatrader.store.audit import AuditLog
+from betatrader.venues.gateway import Gateway
+from betatrader.venues.paper import PaperVenue
+
+TIMINGS_KEPT = 20_000
+REQUEST_LIFE = 4
+"""A request is worth answering for this part of its horizon."""
+
+NOT_AUDITED = (Quote, PublicTrade, BookSnapshot, BookDelta, TimerFired)
+"""What changes nothing but a book or the clock; its Step, if any, is audited."""
+
+
+class Trader:
+    """Takes every event, on the event loop's thread, one after the other."""
+
+    def __init__(self, engine: Engine, run: str, audit: AuditLog) -> None:
+        self.engine = engine
+        self.run = run
+        self.signals = 0
+        self.event_to_command_ns: deque[int] = deque(maxlen=TIMINGS_KEPT)
+        self.data_to_signal_ns: deque[int] = deque(maxlen=TIMINGS_KEPT)
+        self.last_order_ns = 0
+        self._audit = audit
+        self._gateway: Gateway | None = None
+        self._paper: PaperVenue | None = None
+        self._waiting: deque[Event] = deque()
+        self._busy = False
+
+    def connect(self, gateway: Gateway, paper: PaperVenue | None) -> None:
+        """Give the way to the venue; in paper mode also the exchange that watches the market."""
+        self._gateway = gateway
+        self._paper = paper
+
+    @property
+    def orders(self) -> int:
+        """Orders handed to the venue."""
+        return self._gateway.orders if self._gateway is not None else 0
+
+    def take(self, event: Event) -> None:
+        """Take one event, and all that arise from it."""
+        self._waiting.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._waiting:
+                self._process(self._waiting.popleft())
+        finally:
+            self._busy = False
+
+    def market(self, event: Event) -> None:
+        """Take a market event; in paper mode what was due before it happens before it."""
+        paper = self._paper
+        if paper is None:
+            self.take(event)
+            return
+        if paper.exchange.next_due_ns <= event.time_ns:
+            paper.advance(event.time_ns)
+        self.take(event)
+        paper.market(event)
+
+    def _process(self, event: Event) -> None:
+        began = time.perf_counter_ns()
+        step = self.engine.process(event)
+        if step is not None and self._gateway is not None and self._gateway.carry(step):
+            self.event_to_command_ns.append(time.perf_counter_ns() - began)
+            self.last_order_ns = step.time_ns
+        if type(event) not in NOT_AUDITED:
+            self._audit.offer(event)
+            self._count(event)
+        if step is not None:
+            self._publish(step)
+
+    def _publish(self, step: Step) -> None:
+        """Requests go to intel; a Step of requests alone is no news to anyone else."""
+        news = False
+        for change in step.changes:
+            if isinstance(change, RequestForecast):
+                self._audit.ask(self._request(change))
+                continue
+            news = True
+            if isinstance(change, Refused):
+                metrics.DENIALS.labels(change.check).inc()
+        if news:
+            self._audit.offer(step)
+
+    def _request(self, change: RequestForecast) -> ForecastRequest:
+        return ForecastRequest(
+            reply_to=keys.signals(self.run),
+            deadline_ns=change.data_time_ns + change.horizon_ns // REQUEST_LIFE,
+            kind=change.kind,
+            instrument=change.instrument,
+            horizon_ns=change.horizon_ns,
+            features=change.features,
+            data_time_ns=change.data_time_ns,
+        )
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, Forecast):
+            self.signals += 1
+            self.data_to_signal_ns.append(clock.now_ns() - event.data_time_ns)
+        elif isinstance(event, Fill):
+            metrics.FILLS.inc()
+        elif isinstance(event, CashFlow):
+            metrics.EQUITY.set(self.engine.state.equity() / 1e8)
+
+

@@ -1,0 +1,210 @@
+"""The trading role: feeds to engine to venue, and the bus beside it.
+
+    feed ──▶ trader ──▶ gateway ──▶ venue ──▶ trader …
+               │ ▲
+               ▼ └── signals, instructions (Redis)
+             audit (Redis)
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import msgspec
+
+from betatrader import config as configuration
+from betatrader.engine.engine import Engine
+from betatrader.model.account import CashFlow
+from betatrader.model.errors import UsageError
+from betatrader.model.event import OperatorInput
+from betatrader.model.instruction import CancelAll, Started, TimerFired, TradingState
+from betatrader.model.signal import Forecast
+from betatrader.ops import clock, metrics
+from betatrader.roles import feeds, strategies
+from betatrader.roles.account import summarise
+from betatrader.roles.service import Service
+from betatrader.roles.trader import Trader
+from betatrader.sim import invariants
+from betatrader.sim.exchange import NEVER, SimulatedExchange
+from betatrader.store import keys
+from betatrader.store.audit import AuditLog
+from betatrader.store.bus import Consumer, Seen
+from betatrader.store.connection import AWAY
+from betatrader.venues.gateway import Gateway
+from betatrader.venues.paper import PaperVenue
+
+SLOT = "trading-0"
+TICK_S = 1.0
+SUMMARY_S = 0.5
+SETTLE_S = 3.0
+"""How long the drain waits for what is under way at the venue."""
+
+YIELD_EVERY = 200
+"""Events that may be taken in a row where the feed is behind: others get their turn."""
+
+PAUSE_S = 0.5
+
+
+async def serve(service: Service) -> None:
+    """Trade until told to stop or the feed ends; then drain, and write the final summary."""
+    role = TradingRole(service)
+    await role.start()
+    async with anyio.create_task_group() as group:
+        group.start_soon(role.audit.run)
+        group.start_soon(role.paper.run)
+        async with anyio.create_task_group() as intake:
+            intake.start_soon(role.feed, intake.cancel_scope)
+            intake.start_soon(role.receive, role.signals, role.take_forecast)
+            intake.start_soon(role.receive, role.instructions, role.take_instruction)
+            intake.start_soon(role.tick)
+            intake.start_soon(role.publish_summary)
+            service.ready()
+            await service.stopping.wait()
+            intake.cancel_scope.cancel()
+        await role.drain()
+        group.cancel_scope.cancel()
+
+
+class TradingRole:
+    """One trader with all that stands around it."""
+
+    def __init__(self, service: Service) -> None:
+        config = service.config
+        self.service = service
+        self.started_ns = clock.now_ns()
+        self.run = f"{self.started_ns // 1_000_000:x}"
+        self.audit = AuditLog(service.redis, self.run)
+        engine = Engine(config.risk.limits(), strategies.load_all(config.strategies))
+        self.trader = Trader(engine, self.run, self.audit)
+        exchange = SimulatedExchange(
+            config.paper.latency_ms * 1_000_000,
+            share_book=lambda name: engine.state.markets[name].book,
+        )
+        self.paper = PaperVenue(exchange, self.trader.take)
+        self.trader.connect(Gateway(self.paper), self.paper)
+        self.source = feeds.open_feed(config.feed, self.started_ns)
+        self.signals = self._consumer(keys.signals(self.run), Forecast)
+        self.instructions = self._consumer(keys.instructions(self.run), OperatorInput)
+        self.seen = Seen()
+        self.error = ""
+
+    def _consumer(self, stream: str, kind: Any) -> Consumer[Any]:
+        service = self.service
+        return Consumer(
+            service.redis,
+            service.new_blocking(),
+            stream,
+            keys.TRADING_GROUP,
+            name=SLOT,
+            decode=msgspec.msgpack.Decoder(kind).decode,
+        )
+
+    async def start(self) -> None:
+        """Open the account, keep the trading state of the last run, and say which run this is."""
+        redis = self.service.redis
+        kept = await redis.hgetall(keys.KEPT)
+        await self.signals.join()
+        await self.instructions.join()
+        await redis.set(keys.RUN, self.run)
+        state = TradingState(kept.get(b"state", b"ACTIVE").decode())
+        reason = kept.get(b"reason", b"").decode()
+        now = self.started_ns
+        self.trader.take(Started(now, now // 1_000_000, state, reason))
+        cash = configuration.units(self.service.config.paper.cash_usd)
+        self.paper.exchange.deposit(cash)
+        self.trader.take(CashFlow(now, "PAPER", cash, "opening balance"))
+        self._summarise()
+        await self.audit.flush()
+
+    async def feed(self, scope: anyio.CancelScope) -> None:
+        """Each event when its time has come; a feed that ends or breaks ends the run."""
+        in_a_row = 0
+        try:
+            for event in self.source:
+                wait_s = (event.time_ns - clock.now_ns()) / 1e9
+                in_a_row = in_a_row + 1 if wait_s <= 0 else 0
+                if wait_s > 0 or in_a_row % YIELD_EVERY == 0:
+                    await anyio.sleep(max(0.0, wait_s))
+                self.trader.market(event)
+        except UsageError as error:
+            self.error = str(error)
+            self.service.failure = error
+            self.service.log.error("feed_broke", error=self.error)
+        self.service.stop()
+        scope.cancel()
+
+    async def receive(self, consumer: Consumer[Any], take: Callable[[Any], None]) -> None:
+        """Messages of one stream into the trader; Redis going away is waited out."""
+        while not self.service.is_stopping():
+            try:
+                messages = await consumer.read(block_s=1.0)
+                for message in messages:
+                    if self.seen.first_time(message.id):
+                        take(message.body)
+                await consumer.acknowledge(*(message.entry for message in messages))
+            except AWAY as error:
+                metrics.REDIS_ERRORS.labels(consumer.stream.rpartition(":")[2]).inc()
+                self.service.log.warning("redis_away", what=consumer.stream, error=str(error))
+                await anyio.sleep(PAUSE_S)
+                await consumer.rejoin()
+
+    def take_forecast(self, forecast: Forecast) -> None:
+        """A forecast, stamped with the time at which it reached us."""
+        self.trader.take(msgspec.structs.replace(forecast, time_ns=clock.now_ns()))
+
+    def take_instruction(self, instruction: Any) -> None:
+        """What the operator orders, stamped alike."""
+        self.service.log.info(
+            "instruction", kind=type(instruction).__name__, by=instruction.author
+        )
+        self.trader.take(msgspec.structs.replace(instruction, time_ns=clock.now_ns()))
+
+    async def tick(self) -> None:
+        """The engine's clock where no market moves it."""
+        while True:
+            await anyio.sleep(TICK_S)
+            self.trader.take(TimerFired(clock.now_ns(), "tick"))
+
+    async def publish_summary(self) -> None:
+        """The account in a few lines, twice a second."""
+        while True:
+            await anyio.sleep(SUMMARY_S)
+            self._summarise()
+            metrics.EQUITY.set(self.trader.engine.state.equity() / 1e8)
+
+    async def drain(self) -> None:
+        """Cancel what rests, wait for what is under way, judge the run, and write it all down."""
+        self.trader.take(CancelAll(clock.now_ns(), "drain", "betatrader", "stopping"))
+        with anyio.move_on_after(SETTLE_S):
+            while self.trader.engine.state.orders.open or self.paper.exchange.next_due_ns < NEVER:
+                await anyio.sleep(0.01)
+                self.paper.advance(clock.now_ns())
+        exchange = self.paper.exchange
+        engine = self.trader.engine
+        verdicts = invariants.check(
+            engine.state, engine.limits, exchange.ledgers["us"], resting=exchange.resting()
+        )
+        self._summarise(verdicts)
+        with anyio.move_on_after(SETTLE_S):
+            await self._write_all()
+
+    async def _write_all(self) -> None:
+        while True:
+            try:
+                await self.audit.flush()
+            except AWAY as error:
+                self.service.log.warning("redis_away", what="final summary", error=str(error))
+                await anyio.sleep(0.2)
+            else:
+                return
+
+    def _summarise(self, verdicts: dict[str, bool] | None = None) -> None:
+        summary = summarise(
+            self.trader,
+            mode=self.service.config.mode,
+            started_ns=self.started_ns,
+            now_ns=clock.now_ns(),
+            invariants=verdicts,
+            error=self.error,
+        )
+        self.audit.summarise(msgspec.json.encode(summary))

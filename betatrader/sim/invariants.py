@@ -1,0 +1,105 @@
+"""What must be true of a run, computed from both sides' books: the engine's, and the venue's own.
+
+The venue's side is its ledger, which the engine never touches; so a lost, doubled or altered fill
+on either side makes the invariant false that names what differs.
+"""
+
+from collections.abc import Iterable
+
+from betatrader.engine.risk import collar_width
+from betatrader.engine.state import State
+from betatrader.model.account import Fill
+from betatrader.model.limits import Limits
+from betatrader.model.money import SCALE, cost
+from betatrader.model.order import CLOSED, Order, OrderState, Side
+from betatrader.sim.ledger import Ledger
+
+
+def check(state: State, limits: Limits, ledger: Ledger, *, resting: set[str]) -> dict[str, bool]:
+    """Each invariant by name. `resting` are the ids of the orders that rest at the venue.
+
+    To be asked when nothing is under way between the two sides.
+    """
+    portfolio = state.portfolio
+    booked = sum(position.cost for position in portfolio.positions.values())
+    ours = {name: held.quantity for name, held in portfolio.positions.items() if held.quantity}
+    theirs = {name: quantity for name, quantity in ledger.positions.items() if quantity}
+    return {
+        "cash_conserved": portfolio.cash + booked
+        == portfolio.deposits + portfolio.realised - portfolio.fees,
+        "cash_equals_venue": portfolio.cash == ledger.cash,
+        "fees_equal_venue": portfolio.fees == ledger.fees,
+        "positions_equal_venue": ours == theirs,
+        "fills_equal_venue": _fills_equal(state, ledger),
+        "orders_equal_venue": set(state.orders.open) == resting,
+        "orders_legal": all(_legal(order) for order in _orders(state)),
+        "orders_known_to_venue": all(
+            order.id in ledger.orders
+            for order in _orders(state)
+            if order.state not in (OrderState.DENIED, OrderState.REJECTED, OrderState.SUBMITTED)
+        ),
+        "nothing_sold_short": ledger.shorted == 0,
+        "cash_never_negative": ledger.lowest_cash >= 0,
+        "order_limits_respected": _order_limits(limits, ledger),
+        "position_limits_respected": _position_limits(state, limits, ledger.fills),
+    }
+
+
+def _orders(state: State) -> Iterable[Order]:
+    yield from state.orders.open.values()
+    yield from state.orders.closed.values()
+
+
+def _legal(order: Order) -> bool:
+    """The state fits what was filled, and no order was filled beyond its quantity."""
+    if not 0 <= order.filled <= order.terms.quantity:
+        return False
+    if order.state is OrderState.FILLED:
+        return order.filled == order.terms.quantity
+    if order.state in (OrderState.DENIED, OrderState.INITIALIZED):
+        return order.filled == 0
+    return order.state in CLOSED or order.filled < order.terms.quantity
+
+
+def _fills_equal(state: State, ledger: Ledger) -> bool:
+    """As many fills on both sides; and order by order, as far as both remember, the same ones."""
+    if state.orders.fills != ledger.fill_count:
+        return False
+    theirs: dict[str, dict[str, int]] = {}
+    for fill in ledger.fills:
+        theirs.setdefault(fill.order, {})[fill.trade_id] = fill.quantity
+    for order in _orders(state):
+        if not order.filled or order.id not in theirs:
+            continue
+        trades = theirs[order.id]
+        if set(state.orders.seen_fills.get(order.id, ())) != set(trades):
+            return False
+        if order.filled != sum(trades.values()):
+            return False
+    return True
+
+
+def _order_limits(limits: Limits, ledger: Ledger) -> bool:
+    """What the venue was sent: no buy above the order limit, never too many open at once."""
+    buys = (terms for terms in ledger.orders.values() if terms.side is Side.BUY)
+    within = all(cost(terms.price, terms.quantity) <= limits.order_notional for terms in buys)
+    return within and ledger.most_open <= limits.open_orders
+
+
+def _position_limits(state: State, limits: Limits, fills: list[Fill]) -> bool:
+    """After each buy, what is held, at that fill's price, is within the position limit.
+
+    An order is judged at the bid and may be filled as far above it as the collar lets it reach.
+    """
+    held: dict[str, int] = {}
+    for fill in fills:
+        sign = 1 if fill.side is Side.BUY else -1
+        held[fill.instrument] = max(0, held.get(fill.instrument, 0) + sign * fill.quantity)
+        seen = state.markets.get(fill.instrument)
+        if sign < 0 or seen is None:
+            continue
+        reach = collar_width(limits, seen, fill.price) + seen.definition.tick
+        allowed = limits.position_notional * (fill.price + reach) // fill.price
+        if held[fill.instrument] * fill.price // SCALE > allowed:
+            return False
+    return True

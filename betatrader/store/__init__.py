@@ -1,0 +1,10 @@
+"""What joins the roles, and what outlives them.
+
+connection  the one factory of Redis clients
+keys        every key and stream name, and who reads it
+bus         typed streams: envelopes, consumer groups, dead letters
+audit       the trader's way out: audit records, requests, summary
+functions   the server-side functions: safe trimming, the claim of a job's slot
+records     the audit records of a run, live and after its end
+segment     recorded market data in our compact format (msgpack, zstandard)
+"""

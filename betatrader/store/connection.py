@@ -1,0 +1,69 @@
+"""The one factory of Redis clients: no hidden retries, explicit timeouts.
+
+The library's own defaults repeat a command after a timeout, which doubles an XADD; and they time
+a blocking read out before the server answers. Nothing else in this project makes a client.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from betatrader.model.errors import UnreachableError
+
+COMMAND_TIMEOUT_S = 2.0
+BLOCK_S = 2.0
+"""How long a blocking read waits at the server for a first entry."""
+
+AWAY = (RedisError, OSError)
+"""What a call raises when the server is away, slow, or refuses."""
+
+
+def client(url: str, *, blocking: bool = False) -> Redis:
+    """A client for commands, or (`blocking`) one for a reader that waits at the server."""
+    return Redis.from_url(
+        url,
+        protocol=3,
+        legacy_responses=False,
+        decode_responses=False,
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=COMMAND_TIMEOUT_S,
+        socket_timeout=COMMAND_TIMEOUT_S + (BLOCK_S + 1.0 if blocking else 0.0),
+    )
+
+
+@asynccontextmanager
+async def connected(url: str, patience_s: float = 5.0) -> AsyncIterator[Redis]:
+    """A client that has been answered; raises UnreachableError after `patience_s` of silence."""
+    redis = client(url)
+    try:
+        await _first_answer(redis, url, patience_s)
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+async def _first_answer(redis: Redis, url: str, patience_s: float) -> None:
+    deadline = anyio.current_time() + patience_s
+    while True:
+        try:
+            await redis.ping()
+        except AWAY as error:
+            if anyio.current_time() >= deadline:
+                raise UnreachableError(
+                    f"Redis at {without_password(url)} does not answer: {error}\n"
+                    "Start it, or mend REDIS_URL; `betatrader up` without REDIS_URL brings its own."
+                ) from error
+            await anyio.sleep(0.1)
+        else:
+            return
+
+
+def without_password(url: str) -> str:
+    """A Redis address that may be shown."""
+    head, at, tail = url.rpartition("@")
+    return f"{head.partition('://')[0]}://***@{tail}" if at else url

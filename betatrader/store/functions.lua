@@ -1,0 +1,84 @@
+#!lua name=betatrader
+
+-- Stream ids are two whole numbers; as Lua numbers they would lose digits, so they are compared
+-- as text, by length and then by letters.
+local function half_less(a, b)
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+
+local function id_less(a, b)
+  local a1, a2 = string.match(a, '^(%d+)-?(%d*)$')
+  local b1, b2 = string.match(b, '^(%d+)-?(%d*)$')
+  if a1 ~= b1 then return half_less(a1, b1) end
+  return half_less(a2 == '' and '0' or a2, b2 == '' and '0' or b2)
+end
+
+local function fields(flat)
+  local map = {}
+  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
+  return map
+end
+
+-- Trim entries older than ARGV[1] (an id), but never one that a group has not read or has read and
+-- not acknowledged. ARGV[2..]: groups that must exist, else nothing is trimmed.
+local function trim(keys, args)
+  if redis.call('EXISTS', keys[1]) == 0 then return 0 end
+  local floor, there = args[1], {}
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', keys[1])) do
+    local group = fields(flat)
+    there[group['name']] = true
+    local low = group['last-delivered-id']
+    if tonumber(group['pending']) > 0 then
+      low = redis.call('XPENDING', keys[1], group['name'])[2]
+    end
+    if id_less(low, floor) then floor = low end
+  end
+  for i = 2, #args do
+    if not there[args[i]] then return 0 end
+  end
+  return redis.call('XTRIM', keys[1], 'MINID', floor)
+end
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function text(n) return string.format('%.0f', n) end
+
+-- Claim one slot of a job: exactly one claimant starts it, and takes over where the lease of a
+-- claimant that vanished has ended. KEYS: state, history. ARGV: slot ms, holder, lease ms, tries.
+local function claim(keys, args)
+  local slot, now = tonumber(args[1]), now_ms()
+  local s = fields(redis.call('HGETALL', keys[1]))
+  local last = tonumber(s['slot'] or '-1')
+  local running = s['status'] == 'running' and tonumber(s['until'] or '0') > now
+  if slot < last then return {'past', '0'} end
+  if running then return {slot == last and 'running' or 'overlap', '0'} end
+  local attempt = 1
+  if slot == last then
+    if s['status'] == 'done' then return {'done', '0'} end
+    attempt = tonumber(s['attempt'] or '0') + 1
+    if attempt > tonumber(args[4]) then return {'dead', '0'} end
+  end
+  local run = tonumber(s['run'] or '0') + 1
+  redis.call('HSET', keys[1], 'slot', args[1], 'status', 'running', 'until', text(now + args[3]),
+    'attempt', text(attempt), 'run', text(run), 'holder', args[2], 'started', text(now))
+  return {'run', text(run)}
+end
+
+-- Finish a run, if it is still the current one. KEYS: state, history. ARGV: run, status, note.
+local function finish(keys, args)
+  local s = fields(redis.call('HGETALL', keys[1]))
+  if s['run'] ~= args[1] or s['status'] ~= 'running' then return 0 end
+  local now = now_ms()
+  redis.call('HSET', keys[1], 'status', args[2], 'until', '0', 'finished', text(now), 'note', args[3])
+  redis.call('XADD', keys[2], 'MAXLEN', '~', '500', '*', 'run', args[1], 'slot', s['slot'],
+    'status', args[2], 'started', s['started'], 'finished', text(now), 'note', args[3])
+  return 1
+end
+
+redis.register_function{function_name='bt_trim', callback=trim, flags={'allow-oom'}}
+redis.register_function{function_name='bt_claim', callback=claim}
+redis.register_function{function_name='bt_finish', callback=finish, flags={'allow-oom'}}

@@ -1,0 +1,61 @@
+"""Every key that we keep in Redis. `{…}` is the cluster's hash tag: one slot an aggregate.
+
+| key | kind | written by | read by | bound |
+|---|---|---|---|---|
+| bt:{trading}:run | string | trading | command line, jobs | one |
+| bt:{trading}:kept | hash | trading | trading at its next start | one |
+| bt:{trading:RUN}:audit | stream | trading | command line, jobs | upkeep, by age |
+| bt:{trading:RUN}:signals | stream | intel | trading (group) | upkeep, what is read |
+| bt:{trading:RUN}:instructions | stream | command line | trading (group) | upkeep, what is read |
+| bt:{trading:RUN}:summary | string | trading | command line, jobs | one |
+| bt:{intel}:requests | stream | trading | intel (group) | upkeep, what is read |
+| bt:{role:NAME}:beat | hash, expires | each role | command line, supervisor | one a role |
+| bt:{job:NAME}:state, :history | hash, stream | jobs | command line | 500 entries |
+| STREAM:dead | stream | the consumer | a person | 1,000 entries |
+"""
+
+RUN = "bt:{trading}:run"
+KEPT = "bt:{trading}:kept"
+REQUESTS = "bt:{intel}:requests"
+TRADING_GROUP = "trading"
+INTEL_GROUP = "intel"
+
+
+def audit(run: str) -> str:
+    """All that a replica folds: account events, listings, forecasts, instructions and Steps."""
+    return f"bt:{{trading:{run}}}:audit"
+
+
+def signals(run: str) -> str:
+    """Forecasts for the trader."""
+    return f"bt:{{trading:{run}}}:signals"
+
+
+def instructions(run: str) -> str:
+    """What the operator orders."""
+    return f"bt:{{trading:{run}}}:instructions"
+
+
+def summary(run: str) -> str:
+    """The trader's account in a few lines, renewed about twice a second."""
+    return f"bt:{{trading:{run}}}:summary"
+
+
+def beat(role: str) -> str:
+    """A role's sign of life; it expires."""
+    return f"bt:{{role:{role}}}:beat"
+
+
+def job_state(name: str) -> str:
+    """What is known of a job's last slot."""
+    return f"bt:{{job:{name}}}:state"
+
+
+def job_history(name: str) -> str:
+    """A job's last runs."""
+    return f"bt:{{job:{name}}}:history"
+
+
+def dead(stream: str) -> str:
+    """Where messages go that cannot be used."""
+    return f"{stream}:dead"

@@ -1,0 +1,23 @@
+"""What every venue looks like to the trader: a place that takes orders and sends reports.
+
+Reports come back through the callable that the venue is made with, as account events.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.event import Event
+
+Report = Callable[[Event], None]
+"""Takes one account event; called on the event loop's thread."""
+
+
+class Venue(Protocol):
+    """The orders' side of a venue. Neither call waits: the outcome comes as a report."""
+
+    def submit(self, command: Approved, now_ns: int) -> None:
+        """Send an order that risk has approved."""
+
+    def cancel(self, command: CancelOrder, now_ns: int) -> None:
+        """Ask to take an order off the book."""
