@@ -9,7 +9,6 @@ import gc
 import time
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 
 from betatrader.bench.result import Result, at_least, at_most, quantile
 from betatrader.engine.engine import Engine
@@ -84,9 +83,8 @@ class EveryFiftieth(Strategy):
         return [Place(terms)]
 
 
-def run(events: Callable[[], list[MarketInput]], progress: Callable[[str], None]) -> list[Result]:
+def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Result]:
     """All engine figures on this recording's events."""
-    recorded = events()
     progress("ticks: three runs of a million events")
     ticks = _repeat([e for e in recorded if isinstance(e, Quote | PublicTrade)], TICKS)
     rates, note = zip(*(_ticks(ticks, recorded) for _ in range(3)), strict=True)
@@ -231,10 +229,3 @@ def _measure_commands(recorded: list[MarketInput]) -> list[int]:
     gc.unfreeze()
     took.sort()
     return took
-
-
-def recording(shared: Path) -> list[MarketInput]:
-    """The BTC recording's events, from the folder of recordings."""
-    from betatrader.venues.binance import recording as binance
-
-    return list(binance.read(shared / "binance_spot_btcusdt_20240808.jsonl.gz"))

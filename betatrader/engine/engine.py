@@ -233,14 +233,24 @@ class Engine:
             return
         if self.state.trading_state is TradingState.HALTED:
             return
-        resting = [o for o in self.state.orders.open.values() if o.terms.instrument == seen.id]
-        if any(order.strategy == risk.STOP for order in resting):
-            return
-        for order in self.state.orders.resting(seen.id):
-            self._note(CancelOrder(order.id, seen.id, "stop"))
-        if any(order.terms.side is Side.SELL for order in resting):
-            return  # its answer must come first: the same shares are not offered twice
-        self._close(risk.STOP, seen, f"stop at {show(seen.stop)}")
+        if self._clear_for_close(seen, "stop"):
+            self._close(risk.STOP, seen, f"stop at {show(seen.stop)}")
+
+    def _clear_for_close(self, seen: Market, reason: str) -> bool:
+        """Cancel what stands in the way of selling a whole position; True where nothing does.
+
+        The answers must come first: the same shares are not offered twice, nor netted meanwhile.
+        """
+        orders = self.state.orders
+        for order in orders.resting(seen.id):
+            self._note(CancelOrder(order.id, seen.id, reason))
+        definition = seen.definition
+        if isinstance(definition, BinaryContract) and definition.nets:
+            for order in orders.resting(definition.complement):
+                self._note(CancelOrder(order.id, definition.complement, reason))
+            if orders.open_quantity(definition.complement, Side.BUY):
+                return False
+        return not orders.open_quantity(seen.id, Side.SELL)
 
     def _guard_losses(self) -> None:
         if self.state.trading_state is TradingState.HALTED:
@@ -267,7 +277,7 @@ class Engine:
             seen = state.markets.get(name)
             if seen is None or seen.resolved or not seen.bid:
                 continue
-            if not state.orders.open_quantity(name, Side.SELL):
+            if self._clear_for_close(seen, "flatten"):
                 self._close(risk.OPERATOR, seen, "flatten")
         self._end_flattening()
 

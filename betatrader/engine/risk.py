@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from betatrader.engine.state import Market, State
 from betatrader.model.command import Approved, Refused
-from betatrader.model.ids import ClientOrderId, StrategyId
+from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
 from betatrader.model.instruction import TradingState
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, cost, show
 from betatrader.model.order import Order, OrderTerms, OrderType, Side, TimeInForce
@@ -32,6 +33,7 @@ class Proposal:
 
     __slots__ = (
         "buying",
+        "complement",
         "equity",
         "held",
         "limits",
@@ -75,6 +77,9 @@ class Proposal:
         self.equity = state.equity()
         self.resting: list[Order] = []
         self.reserved = 0
+        definition = self.market.definition if self.market is not None else None
+        nets = type(definition) is BinaryContract and definition.nets
+        self.complement: InstrumentId | None = definition.complement if nets else None
         for other in state.orders.open.values():
             if other.terms.instrument == name:
                 self.resting.append(other)
@@ -83,10 +88,13 @@ class Proposal:
         self.reducing = not self.buying and terms.quantity <= self.sellable()
 
     def sellable(self) -> int:
-        """What is held and not already offered by an open sell."""
-        return self.held - sum(
+        """What is held, not offered by an open sell, and not netted by the complement's buys."""
+        free = self.held - sum(
             order.remaining for order in self.resting if order.terms.side is SELL
         )
+        if self.complement is not None and free > 0:
+            free -= self.state.orders.open_quantity(self.complement, BUY)
+        return free
 
 
 def instrument(proposal: Proposal) -> Breach:
@@ -181,6 +189,20 @@ def short_sale(proposal: Proposal) -> Breach:
     if proposal.buying or proposal.reducing:
         return None
     return show(max(0, proposal.sellable())), show(proposal.quantity)
+
+
+def netting(proposal: Proposal) -> Breach:
+    """Where the venue pairs YES with NO by itself, a buy nets no shares that a sell offers."""
+    name = proposal.complement
+    if name is None or not proposal.buying:
+        return None
+    orders = proposal.state.orders
+    offered = orders.open_quantity(name, SELL)
+    if not offered:
+        return None
+    free = proposal.state.portfolio.quantity(name) - offered
+    needed = proposal.quantity + orders.open_quantity(proposal.terms.instrument, BUY)
+    return (f"{show(max(0, free))} free of {name}", show(needed)) if needed > free else None
 
 
 def buying_power(proposal: Proposal) -> Breach:
@@ -316,6 +338,7 @@ CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     min_notional,
     collar,
     short_sale,
+    netting,
     self_trade,
     open_orders,
     open_positions,

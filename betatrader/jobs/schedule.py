@@ -43,14 +43,14 @@ class Outcome(NamedTuple):
     note: str
 
 
-def check(jobs: list[Job]) -> None:
-    """Raises ConfigurationError with every expression that is no schedule."""
+def check_expressions(expressions: dict[str, str]) -> None:
+    """Raises ConfigurationError with every field whose text is no cron expression."""
     problems = []
-    for job in jobs:
+    for field, expression in expressions.items():
         try:
-            CronSim(job.expression, datetime.now(UTC))
+            CronSim(expression, datetime.now(UTC))
         except CronSimError as error:
-            problems.append(f"jobs.{job.name}: {job.expression!r} is no cron expression: {error}")
+            problems.append(f"{field}: {expression!r} is no cron expression: {error}")
     if problems:
         raise ConfigurationError(problems)
 

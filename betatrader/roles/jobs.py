@@ -29,7 +29,7 @@ def all_jobs(redis: Redis, config: Config, reports: Path) -> list[Job]:
             partial(stream_upkeep.tend, redis, keep_ms),
         ),
     ]
-    schedule.check(jobs)
+    schedule.check_expressions({f"jobs.{job.name}": job.expression for job in jobs})
     return jobs
 
 

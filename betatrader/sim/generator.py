@@ -158,6 +158,7 @@ def contract_definitions(seed: int, loop: int) -> tuple[BinaryContract, BinaryCo
             lot=Quantity(SCALE // 100),
             min_notional=Money(SCALE),
             fees=BinaryFees(maker_rate=0, taker_rate=7_000_000),
+            nets=False,  # as on Polymarket, where merging a pair is a request of its own
         )
         for index, outcome in enumerate(("YES", "NO"))
     )

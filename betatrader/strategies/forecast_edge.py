@@ -20,12 +20,12 @@ SECOND_NS = 1_000_000_000
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a user may set. Edges, stops and Kelly are fractions, amounts USD, times seconds."""
 
-    min_edge: float = 0.02
-    exit_edge: float = -0.01
+    min_edge: float = 0.04
+    exit_edge: float = 0.0
     kelly_fraction: float = 0.25
     max_order_usd: float = 8.0
     max_position_usd: float = 12.0
-    stop_loss: float = 0.5
+    stop_loss: float = 0.8
     ask_every_seconds: float = 0.5
     horizon_seconds: float = 10.0
     return_variance: float = 1e-6
@@ -87,9 +87,11 @@ class ForecastEdge(Strategy):
         else:
             value = (bid + ask) / 2 * (1.0 + forecast.value)
         held = view.position(market.id)
-        if held and value - bid < self.parameters.exit_edge * (1.0 if value <= 1.0 else value):
+        fee = market.definition.fees.fee(market.bid, SCALE, maker=False) / SCALE
+        threshold = self.parameters.exit_edge * (1.0 if forecast.kind == "probability" else bid)
+        if held and bid - fee - value > threshold:
             terms = OrderTerms(market.id, Side.SELL, OrderType.MARKET, 0, held)
-            return [Place(terms, f"edge gone: forecast {value:.4f}, bid {bid:.4f}")]
+            return [Place(terms, f"edge gone: forecast {value:.4f}, bid {bid:.4f}, fee {fee:.4f}")]
         return self._enter(view, market, value, ask, held)
 
     def _enter(self, view: View, market: Market, value: float, ask: float, held: int) -> Intents:

@@ -1,0 +1,64 @@
+"""`bench`: the benchmarks, each figure with its goal."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from betatrader.cli.output import print_json, print_table
+from betatrader.model.errors import UsageError
+
+RECORDING = "binance_spot_btcusdt_20240808.jsonl.gz"
+
+
+def _engine(progress: Callable[[str], None]) -> list[Any]:
+    from betatrader.bench import engine
+    from betatrader.roles.feeds import excerpt, read_file
+
+    path = Path(os.environ.get("BETATRADER_SHARED", "../shared")) / "data" / RECORDING
+    if not path.exists():
+        progress(f"{path} is not there: the packaged excerpt serves instead")
+        path = excerpt()
+    return engine.run(list(read_file(path)), progress)
+
+
+def _bus(progress: Callable[[str], None]) -> list[Any]:
+    from betatrader.bench import bus
+
+    return bus.run(progress)
+
+
+BENCHMARKS = {"engine": _engine, "bus": _bus}
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def bench(names: tuple[str, ...], as_json: bool) -> None:
+    """Measure: engine, bus. Without a name, all of them (about a minute).
+
+    Example: betatrader bench engine --json
+    """
+    for name in names:
+        if name not in BENCHMARKS:
+            raise UsageError(f"no benchmark is named {name!r}\nThere are: {', '.join(BENCHMARKS)}.")
+    results = []
+    for name in names or BENCHMARKS:
+        results += BENCHMARKS[name](lambda text: click.echo(text, err=True))
+    if as_json:
+        print_json({"results": results})
+        return
+    rows = [
+        (
+            r.name,
+            f"{r.value:,.2f}",
+            r.unit,
+            "" if r.goal is None else f"{r.goal:,.2f}",
+            {True: "met", False: "NOT met", None: ""}[r.met],
+            r.note,
+        )
+        for r in results
+    ]
+    print_table(("name", "value", "unit", "goal", "", "note"), rows, "no results")

@@ -1,0 +1,131 @@
+"""`data import|list|show`: market data files and the catalogue."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from betatrader.cli.output import json_option, print_json, print_table
+from betatrader.model.errors import RefusedError, UsageError
+from betatrader.ops.clock import iso
+
+PROGRESS_S = 2.0
+
+
+@click.group()
+def data() -> None:
+    """Import, list and show market data.
+
+    Example: betatrader data import day.jsonl.gz && betatrader data list
+    """
+
+
+def catalogue() -> Path:
+    """Where imported data is kept."""
+    from betatrader.ops.home import default_home
+
+    return default_home() / "data"
+
+
+@data.command("import")
+@click.argument("path", type=Path)
+@click.option("--from", "from_s", type=float, default=0.0, help="Skip so many seconds.")
+@click.option("--to", "to_s", type=float, help="End after so many seconds.")
+@click.option("--output", type=Path, help="The segment's path. Default: the catalogue.")
+@click.option("--note", default="", help="Source and licence, kept in the segment.")
+@click.option("--force", is_flag=True, help="Write over a segment that exists.")
+@json_option
+def data_import(
+    path: Path, from_s: float, to_s: float | None, output: Path | None, as_json: bool, **more: Any
+) -> None:
+    """Convert a recording (or a stretch of it) into our compact segment format.
+
+    \b
+    A stretch opens with a snapshot made from the book as rebuilt up to there:
+      betatrader data import btc.jsonl.gz --from 200 --to 320
+    """
+    from betatrader.roles.feeds import read_file
+    from betatrader.sim.excerpt import cut
+    from betatrader.store import segment
+
+    if to_s is not None and to_s <= from_s:
+        raise UsageError(f"--to {to_s} is not after --from {from_s}\nBoth are seconds from the start.")
+    stem = path.name.removesuffix(".gz").removesuffix(".jsonl")
+    target = output or catalogue() / f"{stem}.btseg"
+    if target.exists() and not more["force"]:
+        raise RefusedError(f"{target} exists\nGive --force to write over it, or --output PATH.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    events: Iterator[Any] = read_file(path)
+    if from_s or to_s is not None:
+        events = cut(events, from_s, to_s)
+    header = segment.Header(source=path.name, note=more["note"])
+    header = segment.write(target, header, _counted(events))
+    facts = {"path": str(target), "bytes": target.stat().st_size, **msgspec.to_builtins(header)}
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(f"wrote {target}: {header.events:,} events, {facts['bytes']:,} bytes")
+
+
+def _counted(events: Iterator[Any]) -> Iterator[Any]:
+    """Says on stderr how far it is, every two seconds."""
+    said = time.monotonic()
+    for count, event in enumerate(events, 1):
+        if not count % 10_000 and time.monotonic() - said > PROGRESS_S:
+            said = time.monotonic()
+            click.echo(f"{count:,} events, up to {iso(event.time_ns)}", err=True)
+            sys.stderr.flush()
+        yield event
+
+
+@data.command("list")
+@json_option
+def data_list(as_json: bool) -> None:
+    """What the catalogue holds, and the excerpt that is packaged."""
+    from betatrader.roles.feeds import excerpt
+    from betatrader.store import segment
+
+    rows = []
+    for path in [excerpt(), *sorted(catalogue().glob("*.btseg"))]:
+        header = segment.read_header(path)
+        rows.append(
+            {
+                "name": path.name,
+                "instruments": ", ".join(header.instruments),
+                "events": header.events,
+                "seconds": round((header.last_ns - header.first_ns) / 1e9),
+                "from": iso(header.first_ns),
+                "bytes": path.stat().st_size,
+            }
+        )
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(list(rows[0]), [list(row.values()) for row in rows], "nothing")
+
+
+@data.command("show")
+@click.argument("path", type=Path)
+@click.option("--limit", default=20, show_default=True, help="How many events.")
+@json_option
+def data_show(path: Path, limit: int, as_json: bool) -> None:
+    """The first events of a file of any format we read; PATH may be a name of the catalogue."""
+    from itertools import islice
+
+    from betatrader.roles.feeds import read_file
+
+    found = path if path.exists() else catalogue() / path
+    shown = [
+        {"kind": type(event).__name__, **msgspec.structs.asdict(event)}
+        for event in islice(read_file(found), limit)
+    ]
+    if as_json:
+        print_json(shown)
+        return
+    for event in shown:
+        kind, when = event.pop("kind"), event.pop("time_ns")
+        click.echo(f"{iso(when)} {kind:16} {str(event)[:160]}")
