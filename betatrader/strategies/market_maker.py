@@ -7,7 +7,7 @@ import msgspec
 from betatrader.engine.sizing import quantity_for
 from betatrader.engine.state import Market
 from betatrader.engine.strategy import Cancel, Intent, Intents, Place, Strategy, View
-from betatrader.model.instrument import BinaryContract
+from betatrader.model.instrument import BinaryContract, Instrument
 from betatrader.model.money import SCALE
 from betatrader.model.order import Order, OrderState, OrderTerms, OrderType, Side, TimeInForce
 
@@ -17,6 +17,7 @@ SECOND_NS = 1_000_000_000
 LIMIT, GTC = OrderType.LIMIT, TimeInForce.GTC
 BUY, SELL = Side.BUY, Side.SELL
 PENDING_CANCEL = OrderState.PENDING_CANCEL
+NOTHING: list[Intent] = []
 WARM = 4
 """Looks at an instrument before the first quote: a spread needs to know how the mid moves."""
 
@@ -42,6 +43,8 @@ class Quoting(msgspec.Struct, gc=False):
 
     next_ns: int = 0
     mid: int = 0
+    half: int = 0
+    """The half spread to quote with."""
     variance: float = 0.0
     """Of the mid's move between two looks, in squared price units; exponentially weighted."""
     looks: int = 0
@@ -68,78 +71,80 @@ class MarketMaker(Strategy):
     def on_quote(self, view: View, market: Market) -> Intents:
         """Quote anew where the market has moved away from our quotes."""
         bid, ask, definition = market.bid, market.ask, market.definition
-        name = definition.id
-        now = view.now_ns
-        seen = self.memory.get(name)
+        seen = self.memory.get(definition.id)
         if seen is None:
-            seen = self.memory[name] = Quoting()
-        if not 0 < bid < ask or now < seen.next_ns:
+            seen = self.memory[definition.id] = Quoting()
+        now = market.updated_ns
+        if now < seen.next_ns or not 0 < bid < ask:
             return None
         seen.next_ns = now + self._pause_ns
         mid = (bid + ask) // 2
-        self._watch(seen, mid)
-        if type(definition) is BinaryContract:
-            if now > definition.expires_ns - self._quiet_ns:
-                return [Cancel(order.id, "near expiry") for order in _working(view, market)]
-            half = self._half
-        else:
-            half = mid * (self._half + definition.fees.maker_rate) // SCALE
+        if mid != seen.mid:
+            self._watch(seen, mid, definition)
         if seen.looks < WARM:
             return None
-        half = max(half, int(self._spread * sqrt(seen.variance)))
-        return self._quotes(view, market, mid, half)
+        ours = view.orders(definition.id)
+        if type(definition) is BinaryContract and now > definition.expires_ns - self._quiet_ns:
+            return [Cancel(o.id, "near expiry") for o in ours if o.state is not PENDING_CANCEL]
+        held = view.position(definition.id)
+        if held:
+            return self._both_sides(market, mid, seen.half, held, ours)
+        tick = definition.tick
+        price = min((mid - seen.half) // tick * tick, ask - tick)
+        return _keep(market, BUY, price, self._affordable(market, price, self._quote_cash), ours)
 
-    def _watch(self, seen: Quoting, mid: int) -> None:
+    def _watch(self, seen: Quoting, mid: int, definition: Instrument) -> None:
+        """Learn how the mid moves, and how wide to quote for it."""
         if seen.looks:
-            move = float(mid - seen.mid)
+            move = mid - seen.mid
             weight = max(self._weight, 1.0 / seen.looks)
             seen.variance += weight * (move * move - seen.variance)
+        half = self._half
+        if type(definition) is not BinaryContract:
+            half = mid * (half + definition.fees.maker_rate) // SCALE
+        seen.half = max(half, int(self._spread * sqrt(seen.variance)))
         seen.mid = mid
         seen.looks += 1
 
-    def _quotes(self, view: View, market: Market, mid: int, half: int) -> Intents:
-        definition, name = market.definition, market.id
-        held = view.position(name)
-        if held:
-            worth = held * mid // SCALE
-            room = self._max_cash - worth
-            skewed = mid - half * worth // self._max_cash
-        else:
-            room, skewed = self._max_cash, mid
-        tick = definition.tick
-        ours = view.orders(name)
-        intents: list[Intent] = []
+    def _both_sides(
+        self, market: Market, mid: int, half: int, held: int, ours: list[Order]
+    ) -> Intents:
+        """With something in hand: offer it, and bid for more as far as there is room."""
+        tick, lot = market.definition.tick, market.definition.lot
+        worth = held * mid // SCALE
+        skewed = mid - half * worth // self._max_cash
         buy_at = min((skewed - half) // tick * tick, market.ask - tick)
-        wanted = quantity_for(min(self._quote_cash, room), buy_at, definition.lot)
-        if wanted * buy_at < definition.min_notional * SCALE:
-            wanted = 0
-        terms = OrderTerms(name, BUY, LIMIT, buy_at, wanted, GTC, True)
-        _quote(market, _side(ours, BUY), terms, intents)
-        if held or ours:
-            sell_at = max(-(-(skewed + half) // tick) * tick, market.bid + tick)
-            offered = held // definition.lot * definition.lot
-            terms = OrderTerms(name, SELL, LIMIT, sell_at, offered, GTC, True)
-            _quote(market, _side(ours, SELL), terms, intents)
-        return intents
+        sell_at = max(-(-(skewed + half) // tick) * tick, market.bid + tick)
+        buys = [order for order in ours if order.terms.side is BUY]
+        sells = [order for order in ours if order.terms.side is SELL]
+        room = min(self._quote_cash, self._max_cash - worth)
+        return [
+            *_keep(market, BUY, buy_at, self._affordable(market, buy_at, room), buys),
+            *_keep(market, SELL, sell_at, held // lot * lot, sells),
+        ]
+
+    def _affordable(self, market: Market, price: int, cash: int) -> int:
+        """How much to bid for; 0 where the venue would find it too small."""
+        definition = market.definition
+        quantity = quantity_for(cash, price, definition.lot)
+        return quantity if quantity * price >= definition.min_notional * SCALE else 0
 
 
-def _side(orders: list[Order], side: Side) -> list[Order]:
-    return [order for order in orders if order.terms.side is side] if orders else orders
-
-
-def _quote(market: Market, ours: list[Order], terms: OrderTerms, out: list[Intent]) -> None:
+def _keep(
+    market: Market, side: Side, price: int, quantity: int, ours: list[Order]
+) -> list[Intent]:
     """Keep one order a side: leave it where it is right, else cancel it, else place it."""
-    price, quantity = terms.price, terms.quantity
+    definition = market.definition
     if ours:
-        tick = market.definition.tick
-        for order in ours:
-            wrong = abs(order.terms.price - price) > tick or not quantity
-            if wrong and order.state is not PENDING_CANCEL:
-                out.append(Cancel(order.id, "requote"))
-    elif quantity:
-        stop = max(market.definition.tick, price // 2) if terms.side is BUY else 0
-        out.append(Place(terms, "quote", stop))
-
-
-def _working(view: View, market: Market) -> list[Order]:
-    return [o for o in view.orders(market.id) if o.state is not PENDING_CANCEL]
+        tick = definition.tick
+        return [
+            Cancel(order.id, "requote")
+            for order in ours
+            if (order.terms.side is not side or abs(order.terms.price - price) > tick or not quantity)
+            and order.state is not PENDING_CANCEL
+        ]
+    if not quantity:
+        return NOTHING
+    terms = OrderTerms(definition.id, side, LIMIT, price, quantity, GTC, True)
+    stop = max(definition.tick, price // 2) if side is BUY else 0
+    return [Place(terms, "quote", stop)]
