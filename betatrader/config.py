@@ -155,7 +155,9 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Load
             text = path.read_text()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "is no text"
-            raise ConfigurationError([f"{path}: {reason}; `betatrader config init` writes a file"])
+            raise ConfigurationError(
+                [f"{path}: {reason}; `betatrader config init` writes a file"]
+            ) from error
     return loads(text, name, environment)
 
 
@@ -172,7 +174,9 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
         raise ConfigurationError(reader.problems)
     if config.mode != "paper":
         raise ConfigurationError(
-            [f'{name}: mode "{config.mode}" needs a real venue, which this version has not; use "paper"']
+            [
+                f'{name}: mode "{config.mode}" needs a real venue, not there yet; use paper'
+            ]
         )
     return Loaded(config, reader.sources)
 

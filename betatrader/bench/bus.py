@@ -13,12 +13,11 @@ from statistics import median
 
 import anyio
 import msgspec
-from redis.asyncio import Redis
 
 from betatrader.bench.result import Result, quantile
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.store.bus import FIELD, Consumer, publish, seal
-from betatrader.store.connection import client
+from betatrader.store.connection import Client, client
 
 ROUNDS = 400
 WARM_UP = 50
@@ -37,7 +36,8 @@ def run(progress: Callable[[str], None]) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="bt-bench-") as name:
         folder = Path(name)
         with EmbeddedRedis(folder / "data", folder) as server:
-            ours, bare = [], []
+            ours: list[float] = []
+            bare: list[float] = []
             for number in range(PAIRS):
                 turns = [("ours", ours), ("bare", bare)]
                 for kind, spans in turns if number % 2 else reversed(turns):
@@ -77,7 +77,7 @@ def _echo(url: str, kind: str, stream: str) -> None:
 class _Ours:
     """One end of the way there and back, over our bus."""
 
-    def __init__(self, redis: Redis, blocking: Redis, read: str, write: str) -> None:
+    def __init__(self, redis: Client, blocking: Client, read: str, write: str) -> None:
         self._redis = redis
         self._write = write
         self._consumer = Consumer(redis, blocking, read, GROUP, name="a", decode=_decode)
@@ -100,7 +100,7 @@ class _Ours:
 class _Bare:
     """The same in bare redis-py."""
 
-    def __init__(self, redis: Redis, blocking: Redis, read: str, write: str) -> None:
+    def __init__(self, redis: Client, blocking: Client, read: str, write: str) -> None:
         self._redis, self._blocking, self._read, self._write = redis, blocking, read, write
 
     async def join(self) -> None:
@@ -140,9 +140,9 @@ async def _ask(url: str, kind: str, stream: str) -> float:
         await blocking.aclose()
 
 
-async def _until_joined(redis: Redis, stream: str) -> None:
+async def _until_joined(redis: Client, stream: str) -> None:
     with anyio.fail_after(15):
-        while not await redis.exists(stream):
+        while not await redis.exists(stream):  # noqa: ASYNC110  it is another process that makes it
             await anyio.sleep(0.01)
 
 

@@ -1,8 +1,9 @@
 """How fast the engine is: on ticks, on depth, and from one event to the command it causes.
 
-The recipe for ticks and depth is the one by which other systems were measured on the same recording: it is
-repeated with its times and ids shifted, every event is built beforehand, and the CPU time of the
-loop counts. A plain Python strategy stores bid and ask, and submits or cancels every 50th event.
+The recipe for ticks and depth is the one by which other systems were measured on the same
+recording: it is repeated with its times and ids shifted, every event is built beforehand, and the
+CPU time of the loop counts. A plain Python strategy stores bid and ask, and submits or cancels
+every 50th event.
 """
 
 import gc
@@ -91,7 +92,7 @@ def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Re
     results = [at_least("engine_ticks_per_s", sorted(rates)[1], "1/s", 400_000, note[0])]
     del ticks
     progress(f"depth: three runs of {DEPTH_MESSAGES:,} messages")
-    books = [e for e in recorded if isinstance(e, BookSnapshot | BookDelta)]
+    books: list[MarketInput] = [e for e in recorded if isinstance(e, BookSnapshot | BookDelta)]
     depth = _repeat(books, DEPTH_MESSAGES)
     depth_rates = sorted(_depth(depth, recorded) for _ in range(3))
     results.append(at_least("engine_depth_per_s", depth_rates[1], "1/s", 50_000))
@@ -173,7 +174,7 @@ class ReadsBest(Strategy):
     def __init__(self) -> None:
         self.bid = self.ask = 0
 
-    def on_quote(self, view: View, market: Market) -> Intents:
+    def on_quote(self, _view: View, market: Market) -> Intents:
         """Ask the book, not the top that the engine keeps beside it."""
         self.bid = market.book.best_bid
         self.ask = market.book.best_ask

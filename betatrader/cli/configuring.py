@@ -65,8 +65,10 @@ def config_show(path: str | None, as_json: bool) -> None:
     rows = list(_rows(loaded.config, ""))
     if as_json:
         print_json(
-            {name: {"value": value, "source": loaded.sources.get(name, "default")}
-             for name, value in rows}
+            {
+                name: {"value": value, "source": loaded.sources.get(name, "default")}
+                for name, value in rows
+            }
         )
         return
     shown = [(name, _text(value), loaded.sources.get(name, "default")) for name, value in rows]

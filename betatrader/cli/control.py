@@ -1,4 +1,4 @@
-"""The control plane: halt, reduce, resume, cancel-all, flatten; answers when it was acknowledged."""
+"""The control plane: halt, reduce, resume, cancel-all, flatten; acknowledged or said not to be."""
 
 import asyncio
 import getpass
@@ -36,9 +36,7 @@ halt = _command(Halt, "halt", "Stop new orders and cancel what rests; it needs `
 reduce = _command(Reduce, "reduce", "From now on only orders that reduce a position.")
 resume = _command(Resume, "resume", "Trade again; loss limits count from here.")
 cancel_all = _command(CancelAll, "cancel-all", "Cancel every order that rests.")
-flatten = _command(
-    Flatten, "flatten", "Cancel what rests, sell every position, and stay HALTED."
-)
+flatten = _command(Flatten, "flatten", "Cancel what rests, sell every position, and stay HALTED.")
 
 
 def _sentence(name: str, answer: dict[str, Any]) -> str:
@@ -69,7 +67,7 @@ async def _order(kind: type[Instruction], name: str, reason: str) -> dict[str, A
         answer = await _acknowledgement(redis, run.decode(), after, instruction.id)
         if answer is None:
             raise DeadlineError(
-                f"{name} was sent, and the trader has not acknowledged it in {ACKNOWLEDGED_S:.0f} s\n"
+                f"{name} was sent; the trader has not acknowledged it in {ACKNOWLEDGED_S:.0f} s\n"
                 "It may still act on it: look at `betatrader status`, or stop the run."
             )
         answer["acknowledged_ms"] = (now_ns() - began) // 1_000_000

@@ -53,7 +53,9 @@ def data_import(
     from betatrader.store import segment
 
     if to_s is not None and to_s <= from_s:
-        raise UsageError(f"--to {to_s} is not after --from {from_s}\nBoth are seconds from the start.")
+        raise UsageError(
+            f"--to {to_s} is not after --from {from_s}\nBoth are seconds from the first event."
+        )
     stem = path.name.removesuffix(".gz").removesuffix(".jsonl")
     target = output or catalogue() / f"{stem}.btseg"
     if target.exists() and not more["force"]:

@@ -1,4 +1,4 @@
-"""How commands print: JSON for machines, plain tables for people; durations as people write them."""
+"""How commands print (JSON for machines, tables for people), and durations as people write them."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import msgspec
 UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """`90`, `60s`, `2m`, `1.5h`."""
 
     name = "duration"

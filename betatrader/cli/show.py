@@ -11,7 +11,15 @@ import msgspec
 from betatrader.cli.output import json_option, print_json, print_json_line, print_table
 from betatrader.engine.state import State
 from betatrader.model.account import CashFlow, Fill
-from betatrader.model.command import Alert, Approved, Booked, CancelOrder, Refused, StateChanged, Step
+from betatrader.model.command import (
+    Alert,
+    Approved,
+    Booked,
+    CancelOrder,
+    Refused,
+    StateChanged,
+    Step,
+)
 from betatrader.model.errors import UnreachableError
 from betatrader.model.market import InstrumentListed, Resolution
 from betatrader.model.money import show
@@ -92,7 +100,8 @@ def describe(record: Any) -> Iterator[str]:
             if text:
                 yield f"{iso(record.time_ns)[11:-1]}  {text}"
     elif isinstance(record, Resolution):
-        yield f"{iso(record.time_ns)[11:-1]}  {record.instrument} resolved, pays {show(record.payout)}"
+        paid = show(record.payout)
+        yield f"{iso(record.time_ns)[11:-1]}  {record.instrument} resolved, pays {paid}"
     elif isinstance(record, InstrumentListed):
         yield f"{iso(record.time_ns)[11:-1]}  {record.definition.id} listed"
 
@@ -299,15 +308,17 @@ def _event(record: Any) -> dict[str, Any]:
     kind = type(record).__name__
     if isinstance(record, Step):
         changes = [{"kind": type(c).__name__, **_fields(c)} for c in record.changes]
-        return {"kind": kind, "sequence": record.sequence, "time": iso(record.time_ns),
-                "changes": changes}
+        return {
+            "kind": kind,
+            "sequence": record.sequence,
+            "time": iso(record.time_ns),
+            "changes": changes,
+        }
     return {"kind": kind, "time": iso(record.time_ns), **_fields(record)}
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    return {
-        name: getattr(value, name) for name in value.__struct_fields__ if name != "time_ns"
-    }
+    return {name: getattr(value, name) for name in value.__struct_fields__ if name != "time_ns"}
 
 
 def _order_news(record: Any) -> list[dict[str, Any]]:

@@ -47,7 +47,9 @@ async def _roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[s
     streams: dict[str, Any] = {}
     async with connected(url, 2.0) as redis:
         for role in ROLES:
-            beat = {k.decode(): v.decode() for k, v in (await redis.hgetall(keys.beat(role))).items()}
+            beat = {
+                k.decode(): v.decode() for k, v in (await redis.hgetall(keys.beat(role))).items()
+            }
             if not beat:
                 roles[role] = {"health": "away"}
                 continue

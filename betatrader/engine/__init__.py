@@ -5,7 +5,9 @@ state      everything the engine knows, and `fold`, which applies a record and n
 book       an order book from snapshots and deltas
 orders     the life of orders: legal transitions, deduplicated fills
 portfolio  fills to positions, cost, cash, fees, profit and loss
-risk       the checks; the only maker of `Approved`
+proposal   one intent, with all that the checks look at
+checks     the checks, each named
+risk       asks every check; the only maker of `Approved`
 sizing     Kelly fraction, caps and rounding
 strategy   what a strategy is, and what it may see
 """

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from betatrader.engine import risk
+from betatrader.engine.checks import OPERATOR, STOP
+from betatrader.engine.proposal import Proposal
 from betatrader.engine.state import FOLDS, Market, State
 from betatrader.engine.strategy import Ask, Cancel, Intents, Place, Strategy, View
 from betatrader.model import account, instruction, market
@@ -192,12 +194,11 @@ class Engine:
 
     def _carry_out(self, strategy: StrategyId, intents: Intents) -> None:
         for intent in intents or ():
-            kind = type(intent)
-            if kind is Place:
+            if type(intent) is Place:
                 self._place(strategy, intent)
-            elif kind is Cancel:
+            elif type(intent) is Cancel:
                 self._cancel(strategy, intent)
-            elif kind is Ask:
+            elif type(intent) is Ask:
                 self._request(intent)
 
     def _request(self, intent: Ask) -> None:
@@ -215,7 +216,7 @@ class Engine:
         if not terms.price and terms.type is OrderType.MARKET and seen is not None:
             terms = risk.market_terms(self.limits, seen, terms.side, terms.quantity)
         order = client_order_id(strategy, state.epoch, state.order_counter)
-        proposal = risk.Proposal(
+        proposal = Proposal(
             state, self.limits, order, strategy, terms, uses_forecast=intent.uses_forecast
         )
         self._note(risk.judge(proposal, intent.reason, intent.stop))
@@ -234,7 +235,7 @@ class Engine:
         if self.state.trading_state is TradingState.HALTED:
             return
         if self._clear_for_close(seen, "stop"):
-            self._close(risk.STOP, seen, f"stop at {show(seen.stop)}")
+            self._close(STOP, seen, f"stop at {show(seen.stop)}")
 
     def _clear_for_close(self, seen: Market, reason: str) -> bool:
         """Cancel what stands in the way of selling a whole position; True where nothing does.
@@ -278,7 +279,7 @@ class Engine:
             if seen is None or seen.resolved or not seen.bid:
                 continue
             if self._clear_for_close(seen, "flatten"):
-                self._close(risk.OPERATOR, seen, "flatten")
+                self._close(OPERATOR, seen, "flatten")
         self._end_flattening()
 
     def _end_flattening(self) -> None:

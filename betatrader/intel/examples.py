@@ -66,7 +66,7 @@ def watch(arrivals: Iterable[generator.Arrival]) -> dict[InstrumentId, list[Exam
                 samplers[event.definition.id] = Sampler(event.definition)
                 examples[event.definition.id] = []
                 continue
-            name = event.instrument  # type: ignore[union-attr]
+            name = event.instrument
             asked = samplers[name].take(event)
             if asked is not None:
                 examples[name].append(Example(*asked, arrival.truth, arrival.time_ns))

@@ -8,14 +8,13 @@ import anyio
 import msgspec
 import structlog
 from anyio import to_thread
-from redis.asyncio import Redis
 
 from betatrader.intel.inference import Model
 from betatrader.model.signal import Forecast, ForecastRequest
 from betatrader.ops import clock, metrics
 from betatrader.store import keys
 from betatrader.store.bus import Consumer, Message, publish_all, seal
-from betatrader.store.connection import AWAY
+from betatrader.store.connection import AWAY, Client
 
 EXPIRY_SHARE = 4
 """A forecast is fresh for this part of its horizon, counted from its market data."""
@@ -28,7 +27,7 @@ decode_request = msgspec.msgpack.Decoder(ForecastRequest).decode
 class Forecaster:
     """Takes whatever has queued up while the last batch ran, and answers it in one go."""
 
-    def __init__(self, redis: Redis, blocking: Redis, models: list[Model], name: str) -> None:
+    def __init__(self, redis: Client, blocking: Client, models: list[Model], name: str) -> None:
         self._redis = redis
         self._models = {model.entry.kind: model for model in models}
         self._consumer = Consumer(

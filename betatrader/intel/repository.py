@@ -78,7 +78,9 @@ def _check(path: Path, entry: ModelEntry) -> None:
     try:
         data = (path / entry.file).read_bytes()
     except OSError as error:
-        raise UsageError(f"{path / entry.file}: {error.strerror}\nTrain the models again.") from error
+        raise UsageError(
+            f"{path / entry.file}: {error.strerror}\nTrain the models again."
+        ) from error
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise UsageError(
             f"{path / entry.file} is not the file that its manifest names (sha256 differs)\n"

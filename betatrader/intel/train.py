@@ -174,9 +174,7 @@ def _digest(*arrays: Array) -> str:
     return digest.hexdigest()
 
 
-def _write(
-    folder: Path, name: str, kind: str, fit: Fit, skill: Skill, seed: int
-) -> ModelEntry:
+def _write(folder: Path, name: str, kind: str, fit: Fit, skill: Skill, seed: int) -> ModelEntry:
     data = _onnx(name, kind, fit)
     file = f"{name}-{VERSION}.onnx"
     (folder / file).write_bytes(data)
@@ -210,7 +208,9 @@ def _onnx(name: str, kind: str, fit: Fit) -> bytes:
     values = {"weights": weights, "bias": np.array([fit.bias], np.float32)}
     nodes = [
         helper.make_node("MatMul", ["features", "weights"], ["product"]),
-        helper.make_node("Add", ["product", "bias"], ["sum" if kind == "probability" else "answer"]),
+        helper.make_node(
+            "Add", ["product", "bias"], ["sum" if kind == "probability" else "answer"]
+        ),
     ]
     if kind == "probability":
         values |= {

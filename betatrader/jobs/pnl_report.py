@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import msgspec
-from redis.asyncio import Redis
 
 from betatrader.model.summary import Summary
 from betatrader.ops import clock
 from betatrader.store import keys
+from betatrader.store.connection import Client
 
 
-async def write(redis: Redis, folder: Path) -> str:
+async def write(redis: Client, folder: Path) -> str:
     """Write `pnl.json` and `pnl.md` of the current run into its folder under `folder`."""
     run = await redis.get(keys.RUN)
     data = await redis.get(keys.summary(run.decode())) if run is not None else None
@@ -44,7 +44,10 @@ def markdown(summary: Summary) -> str:
         "",
     ]
     if summary.positions:
-        lines += ["| position | quantity | average price | mark | unrealised |", "|---|---|---|---|---|"]
+        lines += [
+            "| position | quantity | average price | mark | unrealised |",
+            "|---|---|---|---|---|",
+        ]
         lines += [
             f"| {p.instrument} | {p.quantity} | {p.average_price} | {p.mark} | {p.unrealised} |"
             for p in summary.positions

@@ -13,12 +13,11 @@ from typing import NamedTuple
 import anyio
 import structlog
 from cronsim import CronSim, CronSimError
-from redis.asyncio import Redis
 
 from betatrader.model.errors import ConfigurationError
 from betatrader.ops import metrics
 from betatrader.store import functions
-from betatrader.store.connection import AWAY
+from betatrader.store.connection import AWAY, Client
 
 TIMEOUT_S = 60.0
 LEASE_MS = 90_000
@@ -68,7 +67,7 @@ def latest_slot(job: Job, now: datetime) -> datetime:
 class Scheduler:
     """Runs every job's slots from now on, and first the latest one that was missed."""
 
-    def __init__(self, redis: Redis, jobs: list[Job], holder: str) -> None:
+    def __init__(self, redis: Client, jobs: list[Job], holder: str) -> None:
         self._redis = redis
         self._jobs = jobs
         self._holder = holder
@@ -120,7 +119,10 @@ class Scheduler:
         metrics.JOB_RUNS.labels(job.name, outcome.status).inc()
         log = self._log.info if outcome.status == "done" else self._log.error
         log(
-            "job", job=job.name, status=outcome.status, note=outcome.note,
+            "job",
+            job=job.name,
+            status=outcome.status,
+            note=outcome.note,
             seconds=round(time.monotonic() - began, 3),
         )
         return outcome

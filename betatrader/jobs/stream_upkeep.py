@@ -1,15 +1,14 @@
 """Trims streams by age, and never an entry that a consumer has not read and acknowledged."""
 
-from redis.asyncio import Redis
-
 from betatrader.ops import clock
 from betatrader.store import functions, keys
+from betatrader.store.connection import Client
 
 READ_KEPT_MS = 60_000
 """What every consumer has read is kept for so long, for a person who looks."""
 
 
-async def tend(redis: Redis, keep_ms: int) -> str:
+async def tend(redis: Client, keep_ms: int) -> str:
     """Trim every stream of ours. What a person reads (the audit) is kept for `keep_ms`."""
     now_ms = clock.now_ns() // 1_000_000
     removed = 0

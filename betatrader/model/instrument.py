@@ -5,7 +5,6 @@ import msgspec
 from betatrader.model.ids import InstrumentId
 from betatrader.model.money import SCALE, Money, Price, Quantity
 
-
 CUBE = SCALE**3
 
 

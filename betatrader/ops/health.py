@@ -36,9 +36,9 @@ def bind(port: int, *, everywhere: bool) -> list[socket.socket]:
 
     Raises PortInUse.
     """
-    hosts = ((socket.AF_INET, "0.0.0.0" if everywhere else "127.0.0.1"),)
+    hosts = [(socket.AF_INET, "0.0.0.0" if everywhere else "127.0.0.1")]  # noqa: S104  as asked
     if socket.has_ipv6:
-        hosts += ((socket.AF_INET6, "::" if everywhere else "::1"),)
+        hosts.append((socket.AF_INET6, "::" if everywhere else "::1"))
     bound: list[socket.socket] = []
     for family, host in hosts:
         link = socket.socket(family, socket.SOCK_STREAM)

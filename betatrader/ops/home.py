@@ -49,7 +49,7 @@ def sockets(home: Path) -> Path:
 
 
 class Hold:
-    """A home held by this process: no second run starts on it. Ends with `release` or the process."""
+    """A home held by this process, until `release` or its end: no second run starts on it."""
 
     def __init__(self, home: Path) -> None:
         self.home = home

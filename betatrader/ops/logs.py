@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import msgspec
@@ -28,7 +29,7 @@ def configure(level: str, *, role: str, version: str, instance: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[_Forward()], force=True)
 
 
-def _render(_logger: object, _name: str, event: dict[str, Any]) -> bytes:
+def _render(_logger: object, _name: str, event: MutableMapping[str, Any]) -> bytes:
     return msgspec.json.encode(event, enc_hook=str)
 
 
@@ -47,4 +48,4 @@ def _error(record: logging.LogRecord) -> str:
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """A line for a person, on stderr unless told otherwise."""
-    print(text, file=stream or sys.stderr, flush=True)  # noqa: T201
+    print(text, file=stream or sys.stderr, flush=True)

@@ -4,12 +4,14 @@ import asyncio
 
 
 async def readiness(port: int, timeout_s: float = 1.0) -> str:
-    """"ok", what the role says it waits for, or "away"."""
+    """ "ok", what the role says it waits for, or "away"."""
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                writer.write(
+                    b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+                )
                 answer = await reader.read(4096)
             finally:
                 writer.close()

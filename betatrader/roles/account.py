@@ -1,7 +1,7 @@
 """The trader's Summary, made from the engine's state."""
 
 from betatrader import __version__
-from betatrader.engine.risk import reserve
+from betatrader.engine.proposal import reserve
 from betatrader.engine.state import Market, State
 from betatrader.model.instruction import TradingState
 from betatrader.model.limits import Limits
@@ -100,9 +100,14 @@ def _limits(state: State, limits: Limits, equity: int) -> tuple[LimitLine, ...]:
     worth = {name: cost(state.mark(name), position.quantity) for name, position in held}
     bound = sum(reserve(state, o) for o in state.orders.open.values() if o.terms.side is Side.BUY)
     fall = state.equity_high - equity
+    largest = max(worth.values(), default=0)
     lines = (
         ("order_notional_usd", show(limits.order_notional), ""),
-        ("position_notional_usd", show(limits.position_notional), show(max(worth.values(), default=0))),
+        (
+            "position_notional_usd",
+            show(limits.position_notional),
+            show(largest),
+        ),
         ("total_notional_usd", show(limits.total_notional), show(sum(worth.values()) + bound)),
         ("open_positions", str(limits.open_positions), str(len(held))),
         ("open_orders", str(limits.open_orders), str(len(state.orders.open))),

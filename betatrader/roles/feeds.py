@@ -99,9 +99,7 @@ class Pace:
             expires = self._present(event.definition.expires_ns, first, start_ns)
             definition = msgspec.structs.replace(event.definition, expires_ns=expires)
             event = InstrumentListed(event.time_ns, definition)
-        return msgspec.structs.replace(
-            event, time_ns=self._present(event.time_ns, first, start_ns)
-        )
+        return msgspec.structs.replace(event, time_ns=self._present(event.time_ns, first, start_ns))
 
     def _present(self, time_ns: int, first: int, start_ns: int) -> int:
         return start_ns + (time_ns - first) * self._under // self._over

@@ -3,15 +3,14 @@
 from functools import partial
 from pathlib import Path
 
-from redis.asyncio import Redis
-
 from betatrader.config import Config
 from betatrader.jobs import pnl_report, schedule, stream_upkeep
 from betatrader.jobs.schedule import Job, Scheduler
 from betatrader.roles.service import Service
+from betatrader.store.connection import Client
 
 
-def all_jobs(redis: Redis, config: Config, reports: Path) -> list[Job]:
+def all_jobs(redis: Client, config: Config, reports: Path) -> list[Job]:
     """Every job there is; raises ConfigurationError where an expression is no schedule."""
     settings = config.jobs
     keep_ms = int(settings.keep_hours * 3_600_000)

@@ -13,20 +13,19 @@ from typing import IO, NamedTuple
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
 
 from betatrader.model.errors import DeadlineError
 from betatrader.model.summary import Summary
 from betatrader.ops import home as homes
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.ops.home import Hold, Runtime
-from betatrader.ops.process import alive
 from betatrader.ops.probe import readiness
+from betatrader.ops.process import alive
 from betatrader.ops.supervision import Child
 from betatrader.roles import ROLES, report
 from betatrader.roles.report import Report, RoleLine
 from betatrader.store import keys, records
-from betatrader.store.connection import AWAY, connected
+from betatrader.store.connection import AWAY, Client, connected
 
 READY_DEADLINE_S = 30.0
 STOP_S = 12.0
@@ -155,7 +154,7 @@ class LocalRun:
                     await self._stop_all()
             return await self._result(redis, seconds)
 
-    async def _await_ready(self, redis: Redis) -> None:
+    async def _await_ready(self, redis: Client) -> None:
         deadline = time.monotonic() + READY_DEADLINE_S
         while not self._over():
             await self._look(redis)
@@ -173,7 +172,7 @@ class LocalRun:
         """Whether a person, the feed's end or a child that cannot run has ended the run."""
         return self._stop.is_set() or any(c.ended.is_set() for c in self._children.values())
 
-    async def _watch(self, redis: Redis) -> None:
+    async def _watch(self, redis: Client) -> None:
         while not self._over():
             with contextlib.suppress(*AWAY):
                 await self._look(redis)
@@ -187,7 +186,7 @@ class LocalRun:
                 await asyncio.wait_for(self._stop.wait(), left)
         await self._probe()
 
-    async def _look(self, redis: Redis) -> None:
+    async def _look(self, redis: Client) -> None:
         for role, child in self._children.items():
             child.sample()
             beat = await redis.hgetall(keys.beat(role))
@@ -209,7 +208,7 @@ class LocalRun:
     def _ready_ms(self, role: str) -> int:
         return int(self._beats[role].get(b"ready_ms", b"0"))
 
-    async def _show(self, redis: Redis) -> None:
+    async def _show(self, redis: Client) -> None:
         if self._view is None:
             return
         news: list[records.Record] = []
@@ -223,7 +222,7 @@ class LocalRun:
         summary = await self._summary(redis)
         self._view(Watch(summary, self._roles(), time.monotonic() - self._began, news))
 
-    async def _summary(self, redis: Redis) -> Summary | None:
+    async def _summary(self, redis: Client) -> Summary | None:
         run = await redis.get(keys.RUN)
         data = await redis.get(keys.summary(run.decode())) if run is not None else None
         return msgspec.json.decode(data, type=Summary) if data is not None else None
@@ -246,7 +245,7 @@ class LocalRun:
         for role in ("trading", "intel", "jobs"):
             await self._children[role].stop(STOP_S)
 
-    async def _result(self, redis: Redis, seconds: float) -> Result:
+    async def _result(self, redis: Client, seconds: float) -> Result:
         failed = next((c for c in self._children.values() if c.status not in (0, None)), None)
         status = 0 if failed is None or failed.status is None else max(1, failed.status)
         summary = await self._summary(redis)
@@ -271,5 +270,3 @@ class LocalRun:
                 ports={role: self._port(role) for role in ROLES},
             )
         )
-
-

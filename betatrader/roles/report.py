@@ -118,7 +118,9 @@ def text(report: Report) -> str:
     if broken:
         lines.append(f"  BROKEN invariants: {', '.join(broken)}")
     elif report.invariants:
-        lines.append(f"  all {len(report.invariants)} invariants hold: {', '.join(report.invariants)}")
+        lines.append(
+            f"  all {len(report.invariants)} invariants hold: {', '.join(report.invariants)}"
+        )
     else:
         lines.append("  no invariants: the trader did not end by itself")
     if report.error:

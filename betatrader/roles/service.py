@@ -11,7 +11,6 @@ from pathlib import Path
 
 import anyio
 import structlog
-from redis.asyncio import Redis
 
 from betatrader import __version__
 from betatrader.config import Config, find_file, load
@@ -20,7 +19,7 @@ from betatrader.ops import health, home, logs
 from betatrader.ops.process import age_s
 from betatrader.roles import ROLES
 from betatrader.store import functions, keys
-from betatrader.store.connection import AWAY, client, connected
+from betatrader.store.connection import AWAY, Client, client, connected
 
 PORTS = {"trading": 8701, "intel": 8702, "jobs": 8703}
 DRAIN_S = 8.0
@@ -42,14 +41,14 @@ class Service:
         self.stopping = anyio.Event()
         self.failure: BetatraderError | None = None
         self.log = structlog.get_logger()
-        self.redis: Redis
-        self._blocking: list[Redis] = []
+        self.redis: Client
+        self._blocking: list[Client] = []
         self.port = 0
         self._redis_url = redis_url
         self._ready_ms = 0
         self._not_ready = "starting"
 
-    def new_blocking(self) -> Redis:
+    def new_blocking(self) -> Client:
         """A client for one reader that waits at the server; closed with the service."""
         self._blocking.append(client(self._redis_url, blocking=True))
         return self._blocking[-1]

@@ -44,18 +44,16 @@ def load(name: str, parameters: dict[str, Any]) -> Strategy:
 
 
 def _made(kind: type[Strategy], name: str, parameters: dict[str, Any]) -> Strategy:
-    shape = getattr(kind, "parameters_type", None)
+    shape = kind.parameters_type
+    if shape is None and parameters:
+        raise ConfigurationError([f"strategies: {name} takes no parameters"])
     try:
-        if shape is not None:
-            return kind(msgspec.convert(_plain(parameters), shape))  # type: ignore[call-arg]
-        if parameters:
-            raise ConfigurationError([f"strategies: {name} takes no parameters"])
-        return kind()
+        if shape is None:
+            return kind()
+        return kind(msgspec.convert(_plain(parameters), shape))  # type: ignore[call-arg]
     except msgspec.ValidationError as error:
         raise ConfigurationError([f"strategies: {name}: {error}"]) from error
-    except ConfigurationError:
-        raise
-    except Exception as error:
+    except Exception as error:  # a user's own code may raise anything
         raise UsageError(
             f"strategy {name}: {kind.__name__}() failed: {error!r}\nMend its __init__."
         ) from error
@@ -99,7 +97,8 @@ def _from_file(name: str) -> type[Strategy]:
 
 def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"user_strategy_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

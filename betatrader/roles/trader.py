@@ -122,5 +122,3 @@ class Trader:
             metrics.FILLS.inc()
         elif isinstance(event, CashFlow):
             metrics.EQUITY.set(self.engine.state.equity() / 1e8)
-
-

@@ -1,9 +1,9 @@
 """The trading role: feeds to engine to venue, and the bus beside it.
 
-    feed ──▶ trader ──▶ gateway ──▶ venue ──▶ trader …
-               │ ▲
-               ▼ └── signals, instructions (Redis)
-             audit (Redis)
+feed ──▶ trader ──▶ gateway ──▶ venue ──▶ trader …
+           │ ▲
+           ▼ └── signals, instructions (Redis)
+         audit (Redis)
 """
 
 from collections.abc import Callable
@@ -129,7 +129,7 @@ class TradingRole:
         except UsageError as error:
             self.error = str(error)
             self.service.failure = error
-            self.service.log.error("feed_broke", error=self.error)
+            self.service.log.error("feed_broke", error=self.error)  # noqa: TRY400  one line tells all
         self.service.stop()
         scope.cancel()
 
@@ -154,9 +154,7 @@ class TradingRole:
 
     def take_instruction(self, instruction: Any) -> None:
         """What the operator orders, stamped alike."""
-        self.service.log.info(
-            "instruction", kind=type(instruction).__name__, by=instruction.author
-        )
+        self.service.log.info("instruction", kind=type(instruction).__name__, by=instruction.author)
         self.trader.take(msgspec.structs.replace(instruction, time_ns=clock.now_ns()))
 
     async def tick(self) -> None:

@@ -6,7 +6,7 @@ on either side makes the invariant false that names what differs.
 
 from collections.abc import Iterable
 
-from betatrader.engine.risk import collar_width
+from betatrader.engine.checks import collar_width
 from betatrader.engine.state import State
 from betatrader.model.account import Fill
 from betatrader.model.limits import Limits

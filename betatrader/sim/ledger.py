@@ -8,7 +8,6 @@ from betatrader.model.instrument import BinaryContract, Instrument
 from betatrader.model.money import SCALE, cost, proceeds
 from betatrader.model.order import OrderTerms, Side
 
-
 ORDERS_KEPT = 50_000
 FILLS_KEPT = 10_000
 

@@ -10,7 +10,6 @@ from itertools import islice
 
 import anyio
 import structlog
-from redis.asyncio import Redis
 
 from betatrader.model.command import StateChanged, Step
 from betatrader.model.event import Event
@@ -18,7 +17,7 @@ from betatrader.model.signal import ForecastRequest
 from betatrader.ops import metrics
 from betatrader.store import keys
 from betatrader.store.bus import FIELD, publish_all, seal
-from betatrader.store.connection import AWAY
+from betatrader.store.connection import AWAY, Client
 
 RECORDS_KEPT = 50_000
 REQUESTS_KEPT = 256
@@ -29,7 +28,7 @@ PAUSE_S = 0.5
 class AuditLog:
     """Writes one run's audit stream in order, and the trading state that outlives the run."""
 
-    def __init__(self, redis: Redis, run: str) -> None:
+    def __init__(self, redis: Client, run: str) -> None:
         self._redis = redis
         self._run = run
         self._records: deque[tuple[int, Event | Step]] = deque()

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from betatrader.model.event import SCHEMA_VERSION
 from betatrader.store import keys
-from betatrader.store.connection import AWAY, BLOCK_S
+from betatrader.store.connection import AWAY, BLOCK_S, Client
 
 T = TypeVar("T")
 
@@ -63,12 +62,12 @@ def open_envelope(data: bytes) -> Envelope:
     return envelope
 
 
-async def publish(redis: Redis, stream: str, data: bytes) -> None:
+async def publish(redis: Client, stream: str, data: bytes) -> None:
     """Append one sealed message. Never repeated: a time-out means that the outcome is unknown."""
     await redis.xadd(stream, {FIELD: data})
 
 
-async def publish_all(redis: Redis, messages: list[tuple[str, bytes]]) -> None:
+async def publish_all(redis: Client, messages: list[tuple[str, bytes]]) -> None:
     """Append sealed messages to their streams in one trip."""
     if not messages:
         return
@@ -83,8 +82,8 @@ class Consumer(Generic[T]):
 
     def __init__(
         self,
-        redis: Redis,
-        blocking: Redis,
+        redis: Client,
+        blocking: Client,
         stream: str,
         group: str,
         *,
@@ -125,7 +124,7 @@ class Consumer(Generic[T]):
         return await self._messages(entries)
 
     async def take_over(self, idle_ms: int = CLAIM_AFTER_MS) -> list[Message[T]]:
-        """Messages that another consumer took and then let lie; those tried too often are buried."""
+        """Messages that another consumer took and let lie; those tried too often are buried."""
         _, entries, _ = await self._redis.xautoclaim(
             self.stream, self.group, self._name, idle_ms, count=64
         )
@@ -171,9 +170,7 @@ class Consumer(Generic[T]):
         )
         return next(iter(answer.values())) if answer else []
 
-    async def _messages(
-        self, entries: list[tuple[bytes, dict[bytes, bytes]]]
-    ) -> list[Message[T]]:
+    async def _messages(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[Message[T]]:
         messages = []
         for entry, fields in entries:
             try:

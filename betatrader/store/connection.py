@@ -6,6 +6,7 @@ a blocking read out before the server answers. Nothing else in this project make
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 from redis.asyncio import Redis
@@ -15,6 +16,10 @@ from redis.exceptions import RedisError
 
 from betatrader.model.errors import UnreachableError
 
+Client = Any
+"""A redis-py client made here. Its own types say `bytes | str | …` for every answer; we ask for
+bytes, and give bytes, everywhere."""
+
 COMMAND_TIMEOUT_S = 2.0
 BLOCK_S = 2.0
 """How long a blocking read waits at the server for a first entry."""
@@ -23,7 +28,7 @@ AWAY = (RedisError, OSError)
 """What a call raises when the server is away, slow, or refuses."""
 
 
-def client(url: str, *, blocking: bool = False) -> Redis:
+def client(url: str, *, blocking: bool = False) -> Client:
     """A client for commands, or (`blocking`) one for a reader that waits at the server."""
     return Redis.from_url(
         url,
@@ -37,7 +42,7 @@ def client(url: str, *, blocking: bool = False) -> Redis:
 
 
 @asynccontextmanager
-async def connected(url: str, patience_s: float = 5.0) -> AsyncIterator[Redis]:
+async def connected(url: str, patience_s: float = 5.0) -> AsyncIterator[Client]:
     """A client that has been answered; raises UnreachableError after `patience_s` of silence."""
     redis = client(url)
     try:
@@ -47,7 +52,7 @@ async def connected(url: str, patience_s: float = 5.0) -> AsyncIterator[Redis]:
         await redis.aclose()
 
 
-async def _first_answer(redis: Redis, url: str, patience_s: float) -> None:
+async def _first_answer(redis: Client, url: str, patience_s: float) -> None:
     deadline = anyio.current_time() + patience_s
     while True:
         try:

@@ -3,17 +3,16 @@
 from importlib.resources import files
 from typing import NamedTuple
 
-from redis.asyncio import Redis
-
 from betatrader.store import keys
+from betatrader.store.connection import Client
 
 
-async def load(redis: Redis) -> None:
+async def load(redis: Client) -> None:
     """Put this version's functions in place."""
     await redis.function_load(files("betatrader.store").joinpath("functions.lua").read_text(), True)
 
 
-async def trim(redis: Redis, stream: str, oldest_ms: int, groups: list[str]) -> int:
+async def trim(redis: Client, stream: str, oldest_ms: int, groups: list[str]) -> int:
     """Remove entries older than `oldest_ms` (UTC) that every group has read and acknowledged.
 
     Nothing is removed where one of `groups` does not exist yet. Returns how many were removed.
@@ -28,7 +27,7 @@ class Claim(NamedTuple):
     run: int
 
 
-async def claim(redis: Redis, job: str, slot_ms: int, holder: str, lease_ms: int) -> Claim:
+async def claim(redis: Client, job: str, slot_ms: int, holder: str, lease_ms: int) -> Claim:
     """Claim a slot of a job; at most three tries a slot."""
     verdict, run = await redis.fcall(
         "bt_claim", 2, keys.job_state(job), keys.job_history(job), slot_ms, holder, lease_ms, 3
@@ -36,7 +35,7 @@ async def claim(redis: Redis, job: str, slot_ms: int, holder: str, lease_ms: int
     return Claim(verdict.decode(), int(run))
 
 
-async def finish(redis: Redis, job: str, run: int, status: str, note: str) -> bool:
+async def finish(redis: Client, job: str, run: int, status: str, note: str) -> bool:
     """End a run; False where it was no longer the current one."""
     answer = await redis.fcall(
         "bt_finish", 2, keys.job_state(job), keys.job_history(job), run, status, note

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
-from redis.asyncio import Redis
 
 from betatrader.model.command import Step
 from betatrader.model.event import Event, decode_audit
 from betatrader.store import keys
 from betatrader.store.bus import FIELD, Seen, open_envelope
+from betatrader.store.connection import Client
 
 PAGE = 1_000
 FILE = "audit.records"
@@ -23,7 +23,7 @@ def unseal(data: bytes) -> tuple[str, Record]:
     return envelope.id, decode_audit(envelope.body)
 
 
-async def pages(redis: Redis, run: str, after: bytes = b"-") -> AsyncIterator[tuple[bytes, bytes]]:
+async def pages(redis: Client, run: str, after: bytes = b"-") -> AsyncIterator[tuple[bytes, bytes]]:
     """Every entry of the audit stream that stands now: its id and its sealed record."""
     start = b"-" if after == b"-" else b"(" + after
     while True:
@@ -35,7 +35,7 @@ async def pages(redis: Redis, run: str, after: bytes = b"-") -> AsyncIterator[tu
         start = b"(" + entries[-1][0]
 
 
-async def save(redis: Redis, run: str, folder: Path) -> int:
+async def save(redis: Client, run: str, folder: Path) -> int:
     """Copy a run's records into a file; returns how many."""
     count = 0
     with (folder / FILE).open("wb") as file:

@@ -1,7 +1,7 @@
 """Recorded market data in our compact format: a header, then compressed blocks of events.
 
-Layout: the 8 bytes `BTSEG\\x00\\x01\\n`; then blocks, each 4 bytes of length (big-endian), 4 bytes of
-CRC-32, and that many bytes of zstandard-compressed msgpack. The first block is the header (a map:
+Layout: the 8 bytes of `MAGIC`; then blocks, each 4 bytes of length (big-endian), 4 bytes of CRC-32,
+and that many bytes of zstandard-compressed msgpack. The first block is the header (a map:
 schema, source, licence, instruments); each further block is an array of events. A reader holds
 one block at a time.
 """

@@ -130,9 +130,7 @@ class MarketMaker(Strategy):
         return quantity if quantity * price >= definition.min_notional * SCALE else 0
 
 
-def _keep(
-    market: Market, side: Side, price: int, quantity: int, ours: list[Order]
-) -> list[Intent]:
+def _keep(market: Market, side: Side, price: int, quantity: int, ours: list[Order]) -> list[Intent]:
     """Keep one order a side: leave it where it is right, else cancel it, else place it."""
     definition = market.definition
     if ours:
@@ -140,7 +138,11 @@ def _keep(
         return [
             Cancel(order.id, "requote")
             for order in ours
-            if (order.terms.side is not side or abs(order.terms.price - price) > tick or not quantity)
+            if (
+                order.terms.side is not side
+                or abs(order.terms.price - price) > tick
+                or not quantity
+            )
             and order.state is not PENDING_CANCEL
         ]
     if not quantity:

@@ -71,15 +71,16 @@ def read(path: Path) -> Iterator[MarketInput]:
 
     Raises UsageError, naming file and line, where the file breaks off or a line cannot be read.
     """
-    number = 0
+    number = 1
     reader = _Reader()
     try:
         with _open(path) as lines:
-            for number, line in enumerate(lines, 1):
+            for line in lines:
                 yield from reader.take(line)
+                number += 1
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UsageError(
-            f"{path} breaks off after line {number}: {error}\n"
+            f"{path} breaks off in line {number}: {error}\n"
             "The events before that were used; download or record the file again."
         ) from error
     except (msgspec.DecodeError, ValueError, IndexError) as error:
@@ -102,7 +103,7 @@ class _Reader:
             if not message.last_id:
                 raise ValueError("neither a stream nor a snapshot")
             snapshot = wire.decode_snapshot(text)
-            yield from self._join(now).snapshot(wire.snapshot(now, self.symbol, snapshot))
+            yield from self._join().snapshot(wire.snapshot(now, self.symbol, snapshot))
             return
         symbol, _, kind = message.stream.partition("@")
         self.symbol = symbol.upper()
@@ -117,7 +118,7 @@ class _Reader:
         elif kind.startswith("depth"):
             yield from join.change(now, wire.decode_depth(message.data))
 
-    def _join(self, now: int) -> BookJoin:
+    def _join(self) -> BookJoin:
         if len(self.joins) != 1:
             raise ValueError(f"a snapshot names no symbol, and {len(self.joins)} were seen")
         return self.joins[self.symbol]

@@ -1,0 +1,87 @@
+"""One intent, with all that the risk checks look at, gathered once."""
+
+from betatrader.engine.state import Market, State
+from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
+from betatrader.model.instrument import BinaryContract
+from betatrader.model.limits import Limits
+from betatrader.model.money import SCALE, cost
+from betatrader.model.order import Order, OrderTerms, Side
+
+BUY, SELL = Side.BUY, Side.SELL
+
+
+class Proposal:
+    """One intent with all that the checks look at, gathered once."""
+
+    __slots__ = (
+        "buying",
+        "complement",
+        "equity",
+        "held",
+        "limits",
+        "market",
+        "notional",
+        "order",
+        "price",
+        "quantity",
+        "reducing",
+        "reserved",
+        "resting",
+        "state",
+        "strategy",
+        "terms",
+        "uses_forecast",
+    )
+
+    def __init__(
+        self,
+        state: State,
+        limits: Limits,
+        order: ClientOrderId,
+        strategy: StrategyId,
+        terms: OrderTerms,
+        *,
+        uses_forecast: bool = False,
+    ) -> None:
+        self.state = state
+        self.limits = limits
+        self.order = order
+        self.strategy = strategy
+        self.terms = terms
+        self.uses_forecast = uses_forecast
+        name = terms.instrument
+        self.market: Market | None = state.markets.get(name)
+        self.buying = terms.side is BUY
+        self.price = terms.price
+        self.quantity = terms.quantity
+        self.notional = -(-terms.price * terms.quantity // SCALE)
+        self.held = state.portfolio.quantity(name)
+        self.equity = state.equity()
+        self.resting: list[Order] = []
+        self.reserved = 0
+        self.complement: InstrumentId | None = None
+        definition = self.market.definition if self.market is not None else None
+        if type(definition) is BinaryContract and definition.nets:
+            self.complement = definition.complement
+        for other in state.orders.open.values():
+            if other.terms.instrument == name:
+                self.resting.append(other)
+            if other.terms.side is BUY:
+                self.reserved += reserve(state, other)
+        self.reducing = not self.buying and terms.quantity <= self.sellable()
+
+    def sellable(self) -> int:
+        """What is held, not offered by an open sell, and not netted by the complement's buys."""
+        free = self.held - sum(
+            order.remaining for order in self.resting if order.terms.side is SELL
+        )
+        if self.complement is not None and free > 0:
+            free -= self.state.orders.open_quantity(self.complement, BUY)
+        return free
+
+
+def reserve(state: State, order: Order) -> int:
+    """Cash that an open buy order may still take, its fee included."""
+    fees = state.markets[order.terms.instrument].definition.fees
+    price = order.terms.price
+    return cost(price, order.remaining) + fees.worst_fee(price, order.remaining)
