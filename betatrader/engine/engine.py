@@ -244,7 +244,8 @@ class Engine:
         """
         orders = self.state.orders
         for order in orders.resting(seen.id):
-            self._note(CancelOrder(order.id, seen.id, reason))
+            if order.strategy not in (STOP, OPERATOR):  # those take at once, or end
+                self._note(CancelOrder(order.id, seen.id, reason))
         definition = seen.definition
         if isinstance(definition, BinaryContract) and definition.nets:
             for order in orders.resting(definition.complement):

@@ -1,0 +1,295 @@
+"""The engine is a deterministic state machine: it folds, restores and repeats bit for bit."""
+
+import hashlib
+import random
+from itertools import islice
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scenes import NO, SECOND, YES, Scene, quote, terms
+
+from betatrader.engine.engine import Engine
+from betatrader.engine.state import State
+from betatrader.engine.strategy import Cancel, Place
+from betatrader.model.account import OrderAccepted, OrderCanceled, OrderInDoubt
+from betatrader.model.command import Approved, CancelOrder, StateChanged, Step
+from betatrader.model.event import Event, encode
+from betatrader.model.instruction import (
+    CancelAll,
+    Flatten,
+    Halt,
+    Reduce,
+    Resume,
+    Started,
+    TimerFired,
+    TradingState,
+)
+from betatrader.model.limits import Limits
+from betatrader.model.market import InstrumentStatus, Resolution
+from betatrader.model.money import SCALE, parse
+from betatrader.model.order import OrderState, Side
+from betatrader.model.signal import Forecast
+from betatrader.sim.exchange import SimulatedExchange
+from betatrader.sim.generator import binary_market, spot_market
+from betatrader.sim.session import Session
+from betatrader.strategies.forecast_edge import ForecastEdge
+from betatrader.strategies.market_maker import MarketMaker
+
+SMALL = Limits(daily_loss=6 * SCALE)
+
+
+def strategies() -> list:
+    return [ForecastEdge(), MarketMaker()]
+
+
+class Recorder(Engine):
+    """Keeps each event and the Step that came of it."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits, strategies())
+        self.taken: list[tuple[Event, Step | None]] = []
+
+    def process(self, event: Event) -> Step | None:
+        step = super().process(event)
+        self.taken.append((event, step))
+        return step
+
+
+def story(seed: int, events: int) -> list[tuple[Event, Step | None]]:
+    """A random but repeatable life: two markets, forecasts, instructions, ticks, doubts."""
+    chance = random.Random(seed)
+    recorder = Recorder(SMALL)
+    session = Session(recorder, SimulatedExchange(2_000_000))
+    session.feed(Started(0, 7, TradingState.ACTIVE))
+    session.deposit(100 * SCALE, 0)
+    markets = [binary_market(seed, 0), spot_market(seed, 60.0)]
+    arrivals = [arrival for market in markets for arrival in islice(market, events)]
+    for arrival in sorted(arrivals, key=lambda a: a.time_ns):
+        for event in arrival.events:
+            session.feed(event)
+        extra = _extra(chance, arrival.time_ns, recorder.state)
+        if extra is not None:
+            session.feed(extra)
+    return recorder.taken
+
+
+def _extra(chance: random.Random, now: int, state: State) -> Event | None:
+    roll = chance.random()
+    if roll < 0.10 and state.markets:
+        name = chance.choice(list(state.markets))
+        value = chance.random()
+        return Forecast(now, name, "probability", value, 0.5, SECOND, now + SECOND, "test", now)
+    if roll < 0.12:
+        return TimerFired(now, "tick")
+    if roll < 0.125:
+        kind = chance.choice([Halt, Reduce, Resume, Resume, CancelAll, Flatten])
+        return kind(now, f"i{now}", "test", "a test")
+    if roll < 0.14 and state.orders.open:
+        return OrderInDoubt(now, chance.choice(list(state.orders.open)), "no answer")
+    return None
+
+
+def digest(taken: list[tuple[Event, Step | None]]) -> str:
+    found = hashlib.sha256()
+    for _, step in taken:
+        found.update(encode(step))
+    return found.hexdigest()
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10_000), st.integers(1, 400))
+def test_folding_the_records_of_any_prefix_gives_the_state_of_process(seed: int, cut: int) -> None:
+    taken = story(seed, 120)[: cut * 2]
+    replica, engine = State(), Engine(SMALL, strategies())
+    for event, step in taken:
+        engine.process(event)
+        replica.fold(event)
+        if step is not None:
+            replica.fold(step)
+    assert encode(replica) == encode(engine.state)
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10_000), st.floats(0.0, 1.0))
+def test_restore_from_a_snapshot_at_any_point_gives_the_same_steps(seed: int, share: float) -> None:
+    taken = story(seed, 120)
+    cut = int(share * len(taken))
+    first = Engine(SMALL, strategies())
+    for event, _ in taken[:cut]:
+        first.process(event)
+    second = Engine(SMALL, strategies())
+    second.restore(first.snapshot())
+    for event, step in taken[cut:]:
+        assert second.process(event) == step
+
+
+def test_the_same_events_give_the_same_steps() -> None:
+    assert digest(story(3, 200)) == digest(story(3, 200))
+    assert any(step is not None for _, step in story(3, 200))
+
+
+def test_steps_are_numbered_without_gaps_and_name_their_event() -> None:
+    steps = [step for _, step in story(5, 200) if step is not None]
+    assert [step.sequence for step in steps] == list(range(1, len(steps) + 1))
+    assert all(one.event < two.event for one, two in zip(steps, steps[1:], strict=False))
+
+
+def test_a_quote_that_leads_to_nothing_gives_no_step() -> None:
+    assert Scene().quote() is None
+
+
+def test_an_order_is_in_flight_before_it_is_answered() -> None:
+    scene = Scene()
+    order = scene.propose(terms(Side.BUY, "9.90", "0.5"))
+    assert scene.state.orders.open[order.order].state is OrderState.SUBMITTED
+
+
+def test_a_strategy_cancels_only_its_own_orders() -> None:
+    scene = Scene()
+    order = scene.propose(terms(Side.BUY, "9.90", "0.5"))
+    scene.puppet.intents = [Cancel(order.order)]
+    step = scene.quote()
+    assert step is not None
+    assert isinstance(step.changes[0], CancelOrder)
+    scene.state.orders.open[order.order].strategy = "another"
+    scene.puppet.intents = [Cancel(order.order)]
+    assert scene.quote() is None
+
+
+def test_halt_cancels_what_rests_refuses_what_comes_and_is_acknowledged() -> None:
+    scene = Scene()
+    order = scene.propose(terms(Side.BUY, "9.90", "0.5"))
+    scene.take(OrderAccepted(SECOND, order.order))
+    step = scene.take(Halt(SECOND, "id1", "me", "enough"))
+    assert step is not None
+    assert [type(change).__name__ for change in step.changes] == [
+        "StateChanged",
+        "CancelOrder",
+        "Booked",
+    ]
+    assert scene.refused_by(terms(Side.BUY, "9.90", "0.5")) == "trading_state"
+    scene.take(Resume(SECOND, "id2", "me", "again"))
+    assert scene.refused_by(terms(Side.BUY, "9.90", "0.5")) == ""
+
+
+def test_reducing_lets_only_what_reduces_through() -> None:
+    scene = Scene()
+    scene.hold("0.5")
+    scene.take(Reduce(SECOND, "id", "me", ""))
+    assert scene.refused_by(terms(Side.BUY, "9.90", "0.5")) == "trading_state"
+    assert scene.refused_by(terms(Side.SELL, "10.10", "0.5")) == ""
+
+
+def test_flatten_sells_what_is_held_and_stays_halted() -> None:
+    scene = Scene()
+    scene.hold("0.5")
+    step = scene.take(Flatten(SECOND, "id", "me", ""))
+    assert step is not None
+    sold = [change for change in step.changes if isinstance(change, Approved)]
+    assert [order.terms.side for order in sold] == [Side.SELL]
+    scene.fill(sold[0], trade="t2")
+    assert scene.state.trading_state is TradingState.HALTED
+    assert not scene.state.flattening
+    assert scene.state.portfolio.open_positions() == []
+
+
+def test_flatten_waits_for_the_cancel_of_a_sell_that_rests() -> None:
+    scene = Scene()
+    scene.hold("0.5")
+    offered = scene.propose(terms(Side.SELL, "10.10", "0.5"))
+    step = scene.take(Flatten(SECOND, "id", "me", ""))
+    assert step is not None
+    assert not any(isinstance(change, Approved) for change in step.changes)
+    scene.take(OrderCanceled(SECOND, offered.order))
+    step = scene.take(TimerFired(2 * SECOND, "tick"))
+    assert step is not None
+    assert any(isinstance(change, Approved) for change in step.changes)
+
+
+def test_the_stop_closes_the_position_when_the_price_goes_through_it() -> None:
+    scene = Scene()
+    scene.hold("1", stop=parse("9.50"))
+    assert scene.quote("9.60", "9.62") is None
+    step = scene.quote("9.49", "9.51")
+    assert step is not None
+    sale = step.changes[0]
+    assert isinstance(sale, Approved)
+    assert (sale.strategy, sale.terms.side, sale.terms.quantity) == ("stop", Side.SELL, SCALE)
+    assert scene.quote("9.40", "9.42") is None, "one stop at a time"
+    scene.fill(sale, trade="t2")
+    assert scene.state.portfolio.open_positions() == []
+    assert scene.state.markets["COIN.SIM"].stop == 0
+
+
+def test_a_daily_loss_beyond_its_limit_halts_and_cancels() -> None:
+    scene = Scene(Limits(order_notional=90 * SCALE, position_notional=90 * SCALE))
+    scene.hold("8")
+    resting = scene.propose(terms(Side.BUY, "9.00", "0.2"))
+    step = scene.quote("7.40", "7.42")
+    assert step is not None
+    assert isinstance(step.changes[0], StateChanged)
+    assert step.changes[0].state is TradingState.HALTED
+    assert "daily loss" in step.changes[0].reason
+    assert any(isinstance(c, CancelOrder) and c.order == resting.order for c in step.changes)
+
+
+def test_a_drawdown_over_days_halts() -> None:
+    scene = Scene(Limits(order_notional=90 * SCALE, position_notional=90 * SCALE))
+    scene.hold("8")
+    for day, price in enumerate(("9.00", "8.00", "7.40"), 1):
+        scene.now_s = day * 86_400.0 + 1
+        scene.quote(price, f"{float(price) + 0.02:.2f}")
+    assert scene.state.trading_state is TradingState.HALTED
+    assert "drawdown" in scene.state.halt_reason
+
+
+def test_resolution_pays_out_and_ends_the_contract() -> None:
+    scene = Scene()
+    order = scene.propose(terms(Side.BUY, "0.42", "10", YES))
+    assert isinstance(order, Approved)
+    scene.fill(order)
+    scene.take(Resolution(2 * SECOND, YES, SCALE))
+    assert scene.state.portfolio.cash == 100 * SCALE + parse("5.8")
+    assert scene.refused_by(terms(Side.BUY, "0.42", "10", YES)) == "instrument"
+
+
+def test_ended_contracts_are_forgotten_and_their_gains_are_not() -> None:
+    engine = Engine(Limits(), strategies())
+    session = Session(engine, SimulatedExchange())
+    session.feed(Started(0, 1, TradingState.ACTIVE))
+    session.deposit(100 * SCALE, 0)
+    begin = 0
+    for loop in range(14):
+        for arrival in binary_market(9, loop):
+            for event in arrival.events:
+                session.feed(msgspec.structs.replace(event, time_ns=begin + event.time_ns))
+        begin = engine.state.now_ns + SECOND
+    portfolio = engine.state.portfolio
+    assert len(engine.state.markets) <= 18
+    assert portfolio.cash == portfolio.deposits + portfolio.realised - portfolio.fees
+
+
+def test_a_market_that_is_closed_takes_no_order() -> None:
+    scene = Scene()
+    scene.take(InstrumentStatus(SECOND, NO, False))
+    assert scene.refused_by(terms(Side.BUY, "0.60", "5", NO)) == "instrument"
+
+
+def test_an_unknown_record_cannot_be_folded() -> None:
+    with pytest.raises(TypeError, match="no fold for Place"):
+        State().fold(Place(terms(Side.BUY, "1", "1")))
+
+
+def test_a_book_that_lags_behind_the_quotes_does_not_move_the_top() -> None:
+    from betatrader.model.market import BookDelta
+
+    scene = Scene()
+    new = msgspec.structs.replace(quote("9.98", "10.00"), update_id=100)
+    scene.take(new)
+    old = ((parse("9.50"), SCALE),)
+    scene.take(BookDelta(SECOND, new.instrument, old, (), 99))
+    assert scene.state.markets[new.instrument].bid == parse("9.98")
+    scene.take(BookDelta(SECOND, new.instrument, (), (), 101))
+    assert scene.state.markets[new.instrument].bid == parse("9.50")
