@@ -174,9 +174,7 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
         raise ConfigurationError(reader.problems)
     if config.mode != "paper":
         raise ConfigurationError(
-            [
-                f'{name}: mode "{config.mode}" needs a real venue, not there yet; use paper'
-            ]
+            [f'{name}: mode "{config.mode}" needs a real venue, not there yet; use paper']
         )
     return Loaded(config, reader.sources)
 

@@ -29,7 +29,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BETATRADER_HOME", str(home))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(_short(tmp_path)))
     for name in list(os.environ):
-        if name == "REDIS_URL" or name.startswith("BETATRADER_") and name != "BETATRADER_HOME":
+        if name == "REDIS_URL" or (name.startswith("BETATRADER_") and name != "BETATRADER_HOME"):
             monkeypatch.delenv(name)
     return home
 

@@ -51,9 +51,7 @@ def quote(
     bid: str, ask: str, at_s: float = 1.0, name: InstrumentId = COIN, size: str = "100"
 ) -> Quote:
     """A quote with equal sizes."""
-    return Quote(
-        int(at_s * SECOND), name, parse(bid), parse(size), parse(ask), parse(size)
-    )
+    return Quote(int(at_s * SECOND), name, parse(bid), parse(size), parse(ask), parse(size))
 
 
 def terms(
@@ -145,5 +143,3 @@ class Scene:
         assert isinstance(order, Approved)
         self.fill(order)
         return order
-
-

@@ -63,6 +63,7 @@ class SimulatedExchange:
         self.ledgers: dict[str, Ledger] = {US: Ledger()}
         self._share_book = share_book
         self._due: list[tuple[int, int, str, Any]] = []
+        self._outbox: dict[str, list[OrderEvent]] = {}
         self._sequence = 0
         self._trades = 0
         self._owners: dict[ClientOrderId, tuple[str, WorkingOrder]] = {}
@@ -93,8 +94,11 @@ class SimulatedExchange:
         self._later(now_ns + self.latency_ns, owner, command)
 
     def advance(self, now_ns: int, owner: str = US) -> list[OrderEvent]:
-        """Let time pass: requests that are due arrive, reports that are due are returned."""
-        reports: list[OrderEvent] = []
+        """Let time pass: requests that are due arrive, an owner's reports that are due return.
+
+        Reports to others wait until they ask.
+        """
+        reports = self._outbox.pop(owner, [])
         while self._due and self._due[0][0] <= now_ns:
             due, _, whose, item = heappop(self._due)
             if isinstance(item, SubmitOrder):
@@ -103,6 +107,8 @@ class SimulatedExchange:
                 self._arrive_cancel(item, due, whose)
             elif whose == owner:
                 reports.append(item)
+            else:
+                self._outbox.setdefault(whose, []).append(item)
         self.next_due_ns = self._due[0][0] if self._due else NEVER
         return reports
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from itertools import islice
+from itertools import islice, pairwise
 
 import msgspec
 import pytest
@@ -133,7 +133,7 @@ def test_the_same_events_give_the_same_steps() -> None:
 def test_steps_are_numbered_without_gaps_and_name_their_event() -> None:
     steps = [step for _, step in story(5, 200) if step is not None]
     assert [step.sequence for step in steps] == list(range(1, len(steps) + 1))
-    assert all(one.event < two.event for one, two in zip(steps, steps[1:], strict=False))
+    assert all(one.event < two.event for one, two in pairwise(steps))
 
 
 def test_a_quote_that_leads_to_nothing_gives_no_step() -> None:

@@ -1,0 +1,187 @@
+"""Each risk check alone: one order that it refuses, and one just inside that it lets through."""
+
+import pytest
+from scenes import COIN, NO, SECOND, YES, Scene, contract, quote, terms
+
+from betatrader.engine.checks import CHECKS
+from betatrader.model.account import OrderInDoubt
+from betatrader.model.command import Approved
+from betatrader.model.limits import Limits
+from betatrader.model.market import InstrumentListed
+from betatrader.model.money import SCALE, parse
+from betatrader.model.order import OrderType, Side
+from betatrader.model.signal import Forecast
+
+BUY, SELL = Side.BUY, Side.SELL
+WIDE = Limits(
+    order_notional=10_000 * SCALE, position_notional=10_000 * SCALE, total_notional=10_000 * SCALE
+)
+
+
+def test_the_checks_have_names_of_their_own() -> None:
+    names = [check.__name__ for check in CHECKS]
+    assert len(set(names)) == len(names) == 20
+
+
+@pytest.mark.parametrize(
+    ("check", "asked"),
+    [
+        ("tick", terms(BUY, "9.995", "1")),
+        ("tick", terms(BUY, "0", "1")),
+        ("lot", terms(BUY, "10.00", "0.005")),
+        ("lot", terms(BUY, "10.00", "0")),
+        ("order_notional", terms(BUY, "10.00", "1.01")),
+        ("min_notional", terms(BUY, "10.00", "0.09")),
+        ("collar", terms(BUY, "10.52", "0.5")),
+        ("short_sale", terms(SELL, "10.00", "0.5")),
+        ("", terms(BUY, "10.00", "1")),
+        ("", terms(BUY, "10.51", "0.5")),
+    ],
+)
+def test_one_order_against_the_defaults(check: str, asked: object) -> None:
+    assert Scene().refused_by(asked) == check  # type: ignore[arg-type]
+
+
+def test_an_unknown_instrument() -> None:
+    assert Scene().refused_by(terms(BUY, "1", "1", "NONE.SIM")) == "instrument"  # type: ignore[arg-type]
+
+
+def test_a_refusal_tells_the_limit_and_the_actual_value() -> None:
+    refused = Scene().propose(terms(BUY, "10.00", "1.01"))
+    assert (refused.limit, refused.actual) == ("10", "10.1")  # type: ignore[union-attr]
+
+
+def test_the_collar_is_never_narrower_than_five_ticks() -> None:
+    assert Scene().refused_by(terms(BUY, "0.47", "10", YES)) == ""
+    assert Scene().refused_by(terms(BUY, "0.48", "10", YES)) == "collar"
+
+
+def test_a_market_order_reaches_as_far_as_the_collar_and_no_further() -> None:
+    order = Scene().propose(terms(BUY, "0", "0.5", kind=OrderType.MARKET))
+    assert isinstance(order, Approved)
+    assert order.terms.price == parse("10.51")
+
+
+def test_quantity() -> None:
+    scene = Scene(Limits(order_quantity=parse("0.5")))
+    assert scene.refused_by(terms(BUY, "10.00", "0.51")) == "order_quantity"
+    assert scene.refused_by(terms(BUY, "10.00", "0.5")) == ""
+
+
+def test_a_position_counts_what_is_held_and_every_open_buy() -> None:
+    scene = Scene()
+    scene.hold("1")
+    assert isinstance(scene.propose(terms(BUY, "9.99", "0.9")), Approved)
+    assert scene.refused_by(terms(BUY, "9.99", "0.2")) == "position_notional"
+
+
+def test_an_order_in_doubt_counts_at_its_worst() -> None:
+    scene = Scene()
+    scene.hold("1")
+    doubtful = scene.propose(terms(BUY, "9.99", "0.9"))
+    scene.take(OrderInDoubt(SECOND, doubtful.order, "no answer"))
+    assert scene.refused_by(terms(BUY, "9.99", "0.2")) == "position_notional"
+
+
+def test_the_total_counts_all_instruments() -> None:
+    scene = Scene(Limits(total_notional=15 * SCALE))
+    scene.hold("0.9")
+    assert scene.refused_by(terms(BUY, "0.42", "20", YES)) == "total_notional"
+    assert scene.refused_by(terms(BUY, "0.42", "10", YES)) == ""
+
+
+def test_open_positions_count_what_is_being_bought() -> None:
+    scene = Scene(Limits(open_positions=2))
+    scene.hold("0.5")
+    scene.propose(terms(BUY, "0.41", "10", YES))
+    assert scene.refused_by(terms(BUY, "0.59", "10", NO)) == "open_positions"
+    assert scene.refused_by(terms(BUY, "9.99", "0.5")) == ""
+
+
+def test_buying_power_keeps_cash_for_open_buys_and_fees() -> None:
+    scene = Scene(WIDE, cash="10")
+    assert scene.refused_by(terms(BUY, "10.00", "1")) == "buying_power"
+    assert isinstance(scene.propose(terms(BUY, "9.98", "0.5")), Approved)
+    assert scene.refused_by(terms(BUY, "10.00", "0.51")) == "buying_power"
+    assert scene.refused_by(terms(BUY, "10.00", "0.4")) == ""
+
+
+def test_open_orders_are_counted_and_what_reduces_is_let_through() -> None:
+    scene = Scene(Limits(open_orders=1))
+    scene.hold("1")
+    scene.propose(terms(BUY, "9.00", "0.2"))
+    assert scene.refused_by(terms(BUY, "9.00", "0.2")) == "open_orders"
+    assert scene.refused_by(terms(SELL, "10.10", "0.5")) == ""
+
+
+def test_no_order_meets_one_of_our_own() -> None:
+    scene = Scene()
+    scene.hold("1")
+    scene.propose(terms(SELL, "10.05", "0.5"))
+    assert scene.refused_by(terms(BUY, "10.05", "0.2")) == "self_trade"
+    assert scene.refused_by(terms(BUY, "10.04", "0.2")) == ""
+
+
+def test_the_same_shares_are_not_offered_twice() -> None:
+    scene = Scene()
+    scene.hold("1")
+    scene.propose(terms(SELL, "10.05", "0.7"))
+    assert scene.refused_by(terms(SELL, "10.06", "0.4")) == "short_sale"
+    assert scene.refused_by(terms(SELL, "10.06", "0.3")) == ""
+
+
+def test_where_the_venue_nets_a_sell_counts_the_complements_buys() -> None:
+    scene = Scene()
+    for name in (YES, NO):
+        scene.take(InstrumentListed(SECOND, contract(name, nets=True)))
+    bought = scene.propose(terms(BUY, "0.42", "10", YES))
+    scene.fill(bought)  # type: ignore[arg-type]
+    scene.propose(terms(BUY, "0.59", "4", NO))
+    assert scene.refused_by(terms(SELL, "0.41", "7", YES)) == "short_sale"
+    assert isinstance(scene.propose(terms(SELL, "0.41", "6", YES)), Approved)
+    assert scene.refused_by(terms(BUY, "0.59", "2", NO)) == "netting"
+
+
+def test_stale_data() -> None:
+    scene = Scene()
+    scene.take(quote("0.40", "0.42", 7.1, YES))
+    stale = terms(BUY, "0.60", "5", NO)
+    scene.now_s = 7.2
+    assert scene.refused_by(stale) == "stale_data"
+    scene.take(quote("0.58", "0.60", 7.2, NO))
+    assert scene.refused_by(stale) == ""
+
+
+def test_a_stale_forecast_and_none_at_all() -> None:
+    scene = Scene()
+    asked = terms(BUY, "10.00", "0.5")
+    assert scene.refused_by(asked, uses_forecast=True) == "stale_forecast"
+    scene.take(Forecast(SECOND, COIN, "return", 0.1, 0.5, SECOND, 2 * SECOND, "m"))
+    assert scene.refused_by(asked, uses_forecast=True) == ""
+    scene.now_s = 2.1
+    assert scene.refused_by(asked, uses_forecast=True) == "stale_forecast"
+    assert scene.refused_by(terms(BUY, "10.00", "0.4")) == ""
+
+
+def test_losses_refuse_new_risk_before_they_halt() -> None:
+    scene = Scene(
+        Limits(
+            order_notional=90 * SCALE,
+            position_notional=99 * SCALE,
+            total_notional=200 * SCALE,
+            daily_loss=5 * SCALE,
+            drawdown=SCALE // 25,
+        )
+    )
+    scene.hold("5")
+    scene.state.day_equity += 6 * SCALE
+    scene.state.trading_state = type(scene.state.trading_state).ACTIVE
+    proposal = terms(BUY, "10.00", "0.2")
+    from betatrader.engine import checks
+    from betatrader.engine.proposal import Proposal
+
+    asked = Proposal(scene.state, scene.engine.limits, "0" * 32, "puppet", proposal)  # type: ignore[arg-type]
+    assert checks.daily_loss(asked) is not None
+    assert checks.drawdown(asked) is None
+    scene.state.equity_high += 6 * SCALE
+    assert checks.drawdown(asked) is not None

@@ -1,0 +1,273 @@
+"""The simulated venue fills as its rules say, and keeps a ledger of its own."""
+
+import itertools
+
+import pytest
+from scenes import COIN, SECOND, coin, quote, terms
+
+from betatrader.model.account import (
+    CancelRejected,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderRejected,
+)
+from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.ids import ClientOrderId, StrategyId
+from betatrader.model.market import (
+    BookDelta,
+    BookSnapshot,
+    InstrumentListed,
+    InstrumentStatus,
+    PublicTrade,
+    Resolution,
+)
+from betatrader.model.money import SCALE, parse
+from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
+from betatrader.sim.exchange import SimulatedExchange
+
+BUY, SELL = Side.BUY, Side.SELL
+LATENCY = 5_000_000
+
+
+class Venue:
+    """An exchange without latency, unless told otherwise, and one listed coin."""
+
+    def __init__(self, latency_ns: int = 0) -> None:
+        self.exchange = SimulatedExchange(latency_ns)
+        self.exchange.deposit(1000 * SCALE)
+        self.exchange.on_market(InstrumentListed(0, coin()))
+        self.now = SECOND
+        self._ids = itertools.count(1)
+        self._arrived: list = []
+
+    def book(self, bids: dict[str, str], asks: dict[str, str]) -> None:
+        self.market(BookSnapshot(self.now, COIN, levels(bids), levels(asks)))
+
+    def delta(self, bids: dict[str, str], asks: dict[str, str]) -> None:
+        self.market(BookDelta(self.now, COIN, levels(bids), levels(asks)))
+
+    def trade(self, price: str, quantity: str, *, buyer: bool) -> None:
+        self.market(PublicTrade(self.now, COIN, parse(price), parse(quantity), buyer))
+
+    def market(self, event: object) -> None:
+        self.exchange.on_market(event)
+
+    def order(self, asked: OrderTerms, owner: str = "us") -> ClientOrderId:
+        name = ClientOrderId(f"{next(self._ids):032x}")
+        self.exchange.submit(Approved(name, StrategyId("t"), asked), self.now, owner)
+        self._arrived = self.reports()
+        return name
+
+    def reports(self, owner: str = "us") -> list:
+        found, self._arrived = self._arrived, []
+        while self.exchange.next_due_ns <= self.now:
+            found += self.exchange.advance(self.now, owner)
+        return found
+
+    def fills(self, asked: OrderTerms | None = None) -> list[tuple[str, str, bool]]:
+        if asked is not None:
+            self.order(asked)
+        from betatrader.model.money import show
+
+        return [
+            (show(r.price), show(r.quantity), r.maker)
+            for r in self.reports()
+            if isinstance(r, Fill)
+        ]
+
+    def kinds(self) -> list[str]:
+        return [type(report).__name__ for report in self.reports()]
+
+
+def levels(given: dict[str, str]) -> tuple[tuple[int, int], ...]:
+    return tuple((parse(price), parse(size)) for price, size in given.items())
+
+
+@pytest.fixture
+def venue() -> Venue:
+    made = Venue()
+    made.book({"9.99": "2", "9.98": "3"}, {"10.01": "1", "10.02": "4"})
+    return made
+
+
+def test_a_marketable_order_takes_the_levels_best_first(venue: Venue) -> None:
+    assert venue.fills(terms(BUY, "10.02", "3")) == [("10.01", "1", False), ("10.02", "2", False)]
+
+
+def test_what_was_taken_stays_taken_until_the_level_changes(venue: Venue) -> None:
+    assert venue.fills(terms(BUY, "10.01", "1")) == [("10.01", "1", False)]
+    assert venue.fills(terms(BUY, "10.01", "1", time_in_force=TimeInForce.IOC)) == []
+    venue.delta({}, {"10.02": "5"})
+    assert venue.fills(terms(BUY, "10.01", "1", time_in_force=TimeInForce.IOC)) == []
+    venue.delta({}, {"10.01": "0.4"})
+    assert venue.fills(terms(BUY, "10.01", "1", time_in_force=TimeInForce.IOC)) == [
+        ("10.01", "0.4", False)
+    ]
+
+
+def test_a_resting_order_stands_behind_all_that_is_shown_and_only_trades_move_it_up(
+    venue: Venue,
+) -> None:
+    venue.order(terms(BUY, "9.99", "1"))
+    venue.trade("9.99", "1.5", buyer=False)
+    assert venue.fills() == []
+    venue.delta({"9.99": "0.1"}, {})
+    assert venue.fills() == [], "what is cancelled in front of us does not move us up"
+    venue.trade("9.99", "0.8", buyer=False)
+    assert venue.fills() == [("9.99", "0.3", True)]
+    venue.trade("9.99", "5", buyer=False)
+    assert venue.fills() == [("9.99", "0.7", True)]
+
+
+def test_a_trade_beyond_our_price_fills_us_at_our_price_up_to_its_size(venue: Venue) -> None:
+    venue.order(terms(BUY, "9.99", "1"))
+    venue.trade("9.98", "0.6", buyer=False)
+    assert venue.fills() == [("9.99", "0.6", True)]
+
+
+def test_a_trade_of_the_other_side_is_not_ours(venue: Venue) -> None:
+    venue.order(terms(BUY, "9.99", "1"))
+    venue.trade("9.99", "9", buyer=True)
+    assert venue.fills() == []
+
+
+def test_an_opposite_level_at_our_price_fills_us_up_to_the_size_shown(venue: Venue) -> None:
+    venue.order(terms(BUY, "9.99", "1"))
+    venue.delta({"9.99": "0"}, {"9.98": "0.4"})
+    assert venue.fills() == [("9.99", "0.4", True)]
+
+
+def test_an_opposite_quote_through_our_price_fills_us_at_our_price(venue: Venue) -> None:
+    venue.order(terms(SELL, "10.01", "1"))
+    venue.order(terms(BUY, "9.99", "1"))
+    venue.reports()
+    venue.market(quote("9.95", "9.97", size="0.25"))
+    assert venue.fills() == [("9.99", "0.25", True)]
+
+
+def test_orders_fill_by_price_then_time(venue: Venue) -> None:
+    for owner in ("one", "two", "three"):
+        venue.exchange.deposit(100 * SCALE, owner)
+    for owner, price in (("one", "9.99"), ("two", "10.00"), ("three", "10.00")):
+        venue.order(terms(BUY, price, "1"), owner)
+    venue.trade("9.99", "1.5", buyer=False)
+    held = [venue.exchange.ledgers[owner].held(COIN) for owner in ("one", "two", "three")]
+    assert held == [0, SCALE, SCALE // 2]
+    assert [type(r) for r in venue.exchange.advance(venue.now, "two")] == [OrderAccepted, Fill]
+
+
+def test_an_owner_without_cash_is_refused(venue: Venue) -> None:
+    venue.order(terms(BUY, "10.00", "1"), "pauper")
+    assert venue.exchange.resting("pauper") == set()
+    assert venue.exchange.ledgers["pauper"].refused == 1
+
+
+def test_two_owners_trade_with_each_other(venue: Venue) -> None:
+    venue.exchange.deposit(100 * SCALE, "other")
+    venue.order(terms(BUY, "10.00", "1"), "other")
+    venue.order(terms(BUY, "10.01", "1"))
+    assert venue.fills() == [("10.01", "1", False)]
+    assert venue.fills(terms(SELL, "10.00", "1")) == [("10", "1", False)]
+    assert venue.exchange.ledgers["other"].held(COIN) == SCALE
+
+
+@pytest.mark.parametrize(
+    ("asked", "reports"),
+    [
+        (
+            terms(BUY, "10.01", "3", time_in_force=TimeInForce.IOC),
+            ["OrderAccepted", "Fill", "OrderCanceled"],
+        ),
+        (terms(BUY, "10.01", "3", time_in_force=TimeInForce.FOK), ["OrderRejected"]),
+        (
+            terms(BUY, "10.02", "3", time_in_force=TimeInForce.FOK),
+            ["OrderAccepted", "Fill", "Fill"],
+        ),
+        (terms(BUY, "10.01", "3"), ["OrderAccepted", "Fill"]),
+        (terms(BUY, "10.01", "1", post_only=True), ["OrderRejected"]),
+        (terms(BUY, "10.00", "1", post_only=True), ["OrderAccepted"]),
+        (
+            terms(BUY, "10.05", "9", kind=OrderType.MARKET),
+            ["OrderAccepted", "Fill", "Fill", "OrderCanceled"],
+        ),
+        (terms(BUY, "10.005", "1"), ["OrderRejected"]),
+        (terms(BUY, "10.00", "0.001"), ["OrderRejected"]),
+        (terms(BUY, "10.00", "101"), ["OrderRejected"]),
+        (terms(SELL, "10.00", "1"), ["OrderRejected"]),
+        (terms(BUY, "1", "1", "NONE.SIM"), ["OrderRejected"]),  # type: ignore[arg-type]
+    ],
+)
+def test_types_and_times_in_force(venue: Venue, asked: OrderTerms, reports: list[str]) -> None:
+    venue.order(asked)
+    assert venue.kinds() == reports
+
+
+def test_fees_are_the_instruments_for_maker_and_taker(venue: Venue) -> None:
+    venue.order(terms(BUY, "10.01", "1"))
+    fill = next(r for r in venue.reports() if isinstance(r, Fill))
+    assert fill.fee == parse("0.01001")
+    assert venue.exchange.ledgers["us"].fees == fill.fee
+
+
+def test_a_duplicate_client_order_id_is_refused(venue: Venue) -> None:
+    order = Approved(ClientOrderId("a" * 32), StrategyId("t"), terms(BUY, "9.00", "1"))
+    for _ in range(2):
+        venue.exchange.submit(order, venue.now)
+    assert venue.kinds() == ["OrderAccepted", "OrderRejected"]
+
+
+def test_a_cancel_takes_the_order_off_and_a_second_one_is_refused(venue: Venue) -> None:
+    name = venue.order(terms(BUY, "9.00", "1"))
+    venue.reports()
+    for _ in range(2):
+        venue.exchange.cancel(CancelOrder(name, COIN), venue.now)
+    assert [type(r) for r in venue.reports()] == [OrderCanceled, CancelRejected]
+
+
+def test_latency_delays_the_order_and_its_reports() -> None:
+    venue = Venue(LATENCY)
+    venue.book({"9.99": "2"}, {"10.01": "1"})
+    venue.order(terms(BUY, "10.01", "1"))
+    sent = venue.now
+    assert venue.reports() == []
+    venue.now = sent + LATENCY
+    venue.reports()
+    venue.now = sent + 2 * LATENCY
+    assert [(type(r), r.time_ns - sent) for r in venue.reports()] == [
+        (OrderAccepted, 2 * LATENCY),
+        (Fill, 2 * LATENCY),
+    ]
+
+
+def test_a_late_market_may_be_gone_when_the_order_arrives() -> None:
+    venue = Venue(LATENCY)
+    venue.book({"9.99": "2"}, {"10.01": "1"})
+    venue.order(terms(BUY, "10.01", "1", time_in_force=TimeInForce.IOC))
+    venue.delta({}, {"10.01": "0", "10.03": "1"})
+    venue.now += 2 * LATENCY
+    assert venue.kinds() == ["OrderAccepted", "OrderCanceled"]
+
+
+def test_a_new_snapshot_ends_what_rests_and_says_so(venue: Venue) -> None:
+    venue.order(terms(BUY, "9.00", "1"))
+    venue.reports()
+    venue.book({"9.99": "2"}, {"10.01": "1"})
+    assert venue.kinds() == ["OrderCanceled"]
+
+
+def test_resolution_expires_what_rests_and_pays_what_is_held(venue: Venue) -> None:
+    venue.order(terms(BUY, "10.01", "1"))
+    venue.order(terms(BUY, "9.00", "1"))
+    venue.reports()
+    cash = venue.exchange.ledgers["us"].cash
+    venue.market(Resolution(venue.now, COIN, SCALE))
+    assert [type(r) for r in venue.reports()] == [OrderExpired]
+    assert venue.exchange.ledgers["us"].cash == cash + SCALE
+
+
+def test_a_closed_instrument_takes_no_orders(venue: Venue) -> None:
+    venue.market(InstrumentStatus(venue.now, COIN, False))
+    venue.order(terms(BUY, "9.00", "1"))
+    assert isinstance(venue.reports()[0], OrderRejected)
