@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,22 +24,13 @@ def recordings() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test sees the user's home, runs or Redis."""
-    home = tmp_path / "home"
-    monkeypatch.setenv("BETATRADER_HOME", str(home))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(_short(tmp_path)))
+def own_home(monkeypatch: pytest.MonkeyPatch):
+    """No test sees the user's home, runs or Redis; sockets live in a folder with a short path."""
     for name in list(os.environ):
-        if name == "REDIS_URL" or (name.startswith("BETATRADER_") and name != "BETATRADER_HOME"):
+        if name == "REDIS_URL" or name.startswith("BETATRADER_"):
             monkeypatch.delenv(name)
-    return home
-
-
-def _short(tmp_path: Path) -> Path:
-    """A socket's path may hold about 100 bytes, and pytest's folders are long."""
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="bt-test-", dir="/tmp"))
-    link = tmp_path / "run"
-    link.symlink_to(folder)
-    return folder
+    with tempfile.TemporaryDirectory(prefix="bt-", dir="/tmp") as run:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", run)
+        home = Path(run) / "home"
+        monkeypatch.setenv("BETATRADER_HOME", str(home))
+        yield home

@@ -5,6 +5,7 @@ running      up, demo
 live         the view of a run in the terminal
 control      halt, reduce, resume, cancel-all, flatten
 show         status, orders, fills, positions, signals, events, limits
+status       what status gathers
 configuring  config init, check, show
 diagnosis    doctor
 data         data import, list, show

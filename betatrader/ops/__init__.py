@@ -2,7 +2,9 @@
 
 logs            JSON lines on stderr: role, version, instance, trace
 clock           the wall clock in ns, in one place
+metrics         every metric of ours, by name
 health          /livez, /readyz and /metrics over HTTP
+probe           asks a health endpoint
 home            where a run lives: its home, its folder of sockets, runtime.json
 process         a process and its parent: end with it, start time, resident memory
 embedded_redis  the bundled server: start, lock, stop

@@ -68,15 +68,15 @@ def _write_blocks(
     compressor: zstandard.ZstdCompressor,
 ) -> Header:
     rest = iter(events)
-    count, first, last, names = 0, 0, 0, set[str]()
+    count, first, last, names = 0, None, 0, set[str]()
     while block := list(islice(rest, EVENTS_IN_BLOCK)):
         _block(file, compressor, encode(block))
         count += len(block)
-        first = first or block[0].time_ns
+        first = block[0].time_ns if first is None else first
         last = block[-1].time_ns
         names |= {e.instrument for e in block if hasattr(e, "instrument")}
     return msgspec.structs.replace(
-        header, first_ns=first, last_ns=last, events=count, instruments=tuple(sorted(names))
+        header, first_ns=first or 0, last_ns=last, events=count, instruments=tuple(sorted(names))
     )
 
 

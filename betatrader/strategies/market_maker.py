@@ -79,8 +79,7 @@ class MarketMaker(Strategy):
             return None
         seen.next_ns = now + self._pause_ns
         mid = (bid + ask) // 2
-        if mid != seen.mid:
-            self._watch(seen, mid, definition)
+        self._watch(seen, mid, definition)
         if seen.looks < WARM:
             return None
         ours = view.orders(definition.id)

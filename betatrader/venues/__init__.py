@@ -1,5 +1,6 @@
 """The edges to venues: each speaks its own protocol outside and the model's nouns inside.
 
+venue    what every venue looks like to the trader
 gateway  the only door for orders: takes Approved and CancelOrder, and hands reports back
 paper    the simulated venue behind the gateway, in present time
 binance  Binance spot: the wire and recordings of it

@@ -1,0 +1,89 @@
+"""A configuration is typed, complete in its errors, and says where each value came from."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from betatrader.config import TEMPLATE, Config, load, loads
+from betatrader.model.errors import ConfigurationError
+from betatrader.model.limits import Limits
+
+
+def problems(text: str, **environment: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        loads(text, "f.toml", environment)
+    return caught.value.problems
+
+
+def test_without_a_file_the_defaults_are_the_engines_own() -> None:
+    loaded = load(None, {})
+    assert loaded.config == Config()
+    assert loaded.config.risk.limits() == Limits()
+    assert loaded.sources == {}
+
+
+def test_the_template_holds_exactly_the_defaults() -> None:
+    assert loads(TEMPLATE, "t", {}).config == Config()
+
+
+def test_every_error_is_told_at_once_with_line_field_and_suggestion() -> None:
+    text = (
+        'nope = 1\n[risk]\ndaily_los_usd = 5\nopen_orders = -5\ncollar = "x"\n[feed]\nspeed = 0\n'
+    )
+    assert problems(text) == [
+        "f.toml line 1: nope: unknown field; known: mode, log_level, risk, paper, feed, "
+        "strategies, intel, jobs, health",
+        "f.toml line 3: risk.daily_los_usd: unknown field; did you mean `daily_loss_usd`?",
+        "f.toml line 4: risk.open_orders: expected `int` >= 1, found -5",
+        "f.toml line 5: risk.collar: expected a number, found 'x'",
+        "f.toml line 7: feed.speed: expected more than 0, found 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mode = ", "no valid TOML"),
+        ('mode = "fast"', "line 1: mode: invalid enum value 'fast', found 'fast'"),
+        ("risk = 3", "risk: expected a table, found 3"),
+        ("strategies = 3", "strategies: expected an array of tables"),
+        ("[[strategies]]\nparameters = {}", "strategies.0: the field `name` is missing"),
+        ("[risk]\ndaily_loss_usd = -5", "line 2: risk.daily_loss_usd: expected more than 0"),
+        ("[risk]\ndaily_loss_usd = nan", "expected a finite number"),
+        ("[risk]\ndaily_loss_usd = 0.000000001", "at most eight decimals"),
+        ("[risk]\ndrawdown = 1.5", "expected at most 1"),
+        ('mode = "live"', "needs a real venue"),
+    ],
+)
+def test_one_error_each(text: str, said: str) -> None:
+    found = problems(text)
+    assert len(found) == 1
+    assert said in found[0]
+
+
+def test_the_environment_overrides_the_file_and_is_named_as_source() -> None:
+    loaded = loads(
+        "[risk]\ndaily_loss_usd = 5.5\ncollar = 0.1",
+        "f.toml",
+        {"BETATRADER_RISK__DAILY_LOSS_USD": "7.25", "BETATRADER_HOME": "/x", "PATH": "/bin"},
+    )
+    assert loaded.config.risk.daily_loss_usd == Decimal("7.25")
+    assert loaded.sources == {
+        "risk.daily_loss_usd": "environment BETATRADER_RISK__DAILY_LOSS_USD",
+        "risk.collar": "f.toml line 3",
+    }
+
+
+def test_an_unknown_variable_of_ours_is_an_error_too() -> None:
+    assert "did you mean `risk`" in problems("", BETATRADER_RIKS__DRAWDOWN="0.1")[0]
+
+
+def test_amounts_are_exact() -> None:
+    limits = loads("[risk]\ndaily_loss_usd = 0.1", "f", {}).config.risk.limits()
+    assert limits.daily_loss == 10_000_000
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No such file"):
+        load(tmp_path / "none.toml", {})
