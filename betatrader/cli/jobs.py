@@ -1,11 +1,13 @@
 """`jobs list|run|history`: the schedule."""
 
 import asyncio
+import os
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from betatrader import __version__
 from betatrader.cli.output import json_option, print_json, print_table
 from betatrader.model.errors import BetatraderError, UsageError
 from betatrader.ops.clock import iso
@@ -59,12 +61,15 @@ def jobs_history(name: str, as_json: bool) -> None:
 
 async def _with_jobs(work: Any) -> Any:
     from betatrader.config import find_file, load
-    from betatrader.ops import home
+    from betatrader.ops import home, logs
     from betatrader.roles.jobs import all_jobs
     from betatrader.store import functions
     from betatrader.store.connection import connected
 
     config = load(find_file(None, home.default_home())).config
+    logs.configure(
+        config.log_level, role="command-line", version=__version__, instance=f"cli-{os.getpid()}"
+    )
     async with connected(home.redis_url(), 2.0) as redis:
         await functions.load(redis)
         found = all_jobs(redis, config, home.default_home() / "reports")

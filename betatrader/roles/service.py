@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import structlog
+from anyio.abc import TaskStatus
 
 from betatrader import __version__
 from betatrader.config import Config, find_file, load
@@ -77,9 +78,9 @@ class Service:
         async with connected(self._redis_url, PATIENCE_S) as self.redis:
             await functions.load(self.redis)
             async with anyio.create_task_group() as group:
+                await group.start(self._watch_signals, group.cancel_scope)
                 group.start_soon(health.serve, sockets, lambda: self._not_ready)
                 group.start_soon(self._beat)
-                group.start_soon(self._watch_signals, group.cancel_scope)
                 await serve(self)
                 self.log.info("drained")
                 group.cancel_scope.cancel()
@@ -88,9 +89,12 @@ class Service:
             for reader in self._blocking:
                 await reader.aclose()
 
-    async def _watch_signals(self, scope: anyio.CancelScope) -> None:
+    async def _watch_signals(
+        self, scope: anyio.CancelScope, *, task_status: TaskStatus[None]
+    ) -> None:
         """The first signal drains within a deadline, the second ends at once."""
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+            task_status.started()
             async for number in received:
                 if self.is_stopping():
                     break

@@ -80,7 +80,10 @@ def up(*arguments: str, **more: str) -> Iterator[Up]:
     finally:
         if started.process.poll() is None:
             started.process.kill()
-            started.process.communicate(timeout=10)
+        for pipe in (started.process.stdout, started.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        started.process.wait(10)
 
 
 def until(look: Callable[[], Any], seconds: float) -> Any:
