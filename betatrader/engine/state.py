@@ -10,17 +10,21 @@ from typing import Any
 import msgspec
 
 from betatrader.engine.book import OrderBook
+from betatrader.engine.holdings import Holdings
 from betatrader.engine.orders import Orders
 from betatrader.engine.portfolio import Portfolio
 from betatrader.model import account, instruction, market
 from betatrader.model.command import Approved, Booked, CancelOrder, Refused, StateChanged, Step
-from betatrader.model.ids import InstrumentId
+from betatrader.model.ids import InstrumentId, StrategyId
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract, Instrument
 from betatrader.model.money import proceeds
 from betatrader.model.signal import Forecast
 
 DAY_NS = 86_400 * 1_000_000_000
+UNKNOWN = StrategyId("unknown")
+"""Whose fill it is where no order of ours is known for it."""
+
 ENDED_KEPT = 16
 """Instruments that have ended and are remembered, for fills that are reported late."""
 
@@ -72,6 +76,7 @@ class State(msgspec.Struct):
     markets: dict[InstrumentId, Market] = msgspec.field(default_factory=dict)
     orders: Orders = msgspec.field(default_factory=Orders)
     portfolio: Portfolio = msgspec.field(default_factory=Portfolio)
+    holdings: Holdings = msgspec.field(default_factory=Holdings)
     equity_high: int = 0
     day: int = 0
     day_equity: int = 0
@@ -213,6 +218,7 @@ def _fold_resolution(state: State, event: market.Resolution) -> Market:
     seen.resolved, seen.tradable, seen.held, seen.stop = True, False, False, 0
     seen.payout = event.payout
     state.portfolio.settle(event.instrument, event.payout)
+    state.holdings.shares.pop(event.instrument, None)
     state.watch_equity()
     return seen
 
@@ -243,8 +249,13 @@ def _fold_fill(state: State, event: account.Fill) -> Market | None:
     state.portfolio.take_fill(event, complement)
     if seen is not None and seen.resolved:  # a fill from before the end, reported after it
         state.portfolio.settle(event.instrument, seen.payout)
+    order = state.orders.find(event.order)
+    strategy = order.strategy if order is not None else UNKNOWN
     for name in (event.instrument, complement):
-        touched = state.markets.get(name) if name is not None else None
+        if name is None:
+            continue
+        state.holdings.settle(name, state.portfolio.quantity(name), strategy)
+        touched = state.markets.get(name)
         if touched is not None:
             touched.held = bool(state.portfolio.quantity(touched.id))
             if not touched.held:
@@ -288,7 +299,8 @@ def _fold_submit(state: State, command: Approved) -> None:
     state.order_counter += 1
     state.orders.submit(command, state.now_ns)
     if command.stop:
-        state.markets[command.terms.instrument].stop = command.stop
+        seen = state.markets[command.terms.instrument]
+        seen.stop = max(seen.stop, command.stop) if seen.held else command.stop
 
 
 def _fold_refused(state: State, refused: Refused) -> None:

@@ -78,12 +78,11 @@ class View:
         return self._state.markets[instrument]
 
     def position(self, instrument: InstrumentId) -> int:
-        """The quantity held."""
-        position = self._state.portfolio.positions.get(instrument)
-        return position.quantity if position is not None else 0
+        """What this strategy holds of an instrument; others may hold more of it."""
+        return self._state.holdings.of(self.strategy, instrument)
 
     def average_price(self, instrument: InstrumentId) -> int:
-        """The average price of what is held, 0 where flat."""
+        """The average price of all that the account holds of it, 0 where flat."""
         position = self._state.portfolio.positions.get(instrument)
         return position.average_price if position is not None else 0
 

@@ -30,6 +30,8 @@ def check(state: State, limits: Limits, ledger: Ledger, *, resting: set[str]) ->
         "cash_equals_venue": portfolio.cash == ledger.cash,
         "fees_equal_venue": portfolio.fees == ledger.fees,
         "positions_equal_venue": ours == theirs,
+        "holdings_add_up": ours
+        == {name: sum(shares.values()) for name, shares in state.holdings.shares.items()},
         "fills_equal_venue": _fills_equal(state, ledger),
         "orders_equal_venue": set(state.orders.open) == resting,
         "orders_legal": all(_legal(order) for order in _orders(state)),

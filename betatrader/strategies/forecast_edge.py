@@ -20,7 +20,7 @@ SECOND_NS = 1_000_000_000
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a user may set. Edges, stops and Kelly are fractions, amounts USD, times seconds."""
 
-    min_edge: float = 0.04
+    min_edge: float = 0.05
     exit_edge: float = 0.0
     kelly_fraction: float = 0.25
     max_order_usd: float = 8.0
@@ -107,14 +107,10 @@ class ForecastEdge(Strategy):
             share = kelly_return(edge, parameters.return_variance)
         if edge < parameters.min_edge * (1.0 if isinstance(definition, BinaryContract) else 0.01):
             return None
-        wealth = view.equity / SCALE
-        room = parameters.max_position_usd - held / SCALE * ask
-        usd = min(
-            share * parameters.kelly_fraction * wealth,
-            parameters.max_order_usd,
-            room,
-            market.ask_size / SCALE * ask,
-        )
+        # Kelly says how much to hold, not how much to add with each forecast
+        target = share * parameters.kelly_fraction * view.equity / SCALE
+        room = min(target, parameters.max_position_usd) - held / SCALE * ask
+        usd = min(room, parameters.max_order_usd, market.ask_size / SCALE * ask)
         quantity = quantity_for(int(usd * SCALE), market.ask, definition.lot)
         if quantity * market.ask // SCALE < definition.min_notional:
             return None

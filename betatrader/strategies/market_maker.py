@@ -32,7 +32,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quote_usd: float = 6.0
     max_inventory_usd: float = 12.0
     min_half_spread: float = 0.004
-    volatility_spread: float = 1.5
+    volatility_spread: float = 2.0
     volatility_memory: float = 20.0
     requote_seconds: float = 0.5
     quiet_before_expiry_seconds: float = 5.0
