@@ -19,6 +19,7 @@ from betatrader.model.command import (
     Refused,
     StateChanged,
     Step,
+    StrategyFailed,
 )
 from betatrader.model.errors import UnreachableError
 from betatrader.model.market import InstrumentListed, Resolution
@@ -122,6 +123,8 @@ def _change(change: Any) -> str:
             )
         case StateChanged():
             return f"state {change.state} {change.reason}".rstrip()
+        case StrategyFailed():
+            return f"strategy {change.strategy} failed: {change.error}"
         case Booked(kind="fill"):
             return f"filled: {change.text}"
         case Booked(kind="acknowledged"):

@@ -4,7 +4,7 @@
 no clock and no randomness, and answers None where an event changed nothing but a book or a quote.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from betatrader.engine import risk
 from betatrader.engine.checks import OPERATOR, STOP
 from betatrader.engine.proposal import Proposal
 from betatrader.engine.state import FOLDS, Market, State
-from betatrader.engine.strategy import Ask, Cancel, Intents, Place, Strategy, View
+from betatrader.engine.strategy import Ask, Cancel, Intent, Intents, Place, Strategy, View
 from betatrader.model import account, instruction, market
 from betatrader.model.command import (
     Alert,
@@ -23,6 +23,7 @@ from betatrader.model.command import (
     RequestForecast,
     StateChanged,
     Step,
+    StrategyFailed,
 )
 from betatrader.model.event import Event
 from betatrader.model.ids import StrategyId, client_order_id
@@ -116,10 +117,7 @@ class Engine:
     def _on_top(self, _event: market.MarketEvent, seen: Market) -> None:
         if seen.held:
             self._protect(seen)
-        for listen, view in self._quote:
-            intents = listen(view, seen)
-            if intents:
-                self._carry_out(view.strategy, intents)
+        self._ask(self._quote, seen)
 
     def _on_trade(self, _event: market.PublicTrade, seen: Market) -> None:
         self._ask(self._trade, seen)
@@ -188,18 +186,32 @@ class Engine:
 
     def _ask(self, listeners: list[Listener], seen: Market) -> None:
         for listen, view in listeners:
-            intents = listen(view, seen)
-            if intents:
-                self._carry_out(view.strategy, intents)
+            try:
+                intents = listen(view, seen)
+                if intents:
+                    self._carry_out(view.strategy, intents)
+            except Exception as error:  # a strategy is anybody's code, and must not end the trader
+                self._fail(view.strategy, error)
 
-    def _carry_out(self, strategy: StrategyId, intents: Intents) -> None:
-        for intent in intents or ():
+    def _carry_out(self, strategy: StrategyId, intents: Sequence[Intent]) -> None:
+        for intent in intents:
             if type(intent) is Place:
                 self._place(strategy, intent)
             elif type(intent) is Cancel:
                 self._cancel(strategy, intent)
             elif type(intent) is Ask:
                 self._request(intent)
+            else:
+                raise TypeError(f"{type(intent).__name__} is no intent")
+
+    def _fail(self, strategy: StrategyId, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        self._note(StrategyFailed(strategy, text))
+        self._note(Alert("critical", f"strategy {strategy} failed and is asked no more: {text}"))
+        for order in self.state.orders.resting():
+            if order.strategy == strategy:
+                self._note(CancelOrder(order.id, order.terms.instrument, "its strategy failed"))
+        self._connect()
 
     def _request(self, intent: Ask) -> None:
         definition = self.state.markets[intent.instrument].definition
@@ -312,5 +324,6 @@ class Engine:
         return [
             (getattr(strategy, method), View(self.state, StrategyId(strategy.name)))
             for strategy in self.strategies
-            if getattr(type(strategy), method) is not getattr(Strategy, method)
+            if strategy.name not in self.state.failed
+            and getattr(type(strategy), method) is not getattr(Strategy, method)
         ]

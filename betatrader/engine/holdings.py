@@ -34,10 +34,7 @@ class Holdings(msgspec.Struct):
     def _cover(self, found: dict[StrategyId, int], strategy: StrategyId) -> None:
         """Take what a strategy has sold beyond its own share from the others, oldest first."""
         for name in list(found):
-            if name == strategy or found[name] <= 0:
-                continue
-            taken = min(found[name], -found[strategy])
-            found[name] -= taken
-            found[strategy] += taken
-            if found[strategy] >= 0:
-                return
+            if name != strategy:
+                taken = max(0, min(found[name], -found[strategy]))
+                found[name] -= taken
+                found[strategy] += taken

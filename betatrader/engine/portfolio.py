@@ -77,6 +77,10 @@ class Portfolio(msgspec.Struct):
         """The positions that are not flat."""
         return [(name, held) for name, held in self.positions.items() if held.quantity]
 
+    def forget(self, instrument: InstrumentId) -> None:
+        """Drop a flat position; what it gained stands in the totals."""
+        self.positions.pop(instrument, None)
+
     def _net(self, one: Position, other: Position) -> None:
         pairs = min(one.quantity, other.quantity)
         if pairs <= 0:

@@ -14,7 +14,15 @@ from betatrader.engine.holdings import Holdings
 from betatrader.engine.orders import Orders
 from betatrader.engine.portfolio import Portfolio
 from betatrader.model import account, instruction, market
-from betatrader.model.command import Approved, Booked, CancelOrder, Refused, StateChanged, Step
+from betatrader.model.command import (
+    Approved,
+    Booked,
+    CancelOrder,
+    Refused,
+    StateChanged,
+    Step,
+    StrategyFailed,
+)
 from betatrader.model.ids import InstrumentId, StrategyId
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract, Instrument
@@ -80,6 +88,8 @@ class State(msgspec.Struct):
     equity_high: int = 0
     day: int = 0
     day_equity: int = 0
+    failed: list[StrategyId] = msgspec.field(default_factory=list)
+    """Strategies whose own code failed; they are asked no more."""
     denials: dict[str, int] = msgspec.field(default_factory=dict)
 
     def fold(self, record: object) -> None:
@@ -204,7 +214,7 @@ def _forget_ended(state: State) -> None:
     for name in ended[: max(0, len(ended) - ENDED_KEPT)]:
         if name not in busy:
             del state.markets[name]
-            state.portfolio.positions.pop(name, None)
+            state.portfolio.forget(name)
 
 
 def _fold_status(state: State, event: market.InstrumentStatus) -> None:
@@ -319,6 +329,10 @@ def _fold_state_changed(state: State, change: StateChanged) -> None:
     state.flattening = change.flattening
 
 
+def _fold_failed(state: State, change: StrategyFailed) -> None:
+    state.failed.append(change.strategy)
+
+
 def _fold_booked(state: State, change: Booked) -> None:
     """A sentence for people; the event itself has changed the books."""
 
@@ -359,6 +373,7 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     CancelOrder: _fold_cancel,
     Refused: _fold_refused,
     StateChanged: _fold_state_changed,
+    StrategyFailed: _fold_failed,
     Booked: _fold_booked,
     Step: _fold_step,
 }

@@ -79,6 +79,16 @@ class StateChanged(msgspec.Struct, frozen=True, gc=False, tag="state_changed", a
     flattening: bool = False
 
 
+class StrategyFailed(msgspec.Struct, frozen=True, gc=False, tag="failed", array_like=True):
+    """A strategy's own code raised an error: it is asked no more, and its orders are cancelled.
+
+    What it holds keeps its stop; the other strategies go on.
+    """
+
+    strategy: StrategyId
+    error: str
+
+
 class Booked(msgspec.Struct, frozen=True, gc=False, tag="booked", array_like=True):
     """An account event changed the books: which kind, on what, in one sentence for a person."""
 
@@ -87,7 +97,7 @@ class Booked(msgspec.Struct, frozen=True, gc=False, tag="booked", array_like=Tru
     text: str
 
 
-Change = Command | Refused | StateChanged | Booked
+Change = Command | Refused | StateChanged | StrategyFailed | Booked
 
 
 class Step(msgspec.Struct, frozen=True, tag="step", array_like=True):

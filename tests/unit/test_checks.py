@@ -62,6 +62,12 @@ def test_a_market_order_reaches_as_far_as_the_collar_and_no_further() -> None:
     assert order.terms.price == parse("10.51")
 
 
+def test_no_order_without_a_quote() -> None:
+    scene = Scene()
+    scene.take(quote("0", "0", 1.0, YES))
+    assert scene.refused_by(terms(BUY, "0.42", "10", YES)) == "collar"
+
+
 def test_quantity() -> None:
     scene = Scene(Limits(order_quantity=parse("0.5")))
     assert scene.refused_by(terms(BUY, "10.00", "0.51")) == "order_quantity"

@@ -13,8 +13,8 @@ from scenes import NO, SECOND, YES, Scene, quote, terms
 from betatrader.engine.engine import Engine
 from betatrader.engine.state import State
 from betatrader.engine.strategy import Cancel, Place
-from betatrader.model.account import OrderAccepted, OrderCanceled, OrderInDoubt
-from betatrader.model.command import Approved, CancelOrder, StateChanged, Step
+from betatrader.model.account import Fill, OrderAccepted, OrderCanceled, OrderInDoubt
+from betatrader.model.command import Alert, Approved, CancelOrder, StateChanged, Step
 from betatrader.model.event import Event, encode
 from betatrader.model.instruction import (
     CancelAll,
@@ -27,7 +27,7 @@ from betatrader.model.instruction import (
     TradingState,
 )
 from betatrader.model.limits import Limits
-from betatrader.model.market import InstrumentStatus, Resolution
+from betatrader.model.market import InstrumentListed, InstrumentStatus, Resolution
 from betatrader.model.money import SCALE, parse
 from betatrader.model.order import OrderState, Side
 from betatrader.model.signal import Forecast
@@ -293,3 +293,233 @@ def test_a_book_that_lags_behind_the_quotes_does_not_move_the_top() -> None:
     assert scene.state.markets[new.instrument].bid == parse("9.98")
     scene.take(BookDelta(SECOND, new.instrument, (), (), 101))
     assert scene.state.markets[new.instrument].bid == parse("9.50")
+
+
+def test_a_fill_of_an_unknown_order_is_booked_and_alerted() -> None:
+    scene = Scene()
+    step = scene.take(
+        Fill(SECOND, "f" * 32, "COIN.SIM", Side.BUY, 10 * SCALE, SCALE, 0, True, "t")  # type: ignore[arg-type]
+    )
+    assert step is not None
+    assert any(isinstance(change, Alert) for change in step.changes)
+    assert scene.state.portfolio.quantity("COIN.SIM") == SCALE  # type: ignore[arg-type]
+    assert scene.state.holdings.of("unknown", "COIN.SIM") == SCALE  # type: ignore[arg-type]
+
+
+def test_news_of_instruments_that_were_never_listed_is_kept_out_of_the_markets() -> None:
+    scene = Scene()
+    scene.take(Forecast(SECOND, "X.SIM", "return", 0.1, 1.0, 1, 2 * SECOND, "m"))  # type: ignore[arg-type]
+    scene.take(Fill(SECOND, "f" * 32, "X.SIM", Side.BUY, SCALE, SCALE, 0, True, "t"))  # type: ignore[arg-type]
+    assert "X.SIM" not in scene.state.markets
+    assert scene.state.equity() == 100 * SCALE, "valued at its cost"
+    with pytest.raises(KeyError):
+        scene.take(quote("1", "2", 1.0, "X.SIM"))  # type: ignore[arg-type]
+
+
+def test_a_late_fill_of_a_contract_that_ended_is_settled_at_once() -> None:
+    scene = Scene()
+    order = scene.propose(terms(Side.BUY, "0.42", "10", YES))
+    scene.take(Resolution(2 * SECOND, YES, SCALE))
+    scene.fill(order)  # type: ignore[arg-type]
+    assert scene.state.portfolio.open_positions() == []
+    assert scene.state.portfolio.cash == 100 * SCALE + parse("5.8")
+
+
+def test_new_rules_of_a_listed_instrument_replace_the_old() -> None:
+    from scenes import coin
+
+    scene = Scene()
+    scene.take(InstrumentListed(SECOND, coin(minimum="9")))
+    assert scene.refused_by(terms(Side.BUY, "10.00", "0.5")) == "min_notional"
+
+
+def test_where_the_venue_nets_flatten_cancels_the_complements_buys_first() -> None:
+    from scenes import contract
+
+    scene = Scene()
+    for name in (YES, NO):
+        scene.take(InstrumentListed(SECOND, contract(name, nets=True)))
+    scene.fill(scene.propose(terms(Side.BUY, "0.42", "10", YES)))  # type: ignore[arg-type]
+    resting = scene.propose(terms(Side.BUY, "0.59", "4", NO))
+    step = scene.take(Flatten(SECOND, "i", "me", ""))
+    assert step is not None
+    assert not any(isinstance(change, Approved) for change in step.changes)
+    scene.take(OrderCanceled(SECOND, resting.order))
+    step = scene.take(TimerFired(2 * SECOND, "tick"))
+    assert step is not None
+    assert any(isinstance(change, Approved) for change in step.changes)
+
+
+def test_flatten_leaves_what_cannot_be_sold_until_it_can() -> None:
+    scene = Scene()
+    scene.hold("0.5")
+    scene.take(quote("0", "0"))
+    step = scene.take(Flatten(SECOND, "i", "me", ""))
+    assert step is not None
+    assert not any(isinstance(change, Approved) for change in step.changes)
+    assert scene.state.flattening
+    scene.quote()
+    step = scene.take(TimerFired(2 * SECOND, "tick"))
+    assert step is not None
+    assert any(isinstance(change, Approved) for change in step.changes)
+
+
+def test_netting_moves_what_is_held_of_both() -> None:
+    from scenes import contract
+
+    scene = Scene()
+    for name in (YES, NO):
+        scene.take(InstrumentListed(SECOND, contract(name, nets=True)))
+    scene.fill(scene.propose(terms(Side.BUY, "0.42", "10", YES), stop=parse("0.10")))  # type: ignore[arg-type]
+    assert scene.state.markets[YES].held
+    scene.fill(scene.propose(terms(Side.BUY, "0.60", "10", NO)), trade="t2")  # type: ignore[arg-type]
+    assert not scene.state.markets[YES].held
+    assert scene.state.markets[YES].stop == 0
+    assert scene.state.holdings.shares == {}
+
+
+class Broken(MarketMaker):
+    """Fails at its third quote."""
+
+    name = "broken"
+    quotes = 0
+
+    def on_quote(self, view, market):  # type: ignore[no-untyped-def]
+        self.quotes += 1
+        if self.quotes == 1:
+            return [Place(terms(Side.BUY, "9.00", "0.5"))]
+        if self.quotes == 3:
+            raise ZeroDivisionError("a mistake")
+        return ["nonsense"] if self.quotes > 3 else None
+
+
+def test_a_stop_cancels_what_stands_in_its_way_where_the_venue_nets() -> None:
+    from scenes import contract
+
+    scene = Scene()
+    for name in (YES, NO):
+        scene.take(InstrumentListed(SECOND, contract(name, nets=True)))
+    scene.fill(scene.propose(terms(Side.BUY, "0.42", "10", YES), stop=parse("0.30")))  # type: ignore[arg-type]
+    resting = scene.propose(terms(Side.BUY, "0.59", "4", NO))
+    step = scene.take(quote("0.29", "0.31", 1.0, YES))
+    assert step is not None
+    assert [(type(c), c.order) for c in step.changes] == [(CancelOrder, resting.order)]  # type: ignore[union-attr]
+    scene.take(OrderCanceled(SECOND, resting.order))
+    step = scene.take(quote("0.29", "0.31", 1.0, YES))
+    assert step is not None
+    assert step.changes[0].strategy == "stop"  # type: ignore[union-attr]
+
+
+def test_the_clocks_tick_asks_about_what_is_alive_alone() -> None:
+    from betatrader.engine.strategy import Strategy
+
+    asked = []
+
+    class Ticking(Strategy):
+        name = "ticking"
+
+        def on_tick(self, view, market):  # type: ignore[no-untyped-def]
+            asked.append(market.id)
+
+    scene = Scene()
+    scene.engine.strategies.append(Ticking())
+    scene.engine._connect()
+    scene.take(Resolution(SECOND, YES, 0))
+    scene.take(TimerFired(2 * SECOND, "tick"))
+    assert asked == ["COIN.SIM", NO]
+
+
+def test_replicas_pass_over_answers_that_change_nothing() -> None:
+    scene = Scene()
+    step = scene.take(
+        Fill(SECOND, "f" * 32, "COIN.SIM", Side.BUY, SCALE, SCALE, 0, True, "t")  # type: ignore[arg-type]
+    )
+    replica = State()
+    replica.fold(step)
+    assert replica.step_sequence == step.sequence  # type: ignore[union-attr]
+
+
+def test_a_strategy_that_fails_is_asked_no_more_and_the_others_go_on() -> None:
+    scene = Scene()
+    broken = Broken()
+    scene.engine.strategies.append(broken)
+    scene.engine._connect()
+    scene.puppet.intents = [Place(terms(Side.BUY, "9.10", "0.5"))]
+    first = scene.quote()
+    assert first is not None
+    scene.quote()
+    step = scene.quote()
+    assert step is not None
+    assert [type(change).__name__ for change in step.changes] == [
+        "StrategyFailed",
+        "Alert",
+        "CancelOrder",
+    ]
+    assert "ZeroDivisionError: a mistake" in step.changes[0].error  # type: ignore[union-attr]
+    assert scene.refused_by(terms(Side.BUY, "9.90", "0.5")) == ""
+    assert broken.quotes == 3
+    again = Engine(Limits(), [scene.puppet, broken])
+    again.restore(scene.engine.snapshot())
+    again.process(quote("9.99", "10.01"))
+    assert broken.quotes == 3, "a restored engine remembers"
+
+
+def test_what_is_no_intent_fails_its_strategy() -> None:
+    scene = Scene()
+    scene.puppet.intents = ["nonsense"]
+    step = scene.quote()
+    assert step is not None
+    assert step.changes[0].error == "TypeError: str is no intent"  # type: ignore[union-attr]
+
+
+def test_an_ended_instrument_with_an_open_order_is_not_forgotten() -> None:
+    scene = Scene()
+    order = scene.propose(terms(Side.BUY, "0.42", "10", YES))
+    for number in range(20):
+        old = msgspec.structs.replace(
+            scene.state.markets[NO].definition, id=f"OLD{number}.SIM", complement=YES
+        )
+        scene.take(InstrumentListed(SECOND, old))
+        scene.take(Resolution(SECOND, old.id, 0))
+    scene.take(Resolution(SECOND, YES, 0))
+    assert order.order in scene.state.orders.open
+    for number in range(20, 40):
+        old = msgspec.structs.replace(
+            scene.state.markets[NO].definition, id=f"OLD{number}.SIM", complement=YES
+        )
+        scene.take(InstrumentListed(SECOND, old))
+        scene.take(Resolution(SECOND, old.id, 0))
+    assert YES in scene.state.markets
+    assert len(scene.state.markets) <= 20
+
+
+def test_a_trade_moves_the_clock_only_forward() -> None:
+    from betatrader.model.market import PublicTrade
+
+    scene = Scene()
+    for at, expected in ((5, 5), (3, 5)):
+        scene.take(PublicTrade(at * SECOND, "COIN.SIM", SCALE, SCALE, True))  # type: ignore[arg-type]
+        assert scene.state.now_ns == expected * SECOND
+
+
+def test_a_complements_orders_of_the_other_kind_do_not_stand_in_the_way() -> None:
+    from scenes import contract
+
+    scene = Scene()
+    for name in (YES, NO):
+        scene.take(InstrumentListed(SECOND, contract(name, nets=True)))
+    scene.fill(scene.propose(terms(Side.BUY, "0.42", "10", YES)))  # type: ignore[arg-type]
+    step = scene.take(Flatten(SECOND, "i", "me", ""))
+    assert step is not None
+    assert any(isinstance(change, Approved) for change in step.changes)
+
+
+def test_a_strategy_may_listen_to_nothing() -> None:
+    from betatrader.engine.strategy import Strategy
+
+    engine = Engine(Limits(), [Strategy()])
+    engine.process(Started(0, 1, TradingState.ACTIVE))
+    base = Strategy()
+    assert base.on_tick(None, None) is None  # type: ignore[arg-type]
+    base.restore(base.snapshot())
+    assert base.memory is None

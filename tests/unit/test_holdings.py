@@ -31,4 +31,7 @@ def test_a_sale_comes_out_of_ones_own_share_first_and_a_stop_out_of_anyones() ->
     holdings.settle(A, 2, StrategyId("stop"))
     assert (holdings.of(ONE, A), holdings.of(TWO, A)) == (0, 2)
     holdings.settle(A, 0, StrategyId("stop"))
+    holdings.settle(A, -3, ONE)
+    assert holdings.of(ONE, A) == -3, "more sold than anyone held: it is told as it is"
+    holdings.settle(A, 0, ONE)
     assert holdings.shares == {}

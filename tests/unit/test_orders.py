@@ -4,11 +4,27 @@ import itertools
 
 import pytest
 
-from betatrader.engine.orders import Orders, transition
-from betatrader.model.account import Fill, OrderAccepted, OrderCanceled
-from betatrader.model.command import Approved
+from betatrader.engine.orders import CLOSED_KEPT, Orders, transition
+from betatrader.model.account import (
+    CancelRejected,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderEvent,
+    OrderExpired,
+    OrderInDoubt,
+    OrderRejected,
+)
+from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.errors import IllegalTransition
-from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId, client_order_id
+from betatrader.model.ids import (
+    ClientOrderId,
+    InstrumentId,
+    StrategyId,
+    client_order_id,
+    symbol_of,
+    venue_of,
+)
 from betatrader.model.order import TRANSITIONS, Order, OrderState, OrderTerms, OrderType, Side
 
 ID = client_order_id(StrategyId("s"), 1, 1)
@@ -58,3 +74,102 @@ def test_ids_are_32_hexadecimal_digits_and_repeatable() -> None:
     assert len(ID) == 32
     with pytest.raises(ValueError):
         client_order_id(StrategyId("s"), 1 << 48, 0)
+
+
+def opened(*events: OrderEvent) -> tuple[Orders, list[bool]]:
+    orders = Orders()
+    orders.submit(Approved(ID, StrategyId("s"), TERMS), 0)
+    return orders, [orders.take(event) for event in events]
+
+
+def state(orders: Orders) -> OrderState:
+    order = orders.find(ID)
+    assert order is not None
+    return order.state
+
+
+def test_a_doubt_ends_with_the_venues_word_and_is_noted_once() -> None:
+    orders, took = opened(OrderInDoubt(1, ID, "late"), OrderInDoubt(2, ID, "late"))
+    assert took == [True, False]
+    assert state(orders) is OrderState.IN_DOUBT
+    assert orders.open_quantity(TERMS.instrument, Side.BUY) == 100
+    assert orders.take(OrderAccepted(3, ID))
+    assert state(orders) is OrderState.ACCEPTED
+    assert not orders.take(OrderAccepted(4, ID)), "said twice"
+
+
+def test_a_doubt_of_a_partly_filled_order_ends_in_partly_filled() -> None:
+    orders, _ = opened()
+    orders.is_new_fill(fill(40, "t1"))
+    orders.take_fill(fill(40, "t1"))
+    orders.take(OrderInDoubt(3, ID, "late"))
+    assert orders.take(OrderAccepted(4, ID))
+    assert state(orders) is OrderState.PARTIALLY_FILLED
+
+
+def test_a_cancel_that_is_refused_leaves_the_order_as_it_was() -> None:
+    orders, _ = opened(OrderAccepted(1, ID))
+    assert not orders.take(CancelRejected(2, ID, "none asked for"))
+    orders.cancel(CancelOrder(ID, TERMS.instrument), 2)
+    orders.cancel(CancelOrder(ID, TERMS.instrument), 3)
+    assert state(orders) is OrderState.PENDING_CANCEL
+    assert orders.resting() == []
+    assert orders.take(CancelRejected(4, ID, "too late"))
+    assert state(orders) is OrderState.ACCEPTED
+
+
+def test_a_fill_while_a_cancel_is_under_way_keeps_it_under_way() -> None:
+    orders, _ = opened(OrderAccepted(1, ID))
+    orders.cancel(CancelOrder(ID, TERMS.instrument), 2)
+    orders.is_new_fill(fill(40, "t1"))
+    orders.take_fill(fill(40, "t1"))
+    assert state(orders) is OrderState.PENDING_CANCEL
+    orders.is_new_fill(fill(60, "t2"))
+    orders.take_fill(fill(60, "t2"))
+    assert state(orders) is OrderState.FILLED
+
+
+def test_a_rejection_tells_why_and_comes_too_late_for_an_order_that_works() -> None:
+    orders, took = opened(OrderRejected(1, ID, "no funds"))
+    assert took == [True]
+    assert orders.closed[ID].reason == "no funds"
+    orders, took = opened(OrderAccepted(1, ID), OrderRejected(2, ID, "no"))
+    assert took == [True, False]
+    assert state(orders) is OrderState.ACCEPTED
+
+
+def test_an_order_expires() -> None:
+    orders, _ = opened(OrderExpired(1, ID, "resolved"))
+    assert state(orders) is OrderState.EXPIRED
+
+
+def test_reports_on_unknown_orders_change_nothing() -> None:
+    orders = Orders()
+    assert not orders.take(OrderAccepted(1, ID))
+    assert not orders.take(OrderEvent(1, ID))
+    orders.take_fill(fill(1, "t"))
+    orders.cancel(CancelOrder(ID, TERMS.instrument), 1)
+    assert orders == Orders()
+    opened_orders, took = opened(OrderEvent(1, ID))
+    assert took == [False]
+    assert state(opened_orders) is OrderState.SUBMITTED
+
+
+def test_old_closed_orders_are_forgotten_with_their_fills() -> None:
+    orders = Orders()
+    for number in range(CLOSED_KEPT + 1):
+        name = client_order_id(StrategyId("s"), 1, number)
+        orders.submit(Approved(name, StrategyId("s"), TERMS), 0)
+        orders.seen_fills[name] = ["t"]
+        orders.take(OrderCanceled(1, name))
+    first = client_order_id(StrategyId("s"), 1, 0)
+    assert orders.find(first) is None
+    assert len(orders.closed) == len(orders.seen_fills) == CLOSED_KEPT
+
+
+def test_names_of_instruments_and_bounds_of_ids() -> None:
+    assert (venue_of(TERMS.instrument), symbol_of(TERMS.instrument)) == ("SIM", "A")
+    with pytest.raises(ValueError, match="epoch"):
+        client_order_id(StrategyId("s"), 1 << 48, 0)
+    with pytest.raises(ValueError, match="counter"):
+        client_order_id(StrategyId("s"), 0, 1 << 48)

@@ -148,5 +148,7 @@ def test_a_view_shows_the_account_and_cannot_be_written_to() -> None:
     assert view.position("COIN.SIM") == SCALE // 2  # type: ignore[arg-type]
     assert view.average_price("COIN.SIM") == 10 * SCALE  # type: ignore[arg-type]
     assert view.cash == 95 * SCALE
+    assert view.equity == 100 * SCALE - SCALE // 200
+    assert view.market("COIN.SIM").bid > 0  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
         view.cash = 1  # type: ignore[misc]
