@@ -523,3 +523,14 @@ def test_a_strategy_may_listen_to_nothing() -> None:
     assert base.on_tick(None, None) is None  # type: ignore[arg-type]
     base.restore(base.snapshot())
     assert base.memory is None
+
+
+def test_while_halted_a_stop_does_not_sell() -> None:
+    scene = Scene()
+    scene.hold("1", stop=parse("9.50"))
+    scene.take(Halt(SECOND, "i", "me", "enough"))
+    assert scene.quote("9.40", "9.42") is None
+    scene.take(Resume(SECOND, "i", "me", ""))
+    step = scene.quote("9.40", "9.42")
+    assert step is not None
+    assert step.changes[0].strategy == "stop"  # type: ignore[union-attr]
