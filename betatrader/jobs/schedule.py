@@ -14,6 +14,7 @@ import anyio
 import structlog
 from cronsim import CronSim, CronSimError
 from redis.exceptions import RedisError
+from structlog.contextvars import bound_contextvars
 
 from betatrader.model.errors import ConfigurationError
 from betatrader.ops import metrics
@@ -96,7 +97,8 @@ class Scheduler:
             )
             if not claim.run:
                 return Outcome(claim.verdict, "")
-            outcome = await self._run(job)
+            with bound_contextvars(trace=f"{job.name}-{claim.run}"):
+                outcome = await self._run(job)
             await functions.finish(
                 self._redis, job.name, claim.run, outcome.status, outcome.note[:500]
             )

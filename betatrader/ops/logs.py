@@ -12,7 +12,11 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def configure(level: str, *, role: str, version: str, instance: str) -> None:
-    """Set the process's logging up; later calls of `structlog.get_logger` follow it."""
+    """Set the process's logging up; later calls of `structlog.get_logger` follow it.
+
+    Every line has a trace: that of the message or the job's run that it is about, else the
+    process's own.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -25,7 +29,9 @@ def configure(level: str, *, role: str, version: str, instance: str) -> None:
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(role=role, version=version, instance=instance)
+    structlog.contextvars.bind_contextvars(
+        role=role, version=version, instance=instance, trace=instance
+    )
     logging.basicConfig(level=logging.WARNING, handlers=[_Forward()], force=True)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import msgspec
+from structlog.contextvars import bound_contextvars
 
 from betatrader import config as configuration
 from betatrader.engine.engine import Engine
@@ -140,7 +141,8 @@ class TradingRole:
                 messages = await consumer.read(block_s=1.0)
                 for message in messages:
                     if self.seen.first_time(message.id):
-                        take(message.body)
+                        with bound_contextvars(trace=message.trace or message.id):
+                            take(message.body)
                 await consumer.acknowledge(*(message.entry for message in messages))
             except AWAY as error:
                 metrics.REDIS_ERRORS.labels(consumer.stream.rpartition(":")[2]).inc()

@@ -19,7 +19,9 @@ def maps(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
 
 
-def test_a_run_trades_keeps_its_invariants_and_reports(own_home: Path) -> None:
+def test_a_run_trades_keeps_its_invariants_and_reports(
+    own_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Market data to fill across three processes; each holds only its own; all is gone after."""
     with up("up", "--for", "20s") as running:
         runtime = running.runtime()
@@ -27,8 +29,9 @@ def test_a_run_trades_keeps_its_invariants_and_reports(own_home: Path) -> None:
             held = maps(runtime.roles[role])
             assert not [name for name in HEAVY if f"/{name}" in held]
         assert "/onnxruntime" in maps(runtime.roles["intel"])
-        for role, pid in runtime.roles.items():
-            print(f"{role}: {resident_mb(pid):.1f} MB resident")
+        with capsys.disabled():
+            held = ", ".join(f"{r} {resident_mb(pid):.0f} MB" for r, pid in runtime.roles.items())
+            print(f"\nresident memory: {held}")
         for role, port in runtime.ports.items():
             for path in ("livez", "readyz", "metrics"):
                 with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=2) as answer:
@@ -207,6 +210,20 @@ def test_redis_going_away_for_a_while_stops_no_role(own_home: Path) -> None:
     assert all(report["invariants"].values())
 
 
+def test_a_redis_of_ones_own_is_used_and_left_running(own_home: Path) -> None:
+    from betatrader.ops.embedded_redis import EmbeddedRedis
+
+    with EmbeddedRedis(own_home.parent / "own", own_home.parent) as server:
+        with up("up", "--for", "3s", REDIS_URL=server.url) as running:
+            running.runtime()
+            assert not [p for p in family(running.process.pid) if "valkey" in maps(p)]
+            status, report, errors = running.end(number=None)
+        assert (status, lines(errors)) == (0, [])
+        assert alive(server.pid)
+        shown = json.loads(run("status", "--json", REDIS_URL=server.url).stdout)
+        assert shown["run"] == report["run"]
+
+
 def test_a_file_is_traded_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "a.btseg"
     made = run("data", "import", str(_excerpt()), "--to", "20", "--output", str(path))
@@ -291,4 +308,4 @@ def test_a_role_alone_drains_on_sigterm_within_its_deadline(role: str, own_home:
     assert process.returncode == 0
     logs += [json.loads(line) for line in rest.splitlines() if line]
     assert logs[-1]["event"] == "drained"
-    assert all(line["role"] == role and line["version"] and line["instance"] for line in logs)
+    assert all(line["role"] == role and line["version"] and line["trace"] for line in logs)
