@@ -104,6 +104,13 @@ class Jobs(Section, frozen=True, kw_only=True):
     keep_hours: Annotated[Decimal, msgspec.Meta(extra={"above": 0})] = Decimal(24)
 
 
+class JournalSection(Section, frozen=True, kw_only=True):
+    """[journal]: every event and answer, on disk."""
+
+    keep_mb: Annotated[int, msgspec.Meta(ge=16)] = 1024
+    sync_ms: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
+
+
 class Health(Section, frozen=True, kw_only=True):
     """[health]: /livez, /readyz, /metrics. `port` 0 takes a free one; unset: 8701, 8702, 8703."""
 
@@ -122,6 +129,7 @@ class Config(Section, frozen=True, kw_only=True):
     strategies: tuple[StrategyEntry, ...] = ()
     intel: Intel = Intel()
     jobs: Jobs = Jobs()
+    journal: JournalSection = JournalSection()
     health: Health = Health()
 
 
@@ -351,6 +359,10 @@ threads = 1
 pnl_report = "* * * * *"
 stream_upkeep = "* * * * *"
 keep_hours = 24           # how long the audit stream is kept
+
+[journal]                 # every event and answer, in the home's folder `journal`
+keep_mb = 1024            # closed files; the oldest go first
+sync_ms = 50              # how often what was written is made to survive the machine
 
 [health]
 # port = 8701             # unset: 8701 trading, 8702 intel, 8703 jobs; 0: any free one

@@ -28,6 +28,8 @@ COMMANDS = {
     "doctor": "diagnosis",
     "data": "data",
     "jobs": "jobs",
+    "journal": "journal",
+    "replay": "journal",
     "models": "models",
     "bench": "bench",
 }

@@ -225,7 +225,7 @@ def events(as_json: bool, follow: bool) -> None:
         return
     found = past().records
     if as_json:
-        print_json([_event(record) for record in found])
+        print_json([event_fields(record) for record in found])
         return
     for record in found:
         for line in describe(record):
@@ -307,7 +307,8 @@ def _signal(forecast: Forecast) -> dict[str, Any]:
     }
 
 
-def _event(record: Any) -> dict[str, Any]:
+def event_fields(record: Any) -> dict[str, Any]:
+    """A record as plain fields, for JSON."""
     kind = type(record).__name__
     if isinstance(record, Step):
         changes = [{"kind": type(c).__name__, **_fields(c)} for c in record.changes]
@@ -340,7 +341,7 @@ def _order_news(record: Any) -> list[dict[str, Any]]:
 
 
 def _event_news(record: Any) -> list[Any]:
-    return [_event(record)] if not isinstance(record, CashFlow) else []
+    return [event_fields(record)] if not isinstance(record, CashFlow) else []
 
 
 def _follow(news: Callable[[Any], list[Any]], *, as_json: bool) -> None:

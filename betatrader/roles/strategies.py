@@ -35,6 +35,14 @@ def load_all(entries: tuple[StrategyEntry, ...]) -> list[Strategy]:
     return strategies
 
 
+def described(
+    entries: tuple[StrategyEntry, ...],
+) -> tuple[tuple[str, dict[str, str | int | float | bool]], ...]:
+    """The strategies that `load_all` gives, so that `load` can make them again."""
+    chosen = entries or tuple(StrategyEntry(name=name) for name in SHIPPED)
+    return tuple((entry.name, _plain(entry.parameters)) for entry in chosen)
+
+
 def load(name: str, parameters: dict[str, Any]) -> Strategy:
     """One strategy by its name or `PATH[:CLASS]`."""
     kind = SHIPPED.get(name)

@@ -1,8 +1,8 @@
 """The trader: one synchronous run from an event to the venue's sender.
 
-An event is put through the engine, what it commands goes to the gateway, and only then does the
-Step leave for the audit log. Events that arise meanwhile wait in a deque that is drained before
-`take` returns; nothing in here waits.
+An event is journaled and put through the engine, the answer is journaled, what it commands goes to
+the gateway, and only then does the Step leave for the audit log. Events that arise meanwhile wait
+in a deque that is drained before `take` returns; nothing in here waits.
 """
 
 import time
@@ -18,6 +18,7 @@ from betatrader.model.signal import Forecast, ForecastRequest
 from betatrader.ops import clock, metrics
 from betatrader.store import keys
 from betatrader.store.audit import AuditLog
+from betatrader.store.journal import Journal, JournalBrokenError
 from betatrader.venues.gateway import Gateway
 from betatrader.venues.paper import PaperVenue
 
@@ -32,14 +33,19 @@ NOT_AUDITED = (Quote, PublicTrade, BookSnapshot, BookDelta, TimerFired)
 class Trader:
     """Takes every event, on the event loop's thread, one after the other."""
 
-    def __init__(self, engine: Engine, run: str, audit: AuditLog) -> None:
+    def __init__(
+        self, engine: Engine, run: str, audit: AuditLog, journal: Journal | None = None
+    ) -> None:
         self.engine = engine
         self.run = run
         self.signals = 0
         self.event_to_command_ns: deque[int] = deque(maxlen=TIMINGS_KEPT)
         self.data_to_signal_ns: deque[int] = deque(maxlen=TIMINGS_KEPT)
         self.last_order_ns = 0
+        self.broken: JournalBrokenError | None = None
+        """Why nothing is taken any more, None while the journal can be written."""
         self._audit = audit
+        self._journal = journal
         self._gateway: Gateway | None = None
         self._paper: PaperVenue | None = None
         self._waiting: deque[Event] = deque()
@@ -62,8 +68,10 @@ class Trader:
             return
         self._busy = True
         try:
-            while self._waiting:
+            while self._waiting and self.broken is None:
                 self._process(self._waiting.popleft())
+        except JournalBrokenError as error:
+            self.give_up(error)
         finally:
             self._busy = False
 
@@ -80,7 +88,7 @@ class Trader:
 
     def _process(self, event: Event) -> None:
         began = time.perf_counter_ns()
-        step = self.engine.process(event)
+        step = self._decide(event)
         if step is not None and self._gateway is not None and self._gateway.carry(step):
             self.event_to_command_ns.append(time.perf_counter_ns() - began)
             self.last_order_ns = step.time_ns
@@ -89,6 +97,26 @@ class Trader:
             self._count(event)
         if step is not None:
             self._publish(step)
+
+    def give_up(self, error: JournalBrokenError) -> None:
+        """What cannot be journaled must not be done; cancelling what rests is safe, and is."""
+        self.broken = error
+        self._waiting.clear()
+        if self._gateway is not None:
+            self._gateway.cancel_all(self.engine.state.orders.resting(), "the journal is broken")
+
+    def _decide(self, event: Event) -> Step | None:
+        """Journal the event before the engine sees it, and the answer before it is carried out."""
+        journal = self._journal
+        if journal is None:
+            return self.engine.process(event)
+        if journal.full:
+            journal.rotate(self.engine.snapshot())
+        journal.append(event)
+        step = self.engine.process(event)
+        if step is not None:
+            journal.append(step)
+        return step
 
     def _publish(self, step: Step) -> None:
         """Requests go to intel; a Step of requests alone is no news to anyone else."""

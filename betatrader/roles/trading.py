@@ -11,8 +11,10 @@ from typing import Any
 
 import anyio
 import msgspec
+from anyio import to_thread
 from structlog.contextvars import bound_contextvars
 
+from betatrader import __version__
 from betatrader import config as configuration
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow
@@ -27,10 +29,11 @@ from betatrader.roles.service import Service
 from betatrader.roles.trader import Trader
 from betatrader.sim import invariants
 from betatrader.sim.exchange import NEVER, SimulatedExchange
-from betatrader.store import keys
+from betatrader.store import journal, keys
 from betatrader.store.audit import AuditLog
 from betatrader.store.bus import Consumer, Seen
 from betatrader.store.connection import AWAY
+from betatrader.store.journal import Journal, JournalBrokenError, Setup
 from betatrader.venues.gateway import Gateway
 from betatrader.venues.paper import PaperVenue
 
@@ -39,6 +42,9 @@ TICK_S = 1.0
 SUMMARY_S = 0.5
 SETTLE_S = 3.0
 """How long the drain waits for what is under way at the venue."""
+
+BROKEN_SETTLE_S = 0.2
+"""The same where the journal is broken: reports are not taken any more."""
 
 YIELD_EVERY = 200
 """Events that may be taken in a row where the feed is behind: others get their turn."""
@@ -53,6 +59,7 @@ async def serve(service: Service) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(role.audit.run)
         group.start_soon(role.paper.run)
+        group.start_soon(role.keep_journal)
         async with anyio.create_task_group() as intake:
             intake.start_soon(role.feed, intake.cancel_scope)
             intake.start_soon(role.receive, role.signals, role.take_forecast)
@@ -76,7 +83,8 @@ class TradingRole:
         self.run = f"{self.started_ns // 1_000_000:x}"
         self.audit = AuditLog(service.redis, self.run)
         engine = Engine(config.risk.limits(), strategies.load_all(config.strategies))
-        self.trader = Trader(engine, self.run, self.audit)
+        self.journal = self._open_journal(strategies.described(config.strategies), engine)
+        self.trader = Trader(engine, self.run, self.audit, self.journal)
         exchange = SimulatedExchange(
             config.paper.latency_ms * 1_000_000,
             share_book=lambda name: engine.state.markets[name].book,
@@ -88,6 +96,32 @@ class TradingRole:
         self.instructions = self._consumer(keys.instructions(self.run), OperatorInput)
         self.seen = Seen()
         self.error = ""
+
+    def _open_journal(self, described: Any, engine: Engine) -> Journal:
+        setup = Setup(
+            limits=msgspec.Raw(msgspec.msgpack.encode(engine.limits)), strategies=described
+        )
+        folder = self.service.home / "journal" / self.run
+        return Journal(folder, self.run, __version__, setup)
+
+    async def keep_journal(self) -> None:
+        """Sync it off the hot path, pack what is closed, and keep all within its bytes."""
+        settings = self.service.config.journal
+        while self.trader.broken is None:
+            await anyio.sleep(settings.sync_ms / 1000)
+            try:
+                await to_thread.run_sync(self._tend_journal, settings.keep_mb * 2**20)
+            except JournalBrokenError as error:
+                self.trader.give_up(error)
+        self.error = str(self.trader.broken)
+        self.service.failure = self.trader.broken
+        self.service.log.error("journal_broke", error=self.error)
+        self.service.stop()
+
+    def _tend_journal(self, most_bytes: int) -> None:
+        for closed in self.journal.sync():
+            journal.pack(closed)
+            journal.retain(self.journal.folder.parent, most_bytes)
 
     def _consumer(self, stream: str, kind: Any) -> Consumer[Any]:
         service = self.service
@@ -175,7 +209,7 @@ class TradingRole:
     async def drain(self) -> None:
         """Cancel what rests, wait for what is under way, judge the run, and write it all down."""
         self.trader.take(CancelAll(clock.now_ns(), "drain", "betatrader", "stopping"))
-        with anyio.move_on_after(SETTLE_S):
+        with anyio.move_on_after(SETTLE_S if self.trader.broken is None else BROKEN_SETTLE_S):
             while self.trader.engine.state.orders.open or self.paper.exchange.next_due_ns < NEVER:
                 await anyio.sleep(0.01)
                 self.paper.advance(clock.now_ns())
@@ -184,9 +218,11 @@ class TradingRole:
         verdicts = invariants.check(
             engine.state, engine.limits, exchange.ledgers["us"], resting=exchange.resting()
         )
-        self._summarise(verdicts)
+        self._summarise(verdicts if self.trader.broken is None else {})
         with anyio.move_on_after(SETTLE_S):
             await self._write_all()
+        if self.trader.broken is None:
+            self.journal.close()
 
     async def _write_all(self) -> None:
         while True:

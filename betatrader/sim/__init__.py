@@ -6,5 +6,6 @@ ledger     the venue's own account of orders, fills and balances, which the engi
 generator  a seeded market: order flow for a spot pair and for binary contracts that resolve
 excerpt    cuts a stretch out of recorded data
 session    one engine and one exchange on a stream of events
+replay     a journal's events through an engine, compared
 invariants what must be true of a run, computed from both sides' books
 """

@@ -4,6 +4,7 @@ It takes `Approved` and nothing else, which only risk can make: a way around ris
 """
 
 from betatrader.model.command import Approved, CancelOrder, Step
+from betatrader.model.order import Order
 from betatrader.venues.venue import Venue
 
 
@@ -13,6 +14,12 @@ class Gateway:
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
         self.orders = 0
+
+    def cancel_all(self, orders: list[Order], reason: str) -> None:
+        """Take orders off the book without the engine: when it may not act any more."""
+        for order in orders:
+            cancel = CancelOrder(order.id, order.terms.instrument, reason)
+            self._venue.cancel(cancel, order.updated_ns)
 
     def carry(self, step: Step) -> bool:
         """Send what the Step commands; True where it held any order or cancel."""

@@ -1,0 +1,142 @@
+"""`journal verify|show` and `replay`: what a trader saw and did, proven and repeated."""
+
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from betatrader.cli.output import json_option, print_json, print_json_line
+from betatrader.cli.show import describe, event_fields
+from betatrader.model.errors import BetatraderError, UsageError
+from betatrader.ops.clock import iso
+
+PROGRESS_S = 2.0
+
+
+@click.group()
+def journal() -> None:
+    """The journal of a run: every event and every answer, chained so that tampering shows.
+
+    Example: betatrader journal verify
+    """
+
+
+@journal.command("verify")
+@click.argument("path", type=Path, required=False)
+@json_option
+def journal_verify(path: Path | None, as_json: bool) -> None:
+    """Check every frame and the hash chain of a journal (default: the home's last run)."""
+    from betatrader.store.journal import Reader
+
+    reader = Reader(_chosen(path))
+    count = sum(1 for _ in reader)
+    facts = {
+        "journal": str(reader.paths[0].parent),
+        "run": reader.head.run,
+        "files": len(reader.paths),
+        "records": count,
+        "torn_bytes": reader.torn,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(
+        f"run {reader.head.run}: {count:,} records in {len(reader.paths)} files, every frame and "
+        "the whole chain hold"
+    )
+    if reader.torn:
+        click.echo(f"the last write was cut off ({reader.torn} bytes): a crash, and no damage")
+
+
+@journal.command("show")
+@click.argument("path", type=Path, required=False)
+@click.option("--limit", default=50, show_default=True, help="How many records.")
+@click.option("--from", "first", default=1, show_default=True, help="The first record's number.")
+@json_option
+def journal_show(path: Path | None, limit: int, first: int, as_json: bool) -> None:
+    """Print records; with --json one a line."""
+    from betatrader.store.journal import Reader
+
+    wanted = (entry for entry in Reader(_chosen(path)) if entry.sequence >= first)
+    for entry in islice(wanted, limit):
+        fields = event_fields(entry.record)
+        if as_json:
+            print_json_line({"sequence": entry.sequence, **fields})
+            continue
+        said = "; ".join(describe(entry.record)) or _short(fields)
+        click.echo(f"{entry.sequence:>9} {iso(entry.record.time_ns)} {fields['kind']:16} {said}")
+
+
+@click.command()
+@click.argument("path", type=Path, required=False)
+@json_option
+def replay(path: Path | None, as_json: bool) -> None:
+    """Feed a journal through the engine again, and compare every answer, byte for byte.
+
+    Exit status 1 on the first difference, which is shown. Example: betatrader replay
+    """
+    from betatrader.roles.replaying import replay_journal
+
+    reader, result = replay_journal(_chosen(path), _Progress())
+    facts = {
+        "run": reader.head.run,
+        "events": result.events,
+        "steps": result.steps,
+        "same": result.difference is None,
+        "torn_bytes": reader.torn,
+        "difference": result.difference._asdict() if result.difference is not None else None,
+    }
+    if as_json:
+        print_json(facts)
+    if result.difference is not None:
+        one = result.difference
+        if not as_json:
+            click.echo(f"event {one.sequence}: {one.event}")
+            click.echo(f"the journal: {one.journal}")
+            click.echo(f"the engine:  {one.engine}")
+        raise BetatraderError(
+            f"run {reader.head.run}: the engine answers event {one.sequence} differently\n"
+            f"Was the journal written by this version? It says {reader.head.version}."
+        )
+    if not as_json:
+        click.echo(
+            f"run {reader.head.run}: {result.events:,} events gave the same {result.steps:,} "
+            "answers, byte for byte"
+        )
+
+
+class _Progress:
+    """Says on stderr how far it is, every two seconds."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def __call__(self, events: int) -> None:
+        if time.monotonic() - self._said > PROGRESS_S:
+            self._said = time.monotonic()
+            click.echo(f"{events:,} events", err=True)
+            sys.stderr.flush()
+
+
+def _chosen(path: Path | None) -> Path:
+    """The journal that is meant: the named one, or that of the home's last run."""
+    if path is not None:
+        return path
+    from betatrader.ops.home import default_home
+
+    runs = sorted((default_home() / "journal").glob("*/"))
+    if not runs:
+        raise UsageError(
+            f"no journal in {default_home() / 'journal'}\n"
+            "Run `betatrader up` first, or give the path of a journal."
+        )
+    return runs[-1]
+
+
+def _short(fields: dict[str, Any]) -> str:
+    rest = {name: value for name, value in fields.items() if name not in ("kind", "time")}
+    return msgspec.json.encode(rest, enc_hook=str).decode()[:100]

@@ -1,0 +1,295 @@
+"""The journal: what is written comes back, a torn tail is cut, and nothing else passes unseen."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scenes import Scene, coin, quote, terms
+
+from betatrader.engine.engine import Engine
+from betatrader.engine.strategy import Place
+from betatrader.model.command import Booked, Step
+from betatrader.model.errors import UsageError
+from betatrader.model.instruction import Started, TradingState
+from betatrader.model.limits import Limits
+from betatrader.model.market import InstrumentListed
+from betatrader.model.order import Side
+from betatrader.roles.replaying import engine_of, replay_journal
+from betatrader.roles.trader import Trader
+from betatrader.sim.replay import replay
+from betatrader.store import journal
+from betatrader.store.journal import Journal, JournalBrokenError, Reader, Setup, repair
+
+SETUP = Setup(
+    limits=msgspec.Raw(msgspec.msgpack.encode(Limits())), strategies=(("market_maker", {}),)
+)
+
+
+def opened(folder: Path) -> Journal:
+    return Journal(folder, "r1", "0", SETUP)
+
+
+def records(count: int) -> list:
+    return [
+        quote("1", "2", float(n)) if n % 3 else Step(n, n, n, (Booked("k", "s", "t"),))
+        for n in range(1, count + 1)
+    ]
+
+
+def written(folder: Path, count: int = 20) -> Path:
+    log = opened(folder)
+    for record in records(count):
+        log.append(record)
+    log.close()
+    return folder / "000001.btj"
+
+
+def read(path: Path) -> list:
+    return [entry.record for entry in Reader(path)]
+
+
+def test_what_is_written_comes_back_in_order_with_its_numbers(tmp_path: Path) -> None:
+    written(tmp_path)
+    reader = Reader(tmp_path)
+    found = list(reader)
+    assert [entry.record for entry in found] == records(20)
+    assert [entry.sequence for entry in found] == list(range(1, 21))
+    assert (reader.head.run, reader.torn) == ("r1", 0)
+
+
+def test_files_continue_each_other_packed_or_not(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    for number, record in enumerate(records(30)):
+        if number in (10, 20):
+            log.rotate(f"state {number}".encode())
+        log.append(record)
+    closed = log.sync()
+    assert [path.name for path in closed] == ["000001.btj", "000002.btj"]
+    journal.pack(closed[0])
+    log.close()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "000001.btj.zst",
+        "000002.btj",
+        "000003.btj",
+    ]
+    assert read(tmp_path) == records(30)
+    assert Reader(tmp_path / "000003.btj").head.snapshot == b"state 20"
+    assert read(tmp_path / "000003.btj") == records(30)[20:]
+    (tmp_path / "000002.btj").unlink()
+    with pytest.raises(UsageError, match="does not continue"):
+        read(tmp_path)
+
+
+@given(st.integers(0, 10_000))
+def test_a_tail_torn_anywhere_is_cut_off_and_reported(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    path = written(folder)
+    whole = path.read_bytes()
+    ends = _ends(whole)
+    cut = ends[0] + cut % (len(whole) - ends[0] + 1)
+    path.write_bytes(whole[:cut])
+    kept = sum(end <= cut for end in ends) - 1
+    reader = Reader(folder)
+    assert [entry.record for entry in reader] == records(20)[:kept]
+    assert reader.torn == cut - max(end for end in ends if end <= cut)
+    assert repair(folder) == reader.torn
+    assert (repair(folder), len(read(folder))) == (0, kept)
+
+
+def _ends(data: bytes) -> list[int]:
+    """Where each frame ends; the first is the head."""
+    position, ends = len(journal.MAGIC), []
+    while position < len(data):
+        position += journal.FRAME + int.from_bytes(data[position : position + 4])
+        ends.append(position)
+    return ends
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_a_changed_byte_before_the_last_record_is_damage(
+    tmp_path_factory: pytest.TempPathFactory, at: int, by: int
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    path = written(folder)
+    data = bytearray(path.read_bytes())
+    at %= _ends(bytes(data))[-3]
+    data[at] ^= by
+    path.write_bytes(bytes(data))
+    try:
+        found = len(read(folder))
+    except UsageError:
+        return
+    assert found < 18, "a changed length may look like a torn tail, and never like all"
+
+
+def test_a_record_taken_out_or_put_elsewhere_shows(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    data = path.read_bytes()
+    ends = _ends(data)
+    without = data[: ends[4]] + data[ends[5] :]
+    swapped = data[: ends[4]] + data[ends[5] : ends[6]] + data[ends[4] : ends[5]] + data[ends[6] :]
+    for altered in (without, swapped):
+        path.write_bytes(altered)
+        with pytest.raises(UsageError, match="record 5 does not follow"):
+            read(tmp_path)
+
+
+def test_a_forged_record_with_a_right_crc_shows(tmp_path: Path) -> None:
+    import zlib
+
+    path = written(tmp_path)
+    data = path.read_bytes()
+    ends = _ends(data)
+    start, end = ends[4], ends[5]
+    payload = bytearray(data[start + journal.FRAME : end])
+    payload[-1] ^= 1
+    rest = data[start + 8 : start + journal.FRAME] + bytes(payload)
+    forged = data[start : start + 4] + zlib.crc32(rest).to_bytes(4) + rest
+    path.write_bytes(data[:start] + forged + data[end:])
+    with pytest.raises(UsageError, match="record 5"):
+        read(tmp_path)
+
+
+def test_other_files_and_newer_schemas_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no journal in"):
+        Reader(tmp_path)
+    (tmp_path / "000001.btj").write_bytes(b"something else")
+    with pytest.raises(UsageError, match="no journal of ours"):
+        Reader(tmp_path)
+    (tmp_path / "000001.btj").write_bytes(journal.MAGIC)
+    with pytest.raises(UsageError, match="has no head"):
+        Reader(tmp_path)
+
+
+def test_a_disk_that_cannot_be_written_is_told_at_once() -> None:
+    with pytest.raises(JournalBrokenError, match="cannot be written"):
+        opened(Path("/proc/no-journal-here"))
+
+
+def test_a_full_disk_and_a_failing_sync_break_the_journal(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    os.dup2(os.open("/dev/full", os.O_WRONLY), log._file)
+    with pytest.raises(JournalBrokenError, match="No space left"):
+        log.append(records(1)[0])
+    log._dirty = True
+    with pytest.raises(JournalBrokenError):
+        log.sync()
+
+
+def test_the_oldest_closed_files_go_first(tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        for number in (1, 2):
+            path = tmp_path / run / f"{number:06d}.btj.zst"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(bytes(100))
+    assert journal.retain(tmp_path, 250) == 2
+    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.glob("*/*"))] == [
+        "b/000001.btj.zst",
+        "b/000002.btj.zst",
+    ]
+
+
+class Nowhere:
+    """A venue and an audit log that remember orders, and answer nothing."""
+
+    def __init__(self) -> None:
+        self.sent: list = []
+
+    def submit(self, command: object, now_ns: int) -> None:
+        self.sent.append(command)
+
+    cancel = submit
+
+    def offer(self, record: object) -> None:
+        return None
+
+    ask = offer
+
+
+def trader(folder: Path, scene: Scene) -> tuple[Trader, Nowhere, Journal]:
+    from betatrader.venues.gateway import Gateway
+
+    log, nowhere = opened(folder), Nowhere()
+    made = Trader(scene.engine, "r1", nowhere, log)  # type: ignore[arg-type]
+    made.connect(Gateway(nowhere), None)
+    return made, nowhere, log
+
+
+def test_the_event_and_the_answer_are_on_disk_before_the_order_leaves(tmp_path: Path) -> None:
+    scene = Scene()
+    made, nowhere, _ = trader(tmp_path, scene)
+    seen: list[list[str]] = []
+    nowhere.submit = lambda c, n: seen.append(  # type: ignore[method-assign]
+        [type(record).__name__ for record in read(tmp_path)]
+    )
+    scene.puppet.intents = [Place(terms(Side.BUY, "10.00", "0.5"))]
+    made.take(quote("9.99", "10.01"))
+    assert seen == [["Quote", "Step"]]
+
+
+def test_with_a_broken_journal_nothing_new_leaves_and_what_rests_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    scene = Scene()
+    made, nowhere, log = trader(tmp_path, scene)
+    scene.puppet.intents = [Place(terms(Side.BUY, "9.90", "0.5"))]
+    made.take(quote("9.99", "10.01"))
+    os.dup2(os.open("/dev/full", os.O_WRONLY), log._file)
+    scene.puppet.intents = [Place(terms(Side.BUY, "9.80", "0.5"))]
+    made.take(quote("9.99", "10.01"))
+    made.take(quote("9.99", "10.01"))
+    assert [type(command).__name__ for command in nowhere.sent] == ["Approved", "CancelOrder"]
+    assert made.broken is not None
+
+
+def session(folder: Path, quotes: int) -> None:
+    """A market maker's journal, rotated once in the middle."""
+    engine = Engine(Limits(), [_maker()])
+    nowhere, log = Nowhere(), opened(folder)
+    made = Trader(engine, "r1", nowhere, log)  # type: ignore[arg-type]
+    made.take(Started(0, 1, TradingState.ACTIVE))
+    made.take(InstrumentListed(0, coin()))
+    for number in range(quotes):
+        if number == quotes // 2:
+            log.rotate(engine.snapshot())
+        price = 10.0 + (number % 7) / 100
+        made.take(quote(f"{price:.2f}", f"{price + 0.02:.2f}", float(number)))
+    log.close()
+
+
+def _maker():  # type: ignore[no-untyped-def]
+    from betatrader.strategies.market_maker import MarketMaker
+
+    return MarketMaker()
+
+
+def test_a_journal_replays_from_its_start_and_from_any_file_of_it(tmp_path: Path) -> None:
+    session(tmp_path, 60)
+    reader, result = replay_journal(tmp_path)
+    assert result.difference is None
+    assert result.steps > 5
+    assert (reader.head.run, result.events) == ("r1", 62)
+    _, tail = replay_journal(tmp_path / "000002.btj")
+    assert tail.difference is None
+    assert tail.events == 30
+
+
+def test_another_engine_differs_and_the_first_difference_is_shown(tmp_path: Path) -> None:
+    session(tmp_path, 40)
+    reader = Reader(tmp_path)
+    engine = engine_of(reader.head)
+    engine.strategies.clear()
+    engine._connect()
+    result = replay(engine, ((e.sequence, e.record) for e in reader))
+    assert result.difference is not None
+    assert result.difference.engine is None
+    assert result.difference.journal is not None
+    quiet = [(e.sequence, e.record) for e in Reader(tmp_path) if not isinstance(e.record, Step)]
+    silent = replay(engine_of(Reader(tmp_path).head), quiet)
+    assert silent.difference is not None
+    assert silent.difference.journal is None
