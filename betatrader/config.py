@@ -68,7 +68,7 @@ class Paper(Section, frozen=True, kw_only=True):
     """[paper]: the simulated venue."""
 
     cash_usd: Amount = Decimal(100)
-    latency_ms: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 5
+    latency_ms: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 5
 
 
 class Feed(Section, frozen=True, kw_only=True):

@@ -166,7 +166,8 @@ def orders(as_json: bool, follow: bool) -> None:
         _follow(_order_news, as_json=as_json)
         return
     state = _folded(past().records)
-    found = [*state.orders.closed.values(), *state.orders.open.values()]
+    orders = state.orders
+    found = [*orders.closed.values(), *orders.denied.values(), *orders.open.values()]
     found.sort(key=lambda order: order.created_ns)
     _print([_order(o) for o in found], as_json=as_json, empty="no orders yet")
 

@@ -9,6 +9,7 @@ from betatrader.engine.proposal import BUY, SELL, Proposal
 from betatrader.engine.state import Market
 from betatrader.model.ids import StrategyId
 from betatrader.model.instruction import TradingState
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, cost, show
 
@@ -51,9 +52,11 @@ def tick(proposal: Proposal) -> Breach:
     """The price is positive and a multiple of the tick; a contract's lies below 1."""
     market, price = proposal.market, proposal.price
     assert market is not None
-    size = market.definition.tick
-    if price <= 0 or price % size:
-        return f"a multiple of {show(size)}", show(price)
+    definition = market.definition
+    if price <= 0 or price % definition.tick:
+        return f"a multiple of {show(definition.tick)}", show(price)
+    if type(definition) is BinaryContract and price >= SCALE:
+        return "below 1", show(price)
     return None
 
 

@@ -53,6 +53,7 @@ class Engine:
 
     def _connect(self) -> None:
         """Bind strategies to the state, and each kind of event to its fold and its reaction."""
+        self._fills = self.state.orders.fills
         self._quote = self._listeners("on_quote")
         self._trade = self._listeners("on_trade")
         self._forecast = self._listeners("on_forecast")
@@ -63,6 +64,7 @@ class Engine:
             market.BookDelta: self._on_top,
             market.BookSnapshot: self._on_top,
             market.Resolution: self._on_resolution,
+            market.InstrumentListed: self._on_listed,
             Forecast: self._on_forecast,
             account.Fill: self._on_fill,
             account.OrderAccepted: self._on_report,
@@ -96,7 +98,8 @@ class Engine:
         if not changes:
             return None
         self._changes = []
-        state.step_sequence += 1
+        if any(type(change) is not RequestForecast for change in changes):
+            state.step_sequence += 1
         return Step(state.step_sequence, state.event_sequence, state.now_ns, tuple(changes))
 
     def snapshot(self) -> bytes:
@@ -127,6 +130,9 @@ class Engine:
             self._ask(self._forecast, seen)
 
     def _on_fill(self, event: account.Fill, seen: Market | None) -> None:
+        if self.state.orders.fills == self._fills:
+            return  # told before
+        self._fills = self.state.orders.fills
         text = f"{event.side} {show(event.quantity)} {event.instrument} at {show(event.price)}"
         self._note(Booked("fill", event.order, text))
         if self.state.orders.find(event.order) is None:
@@ -149,6 +155,11 @@ class Engine:
         self._note(Booked("resolved", event.instrument, f"pays {show(event.payout)}"))
         self._guard_losses()
 
+    def _on_listed(self, _event: market.InstrumentListed, _seen: object) -> None:
+        """A new instrument may have pushed an ended one out: nobody need remember that."""
+        for strategy in self.strategies:
+            strategy.forget(self.state.markets)
+
     def _on_started(self, event: instruction.Started, _seen: object) -> None:
         self._note(StateChanged(event.trading_state, event.reason))
 
@@ -157,7 +168,8 @@ class Engine:
         self._acknowledge(event)
 
     def _on_reduce(self, event: instruction.Reduce, _seen: object) -> None:
-        self._change_state(TradingState.REDUCING, event.reason)
+        if self.state.trading_state is not TradingState.HALTED:  # only `resume` ends that
+            self._change_state(TradingState.REDUCING, event.reason)
         self._acknowledge(event)
 
     def _on_resume(self, event: instruction.Resume, _seen: object) -> None:

@@ -20,6 +20,10 @@ from betatrader.model.order import CLOSED, TRANSITIONS, Order, OrderState, Side
 INITIALIZED, SUBMITTED = OrderState.INITIALIZED, OrderState.SUBMITTED
 PENDING_CANCEL, PARTIALLY_FILLED = OrderState.PENDING_CANCEL, OrderState.PARTIALLY_FILLED
 
+DENIED_KEPT = 500
+UNKNOWN_KEPT = 100
+"""Orders of fills that we do not know (any more), whose trade ids are still remembered."""
+
 CLOSED_KEPT = 2_000
 """Closed orders remembered, so that late reports still find theirs."""
 
@@ -29,6 +33,8 @@ class Orders(msgspec.Struct):
 
     open: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
     closed: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
+    denied: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
+    """The last that risk refused: apart, so that they push no filled order out of memory."""
     seen_fills: dict[ClientOrderId, list[str]] = msgspec.field(default_factory=dict)
     fills: int = 0
     """How many different fills were taken."""
@@ -42,6 +48,7 @@ class Orders(msgspec.Struct):
         order = Order(
             command.order, command.strategy, command.terms, now_ns, INITIALIZED, 0, command.reason
         )
+        order.stop = command.stop
         transition(order, SUBMITTED, now_ns)
         self.open[order.id] = order
         return order
@@ -51,7 +58,9 @@ class Orders(msgspec.Struct):
         order = Order(refused.order, refused.strategy, refused.terms, now_ns)
         transition(order, OrderState.DENIED, now_ns)
         order.reason = f"{refused.check}: limit {refused.limit}, was {refused.actual}"
-        self._close(order)
+        self.denied[order.id] = order
+        if len(self.denied) > DENIED_KEPT:
+            del self.denied[next(iter(self.denied))]
 
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Record that a cancel is under way."""
@@ -66,7 +75,14 @@ class Orders(msgspec.Struct):
             return False
         seen.append(fill.trade_id)
         self.fills += 1
+        if len(self.seen_fills) > len(self.open) + len(self.closed) + UNKNOWN_KEPT:
+            self._forget_an_unknown()
         return True
+
+    def _forget_an_unknown(self) -> None:
+        """Drop the oldest fills whose order is remembered no more."""
+        oldest = next(n for n in self.seen_fills if n not in self.open and n not in self.closed)
+        del self.seen_fills[oldest]
 
     def take_fill(self, fill: Fill) -> None:
         """Count a new fill to its order; after the order's end its state stays as it is."""

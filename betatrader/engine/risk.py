@@ -4,6 +4,7 @@ from betatrader.engine.checks import CHECKS, collar_width
 from betatrader.engine.proposal import BUY, Proposal
 from betatrader.engine.state import Market, State
 from betatrader.model.command import Approved, Refused
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, show
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
@@ -44,6 +45,8 @@ def market_terms(limits: Limits, market: Market, side: Side, quantity: int) -> O
     if side is BUY:
         best = market.ask or market.bid
         price = (best + collar_width(limits, market, best)) // size * size
+        if isinstance(market.definition, BinaryContract):
+            price = min(price, SCALE - size)
     else:
         best = market.bid or market.ask
         price = max(size, -(-(best - collar_width(limits, market, best)) // size) * size)

@@ -27,6 +27,7 @@ from betatrader.model.ids import InstrumentId, StrategyId
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract, Instrument
 from betatrader.model.money import proceeds
+from betatrader.model.order import Side
 from betatrader.model.signal import Forecast
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -270,6 +271,8 @@ def _fold_fill(state: State, event: account.Fill) -> Market | None:
             touched.held = bool(state.portfolio.quantity(touched.id))
             if not touched.held:
                 touched.stop = 0
+            elif name == event.instrument and order is not None and event.side is Side.BUY:
+                touched.stop = max(touched.stop, order.stop)
     state.watch_equity()
     return seen
 
@@ -308,9 +311,6 @@ def _fold_timer(state: State, event: instruction.TimerFired) -> None:
 def _fold_submit(state: State, command: Approved) -> None:
     state.order_counter += 1
     state.orders.submit(command, state.now_ns)
-    if command.stop:
-        seen = state.markets[command.terms.instrument]
-        seen.stop = max(seen.stop, command.stop) if seen.held else command.stop
 
 
 def _fold_refused(state: State, refused: Refused) -> None:

@@ -5,7 +5,7 @@ state (`memory`) is a function of market data and forecasts alone, so that a sta
 the same market is warm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -126,6 +126,12 @@ class Strategy:
 
     def on_tick(self, view: View, market: "Market") -> Intents:
         """Called about once a second for every instrument."""
+
+    def forget(self, live: Container[InstrumentId]) -> None:
+        """Drop what is remembered of instruments that are gone; for a memory by instrument id."""
+        if isinstance(self.memory, dict):
+            for name in [name for name in self.memory if name not in live]:
+                del self.memory[name]
 
     def snapshot(self) -> bytes:
         """The private state, for `restore`."""

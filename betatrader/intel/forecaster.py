@@ -62,22 +62,57 @@ class Forecaster:
     async def _answer(self, messages: list[Message[ForecastRequest]]) -> None:
         if not messages:
             return
-        now = clock.now_ns()
-        fresh = [m for m in messages if m.body.deadline_ns > now and m.body.kind in self._models]
-        metrics.LATE.inc(len(messages) - len(fresh))
+        fresh = await self._usable(messages)
         sealed: list[tuple[str, bytes]] = []
         for kind, model in self._models.items():
             asked = [message for message in fresh if message.body.kind == kind]
             if asked:
-                rows = [message.body.features for message in asked]
-                values = await to_thread.run_sync(partial(model.answer, rows))
+                values = await self._values(model, asked)
                 sealed += [
                     (m.body.reply_to, seal(_forecast(m.body, value, model), f"f-{m.id}", m.trace))
                     for m, value in zip(asked, values, strict=True)
+                    if value is not None
                 ]
         await publish_all(self._redis, sealed)
         metrics.FORECASTS.inc(len(sealed))
         await self._consumer.acknowledge(*(message.entry for message in messages))
+
+    async def _usable(
+        self, messages: list[Message[ForecastRequest]]
+    ) -> list[Message[ForecastRequest]]:
+        """Those that are not late and that a model can take; what none can take is buried."""
+        now, fresh = clock.now_ns(), []
+        for message in messages:
+            request = message.body
+            model = self._models.get(request.kind)
+            if model is None or len(request.features) != model.entry.width:
+                text = f"no model takes {len(request.features)} features for a {request.kind}"
+                await self._consumer.bury_message(message, text)
+            elif request.deadline_ns <= now:
+                metrics.LATE.inc()
+            else:
+                fresh.append(message)
+        return fresh
+
+    async def _values(
+        self, model: Model, asked: list[Message[ForecastRequest]]
+    ) -> list[float | None]:
+        """One answer a request; where the batch fails, each alone, None for what fails again."""
+        rows = [message.body.features for message in asked]
+        try:
+            return list(await to_thread.run_sync(partial(model.answer, rows)))
+        except Exception as error:  # onnxruntime's own classes are not public
+            self._log.warning("batch_failed", model=model.entry.name, error=str(error))
+        values: list[float | None] = []
+        for message in asked:
+            try:
+                found = await to_thread.run_sync(partial(model.answer, [message.body.features]))
+            except Exception as error:  # as above
+                await self._consumer.bury_message(message, f"the model failed: {error}")
+                values.append(None)
+            else:
+                values.append(found[0])
+        return values
 
 
 def _forecast(request: ForecastRequest, value: float, model: Model) -> Forecast:

@@ -103,7 +103,8 @@ Change = Command | Refused | StateChanged | StrategyFailed | Booked
 class Step(msgspec.Struct, frozen=True, tag="step", array_like=True):
     """The audit of one event: what the engine did with it, in order.
 
-    `sequence` numbers Steps without gaps; `event` is the number of the event that caused it.
+    `sequence` numbers Steps without gaps, but for those of forecast requests alone, which change
+    nothing and bear the number of the Step before; `event` is the event that caused it.
     """
 
     sequence: int

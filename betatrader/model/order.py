@@ -102,6 +102,8 @@ class Order(msgspec.Struct, gc=False):
     filled: int = 0
     reason: str = ""
     updated_ns: int = 0
+    stop: int = 0
+    """Where > 0, the position is closed for safety at this price once a buy has filled."""
 
     @property
     def remaining(self) -> int:

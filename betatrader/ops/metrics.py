@@ -2,8 +2,8 @@
 
 from prometheus_client import Counter, Gauge
 
-EVENTS = Counter("bt_events_total", "Events taken by the engine")
-ORDERS = Counter("bt_orders_total", "Orders handed to the venue")
+EVENTS = Gauge("bt_events", "Events taken by the engine in this run")
+ORDERS = Gauge("bt_orders", "Orders handed to the venue in this run")
 FILLS = Counter("bt_fills_total", "Fills received")
 DENIALS = Counter("bt_denials_total", "Intents that risk denied", ["check"])
 EQUITY = Gauge("bt_equity_usd", "Cash and positions at their marks")

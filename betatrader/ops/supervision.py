@@ -17,11 +17,14 @@ STEADY_S = 30.0
 """A child that ran so long is forgiven its earlier deaths."""
 
 EARLY_DEATHS = 5
-"""Deaths in a row, none after a steady run, after which a child is given up."""
+"""Deaths in a row, none after a steady run, after which an essential child is given up."""
 
 
 class Child:
-    """One supervised process. `final` tells from an exit status whether it is not to come back."""
+    """One supervised process. `final` tells from an exit status whether it is not to come back.
+
+    An `essential` one is given up where it only ever dies; any other is started again for ever.
+    """
 
     def __init__(
         self,
@@ -31,6 +34,7 @@ class Child:
         *,
         stderr: IO[bytes] | None,
         final: Callable[[int], bool],
+        essential: bool,
     ) -> None:
         self.name = name
         self.restarts = 0
@@ -42,6 +46,7 @@ class Child:
         self._environment = environment
         self._stderr = stderr
         self._final = final
+        self._essential = essential
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._log = structlog.get_logger()
@@ -62,7 +67,7 @@ class Child:
                     self.status = status
                     return
                 deaths = 1 if time.monotonic() - began > STEADY_S else deaths + 1
-                if deaths >= EARLY_DEATHS:
+                if self._essential and deaths >= EARLY_DEATHS:
                     self._log.error("given_up", child=self.name, status=status)
                     self.status = status or 1
                     return

@@ -114,6 +114,7 @@ class LocalRun:
         self._beats: dict[str, dict[bytes, bytes]] = {role: {} for role in ROLES}
         self._began = time.monotonic()
         self._after = b"-"
+        self._last: Summary | None = None
         self._unsealer = records.Unsealer()
         self._children = {role: self._child(role) for role in ROLES}
 
@@ -132,6 +133,7 @@ class LocalRun:
             environment,
             stderr=self._plan.logs,
             final=lambda status: status in (2, 3) or (status == 0 and role == "trading"),
+            essential=role == "trading",
         )
 
     async def run(self) -> Result:
@@ -157,7 +159,8 @@ class LocalRun:
     async def _await_ready(self, redis: Client) -> None:
         deadline = time.monotonic() + READY_DEADLINE_S
         while not self._over():
-            await self._look(redis)
+            with contextlib.suppress(*AWAY):
+                await self._look(redis)
             if all(self._ready_ms(role) for role in ROLES):
                 return
             if time.monotonic() > deadline:
@@ -225,7 +228,9 @@ class LocalRun:
     async def _summary(self, redis: Client) -> Summary | None:
         run = await redis.get(keys.RUN)
         data = await redis.get(keys.summary(run.decode())) if run is not None else None
-        return msgspec.json.decode(data, type=Summary) if data is not None else None
+        if data is not None:
+            self._last = msgspec.json.decode(data, type=Summary)
+        return self._last
 
     def _roles(self) -> dict[str, RoleLine]:
         return {
@@ -248,12 +253,17 @@ class LocalRun:
     async def _result(self, redis: Client, seconds: float) -> Result:
         failed = next((c for c in self._children.values() if c.status not in (0, None)), None)
         status = 0 if failed is None or failed.status is None else max(1, failed.status)
-        summary = await self._summary(redis)
+        try:
+            summary = await self._summary(redis)
+        except AWAY as error:
+            self._log.error("redis_away", what="final summary", error=str(error))
+            summary, status = self._last, status or 4
         if summary is None:
             return Result(None, None, status or 1)
         made = report.make(summary, self._roles(), seconds)
         folder = report.keep(made, summary, self._plan.reports)
-        await records.save(redis, summary.run, folder)
+        with contextlib.suppress(*AWAY):
+            await records.save(redis, summary.run, folder)
         if not all(made.invariants.values()) or not made.invariants:
             status = status or 1
         return Result(made, folder, status)

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from betatrader.config import StrategyEntry
+from betatrader.engine.checks import OPERATOR, STOP
+from betatrader.engine.state import UNKNOWN
 from betatrader.engine.strategy import Strategy
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.strategies.forecast_edge import ForecastEdge
@@ -17,6 +19,9 @@ from betatrader.strategies.market_maker import MarketMaker
 SHIPPED: dict[str, type[Strategy]] = {
     strategy.name: strategy for strategy in (ForecastEdge, MarketMaker)
 }
+
+
+RESERVED = frozenset({OPERATOR, STOP, UNKNOWN})
 
 
 def load_all(entries: tuple[StrategyEntry, ...]) -> list[Strategy]:
@@ -28,6 +33,11 @@ def load_all(entries: tuple[StrategyEntry, ...]) -> list[Strategy]:
     strategies = [load(entry.name, entry.parameters) for entry in chosen]
     names = [strategy.name for strategy in strategies]
     for name in names:
+        if name in RESERVED:
+            raise UsageError(
+                f"a strategy may not be named {name!r}: that is the engine's own\n"
+                "Give its class another `name`."
+            )
         if names.count(name) > 1:
             raise UsageError(
                 f"two strategies are named {name!r}\nGive each class a `name` of its own."

@@ -209,7 +209,8 @@ class TradingRole:
     async def drain(self) -> None:
         """Cancel what rests, wait for what is under way, judge the run, and write it all down."""
         self.trader.take(CancelAll(clock.now_ns(), "drain", "betatrader", "stopping"))
-        with anyio.move_on_after(SETTLE_S if self.trader.broken is None else BROKEN_SETTLE_S):
+        settle_s = SETTLE_S + 2 * self.service.config.paper.latency_ms / 1000
+        with anyio.move_on_after(settle_s if self.trader.broken is None else BROKEN_SETTLE_S):
             while self.trader.engine.state.orders.open or self.paper.exchange.next_due_ns < NEVER:
                 await anyio.sleep(0.01)
                 self.paper.advance(clock.now_ns())
@@ -243,4 +244,6 @@ class TradingRole:
             invariants=verdicts,
             error=self.error,
         )
-        self.audit.summarise(msgspec.json.encode(summary))
+        metrics.EVENTS.set(summary.events)
+        metrics.ORDERS.set(summary.orders)
+        self.audit.summarise(msgspec.json.encode(summary), summary.trading_state, summary.reason)

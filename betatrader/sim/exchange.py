@@ -25,7 +25,7 @@ from betatrader.model.account import (
 )
 from betatrader.model.command import CancelOrder, SubmitOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId
-from betatrader.model.instrument import Instrument
+from betatrader.model.instrument import BinaryContract, Instrument
 from betatrader.model.market import (
     BookDelta,
     BookSnapshot,
@@ -35,13 +35,16 @@ from betatrader.model.market import (
     Quote,
     Resolution,
 )
-from betatrader.model.money import cost
+from betatrader.model.money import SCALE, cost
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
 from betatrader.sim.ledger import Ledger
 from betatrader.sim.pool import Pool, WorkingOrder
 
 NEVER = 1 << 62
 """A time that does not come."""
+
+ENDED_KEPT = 16
+"""Instruments that have ended and are kept, as the engine does."""
 
 US = "us"
 """The owner of our own orders."""
@@ -131,6 +134,9 @@ class SimulatedExchange:
             return
         shared = self._share_book(name) if self._share_book is not None else None
         self.pools[name] = Pool(event.definition, shared)
+        ended = [old for old, pool in self.pools.items() if pool.ended and not pool.working]
+        for old in ended[: max(0, len(ended) - ENDED_KEPT)]:
+            del self.pools[old]
 
     def _on_status(self, event: InstrumentStatus) -> None:
         self.pools[event.instrument].tradable = event.tradable
@@ -188,6 +194,7 @@ class SimulatedExchange:
     def _on_resolution(self, event: Resolution) -> None:
         pool = self.pools[event.instrument]
         pool.tradable = False
+        pool.ended = True
         for order in list(pool.working.values()):
             self._drop(pool, order)
             report = OrderExpired(self._return_ns(event.time_ns), order.id, "resolved")
@@ -207,6 +214,8 @@ class SimulatedExchange:
             self._report(OrderRejected(self._return_ns(now_ns), command.order, refusal), owner)
             return
         ledger.accept(command.order, terms)
+        if terms.side is Side.BUY:
+            self._watch_exposure(ledger, terms)
         order = WorkingOrder(command.order, owner, terms)
         self._report(OrderAccepted(self._return_ns(now_ns), order.id), owner)
         self._owners[order.id] = (owner, order)
@@ -234,6 +243,8 @@ class SimulatedExchange:
             return "the quantity is no multiple of the lot"
         if terms.price <= 0 or terms.price % definition.tick:
             return "the price is no multiple of the tick"
+        if isinstance(definition, BinaryContract) and terms.price >= SCALE:
+            return "a contract's price is below 1"
         if not self._covered(terms, definition, ledger):
             return "insufficient balance"
         available = pool.available(terms)
@@ -242,6 +253,32 @@ class SimulatedExchange:
         if terms.time_in_force is TimeInForce.FOK and available < terms.quantity:
             return "fill or kill, and not all can be filled"
         return ""
+
+    def _watch_exposure(self, ledger: Ledger, terms: OrderTerms) -> None:
+        """Note how much an account has at stake as it buys: what it holds at this venue's own
+        bids, and all its open buys at their limits, the arriving one included."""
+        stakes = {
+            name: quantity * self._bid(name) // SCALE
+            for name, quantity in ledger.positions.items()
+            if quantity
+        }
+        buys = [
+            order.terms
+            for _, order in self._owners.values()
+            if self.ledgers[order.owner] is ledger and order.terms.side is Side.BUY
+        ]
+        for bought in (*buys, terms):
+            notional = cost(bought.price, bought.quantity)
+            stakes[bought.instrument] = stakes.get(bought.instrument, 0) + notional
+        ledger.largest_stake = max(ledger.largest_stake, *stakes.values())
+        ledger.largest_total = max(ledger.largest_total, sum(stakes.values()))
+        ledger.most_positions = max(ledger.most_positions, len(stakes))
+
+    def _bid(self, name: InstrumentId) -> int:
+        pool = self.pools.get(name)
+        if pool is None:
+            return 0
+        return pool.book.best_bid or (pool.quote.bid if pool.quote is not None else 0)
 
     def _covered(self, terms: OrderTerms, definition: Instrument, ledger: Ledger) -> bool:
         """Whether the account holds what this order and its other open orders may take."""

@@ -30,6 +30,12 @@ class Ledger(msgspec.Struct):
     """How often a position went below 0."""
     most_open: int = 0
     """The most orders that rested at once."""
+    largest_stake: int = 0
+    """The most at stake in one instrument as a buy arrived: held at the bid, and open buys."""
+    largest_total: int = 0
+    """The same over all instruments."""
+    most_positions: int = 0
+    """The most instruments held or being bought as a buy arrived."""
 
     def held(self, instrument: InstrumentId) -> int:
         """The quantity of an instrument in the account."""

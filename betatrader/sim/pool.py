@@ -31,6 +31,7 @@ class Pool:
     __slots__ = (
         "book",
         "definition",
+        "ended",
         "highest_buy",
         "lowest_sell",
         "opened",
@@ -49,6 +50,7 @@ class Pool:
         self.taken: dict[tuple[Side, int], int] = {}
         self.working: dict[ClientOrderId, WorkingOrder] = {}
         self.opened = False
+        self.ended = False
         self.tradable = True
         self.highest_buy = 0
         self.lowest_sell = NEVER_MET

@@ -21,6 +21,9 @@ from betatrader.store.connection import AWAY, Client
 
 RECORDS_KEPT = 50_000
 REQUESTS_KEPT = 256
+ENTRIES_KEPT = 200_000
+"""In the stream; it has no consumer that could miss one, and Redis must not fill up."""
+
 BATCH = 500
 PAUSE_S = 0.5
 
@@ -34,10 +37,12 @@ class AuditLog:
         self._records: deque[tuple[int, Event | Step]] = deque()
         self._requests: deque[ForecastRequest] = deque(maxlen=REQUESTS_KEPT)
         self._sequence = 0
+        self._asked = 0
         self._wake = anyio.Event()
+        self._lock = anyio.Lock()
         self._log = structlog.get_logger()
-        self.summary: bytes = b""
-        """The newest summary, written with the next batch."""
+        self._summary: bytes = b""
+        self._state: dict[str, str] = {}
 
     def offer(self, record: Event | Step) -> None:
         """Queue one record; the oldest is dropped, and counted, where too many wait."""
@@ -55,9 +60,11 @@ class AuditLog:
         self._requests.append(request)
         self._wake.set()
 
-    def summarise(self, summary: bytes) -> None:
-        """Write this summary next."""
-        self.summary = summary
+    def summarise(self, summary: bytes, state: str, reason: str) -> None:
+        """Write this summary next, and with it again which run this is and the trading state:
+        a server that came back empty has lost both."""
+        self._summary = summary
+        self._state = {"state": state, "reason": reason}
         self._wake.set()
 
     async def run(self) -> None:
@@ -75,30 +82,44 @@ class AuditLog:
 
     async def flush(self) -> None:
         """Write all that waits; raises what the client raises, and what waits stays."""
-        await self._send_requests()
-        while self._records:
-            batch = list(islice(self._records, BATCH))
-            await self._send(batch)
-            while self._records and self._records[0][0] <= batch[-1][0]:
-                self._records.popleft()
-        if self.summary:
-            summary, self.summary = self.summary, b""
-            await self._redis.set(keys.summary(self._run), summary)
+        async with self._lock:
+            await self._send_requests()
+            while self._records:
+                batch = list(islice(self._records, BATCH))
+                await self._send(batch)
+                while self._records and self._records[0][0] <= batch[-1][0]:
+                    self._records.popleft()
+            await self._send_summary()
+
+    async def _send_summary(self) -> None:
+        summary = self._summary
+        if not summary:
+            return
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(keys.RUN, self._run)
+            pipe.hset(keys.KEPT, mapping=self._state)
+            pipe.set(keys.summary(self._run), summary)
+            await pipe.execute()
+        if self._summary is summary:
+            self._summary = b""
 
     async def _send_requests(self) -> None:
         """A request lost is a request late: it is never sent twice."""
         requests = []
         while self._requests:
-            request = self._requests.popleft()
-            name = f"{self._run}-{request.instrument}-{request.data_time_ns}"
-            requests.append((keys.REQUESTS, seal(request, name, self._run)))
+            self._asked += 1
+            name = f"{self._run}-{self._asked}"
+            requests.append((keys.REQUESTS, seal(self._requests.popleft(), name, self._run)))
         await publish_all(self._redis, requests)
 
     async def _send(self, batch: list[tuple[int, Event | Step]]) -> None:
         """One transaction, so that who reads an acknowledgement finds the state kept."""
         async with self._redis.pipeline(transaction=True) as pipe:
             for sequence, record in batch:
-                pipe.xadd(keys.audit(self._run), {FIELD: seal(record, str(sequence), self._run)})
+                data = seal(record, str(sequence), self._run)
+                pipe.xadd(
+                    keys.audit(self._run), {FIELD: data}, maxlen=ENTRIES_KEPT, approximate=True
+                )
                 changes = record.changes if isinstance(record, Step) else ()
                 for change in changes:
                     if isinstance(change, StateChanged):

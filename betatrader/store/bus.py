@@ -14,6 +14,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from betatrader.model.event import SCHEMA_VERSION
+from betatrader.ops import metrics
 from betatrader.store import keys
 from betatrader.store.connection import AWAY, BLOCK_S, Client
 
@@ -152,6 +153,7 @@ class Consumer(Generic[T]):
     async def bury(self, entry: bytes, fields: dict[bytes, bytes], reason: str) -> None:
         """Put a message into the dead-letter stream, and acknowledge it."""
         self.dead_letters += 1
+        metrics.DEAD_LETTERS.inc()
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.xadd(
                 keys.dead(self.stream),
@@ -161,6 +163,11 @@ class Consumer(Generic[T]):
             )
             pipe.xack(self.stream, self.group, entry)
             await pipe.execute()
+
+    async def bury_message(self, message: Message[T], reason: str) -> None:
+        """The same for a message that was opened, and cannot be dealt with."""
+        data = seal(message.body, message.id, message.trace)
+        await self.bury(message.entry, {FIELD: data}, reason)
 
     async def _fetch(
         self, cursor: str, count: int, block_ms: int | None

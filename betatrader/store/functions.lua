@@ -80,5 +80,5 @@ local function finish(keys, args)
 end
 
 redis.register_function{function_name='bt_trim', callback=trim, flags={'allow-oom'}}
-redis.register_function{function_name='bt_claim', callback=claim}
+redis.register_function{function_name='bt_claim', callback=claim, flags={'allow-oom'}}
 redis.register_function{function_name='bt_finish', callback=finish, flags={'allow-oom'}}

@@ -3,6 +3,8 @@
 from importlib.resources import files
 from typing import NamedTuple
 
+from redis.exceptions import ResponseError
+
 from betatrader.store import keys
 from betatrader.store.connection import Client
 
@@ -29,9 +31,14 @@ class Claim(NamedTuple):
 
 async def claim(redis: Client, job: str, slot_ms: int, holder: str, lease_ms: int) -> Claim:
     """Claim a slot of a job; at most three tries a slot."""
-    verdict, run = await redis.fcall(
-        "bt_claim", 2, keys.job_state(job), keys.job_history(job), slot_ms, holder, lease_ms, 3
-    )
+    arguments = (2, keys.job_state(job), keys.job_history(job), slot_ms, holder, lease_ms, 3)
+    try:
+        verdict, run = await redis.fcall("bt_claim", *arguments)
+    except ResponseError as error:
+        if "not found" not in str(error):
+            raise
+        await load(redis)  # the server came back empty: nothing was claimed
+        verdict, run = await redis.fcall("bt_claim", *arguments)
     return Claim(verdict.decode(), int(run))
 
 

@@ -4,7 +4,7 @@
 |---|---|---|---|---|
 | bt:{trading}:run | string | trading | command line, jobs | one |
 | bt:{trading}:kept | hash | trading | trading at its next start | one |
-| bt:{trading:RUN}:audit | stream | trading | command line, jobs | upkeep, by age |
+| bt:{trading:RUN}:audit | stream | trading | command line, jobs | by age, 200,000 entries |
 | bt:{trading:RUN}:signals | stream | intel | trading (group) | upkeep, what is read |
 | bt:{trading:RUN}:instructions | stream | command line | trading (group) | upkeep, what is read |
 | bt:{trading:RUN}:summary | string | trading | command line, jobs | one |

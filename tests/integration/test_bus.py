@@ -7,6 +7,7 @@ import time
 
 import msgspec
 import pytest
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from betatrader.jobs import stream_upkeep
@@ -152,7 +153,7 @@ async def test_the_audit_keeps_the_trading_state_with_the_record_that_tells_it(
     log = AuditLog(redis, "r1")
     log.offer(Halt(1, "id", "me", "why"))
     log.offer(step(1, TradingState.HALTED))
-    log.summarise(b"summary")
+    log.summarise(b"summary", "HALTED", "why")
     await log.flush()
     unsealer = records.Unsealer()
     found = [unsealer.open(data) async for _, data in records.pages(redis, "r1")]
@@ -170,6 +171,32 @@ async def test_a_batch_written_twice_is_read_once(redis: Client) -> None:
     unsealer = records.Unsealer()
     opened = [unsealer.open(data) async for _, data in records.pages(redis, "r1")]
     assert [record for record in opened if record is not None] == [step(1)]
+
+
+async def test_two_flushes_at_once_write_each_record_once(redis: Client) -> None:
+    log = AuditLog(redis, "r1")
+    for number in range(1, 1_201):
+        log.offer(step(number))
+    log.summarise(b"last", "ACTIVE", "")
+    await asyncio.gather(log.flush(), log.flush())
+    assert await redis.xlen(keys.audit("r1")) == 1_200
+    assert await redis.get(keys.summary("r1")) == b"last"
+    assert await redis.get(keys.RUN) == b"r1", "told again, should the server have lost it"
+
+
+async def test_a_summary_that_could_not_be_written_is_written_next_time(
+    redis: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = AuditLog(redis, "r1")
+    log.summarise(b"last", "ACTIVE", "")
+    await redis.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(ResponseError, match=r"OOM|not allowed"):
+            await log.flush()
+    finally:
+        await redis.config_set("maxmemory", "256mb")
+    await log.flush()
+    assert await redis.get(keys.summary("r1")) == b"last"
 
 
 async def test_while_the_server_is_silent_records_wait_and_then_arrive_in_order(

@@ -86,6 +86,29 @@ def test_a_model_that_is_not_its_manifests_is_refused(tmp_path: Path) -> None:
         repository.load(tmp_path)
 
 
+async def test_a_request_on_which_the_model_fails_is_buried_and_the_batch_goes_on(
+    redis: Client, blocking: Client
+) -> None:
+    class Picky(Model):
+        def answer(self, rows: list[tuple[float, ...]]) -> list[float]:
+            if any(row[0] > 100 for row in rows):
+                raise ValueError("no")
+            return super().answer(rows)
+
+    forecaster = Forecaster(
+        redis, blocking, [Picky(entry("contract"), repository.shipped(), 1)], "i"
+    )
+    await forecaster.join()
+    later = time.time_ns() + 60 * SECOND
+    bad = msgspec.structs.replace(request("BAD.SIM", later), features=(200.0,) * WIDTH)
+    for number, asked in enumerate((request("A.SIM", later), bad)):
+        await publish(redis, keys.REQUESTS, seal(asked, f"q{number}"))
+    rounds = iter([False, True])
+    await forecaster.run(lambda: next(rounds))
+    assert await redis.xlen(keys.signals("r1")) == 1
+    assert await redis.xlen(keys.dead(keys.REQUESTS)) == 1
+
+
 def request(name: str, deadline_ns: int, kind: str = "probability") -> ForecastRequest:
     now = time.time_ns()
     return ForecastRequest(
@@ -108,6 +131,7 @@ async def test_requests_become_forecasts_and_late_ones_are_dropped(
             request("LATE.SIM", 1),
             request("B.SIM", later, "return"),
             request("ODD.SIM", later, "unknown kind"),
+            msgspec.structs.replace(request("SHORT.SIM", later), features=(0.1,) * 3),
         )
     ):
         await publish(redis, keys.REQUESTS, seal(asked, f"q{number}", "trace"))
@@ -137,3 +161,4 @@ async def test_requests_become_forecasts_and_late_ones_are_dropped(
     assert all(0 < f.value < 1 for f in found if f.kind == "probability")
     assert all(f.expires_ns == f.data_time_ns + f.horizon_ns // 4 for f in found)
     assert (await redis.xpending(keys.REQUESTS, keys.INTEL_GROUP))["pending"] == 0
+    assert await redis.xlen(keys.dead(keys.REQUESTS)) == 2, "the unknown kind, the odd features"

@@ -88,6 +88,21 @@ async def test_after_downtime_the_latest_missed_slot_is_run_once(redis: Client) 
     assert runs == ["chore"]
 
 
+async def test_a_server_that_lost_its_functions_gets_them_again(redis: Client) -> None:
+    await redis.function_flush()
+    runs: list[str] = []
+    assert (await Scheduler(redis, [], "h").attempt(job(runs), SLOT)).status == "done"
+
+
+async def test_a_full_server_still_lets_the_upkeep_run(redis: Client) -> None:
+    runs: list[str] = []
+    await redis.config_set("maxmemory", "1")
+    try:
+        assert (await Scheduler(redis, [], "h").attempt(job(runs), SLOT)).status == "done"
+    finally:
+        await redis.config_set("maxmemory", "256mb")
+
+
 def test_a_wrong_expression_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"jobs\.a: '99 \* \* \* \*'"):
         schedule.check_expressions({"jobs.a": "99 * * * *", "jobs.b": "* * * * *"})

@@ -51,6 +51,14 @@ def test_a_refusal_tells_the_limit_and_the_actual_value() -> None:
     assert (refused.limit, refused.actual) == ("10", "10.1")  # type: ignore[union-attr]
 
 
+def test_a_contract_costs_less_than_one() -> None:
+    scene = Scene()
+    scene.take(quote("0.97", "0.99", 1.0, YES))
+    assert scene.refused_by(terms(BUY, "1.00", "5", YES)) == "tick"
+    order = scene.propose(terms(BUY, "0", "5", YES, OrderType.MARKET))
+    assert order.terms.price == parse("0.99")
+
+
 def test_the_collar_is_never_narrower_than_five_ticks() -> None:
     assert Scene().refused_by(terms(BUY, "0.47", "10", YES)) == ""
     assert Scene().refused_by(terms(BUY, "0.48", "10", YES)) == "collar"

@@ -8,13 +8,20 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import NO, SECOND, YES, Scene, quote, terms
+from scenes import COIN, NO, SECOND, YES, Scene, quote, terms
 
 from betatrader.engine.engine import Engine
 from betatrader.engine.state import State
-from betatrader.engine.strategy import Cancel, Place
+from betatrader.engine.strategy import Ask, Cancel, Place
 from betatrader.model.account import Fill, OrderAccepted, OrderCanceled, OrderInDoubt
-from betatrader.model.command import Alert, Approved, CancelOrder, StateChanged, Step
+from betatrader.model.command import (
+    Alert,
+    Approved,
+    CancelOrder,
+    RequestForecast,
+    StateChanged,
+    Step,
+)
 from betatrader.model.event import Event, encode
 from betatrader.model.instruction import (
     CancelAll,
@@ -132,7 +139,8 @@ def test_the_same_events_give_the_same_steps() -> None:
 
 def test_steps_are_numbered_without_gaps_and_name_their_event() -> None:
     steps = [step for _, step in story(5, 200) if step is not None]
-    assert [step.sequence for step in steps] == list(range(1, len(steps) + 1))
+    told = [s for s in steps if any(not isinstance(c, RequestForecast) for c in s.changes)]
+    assert [step.sequence for step in told] == list(range(1, len(told) + 1))
     assert all(one.event < two.event for one, two in pairwise(steps))
 
 
@@ -268,6 +276,8 @@ def test_ended_contracts_are_forgotten_and_their_gains_are_not() -> None:
         begin = engine.state.now_ns + SECOND
     portfolio = engine.state.portfolio
     assert len(engine.state.markets) <= 18
+    assert len(session.exchange.pools) <= 18
+    assert all(len(strategy.memory) <= 18 for strategy in engine.strategies)
     assert portfolio.cash == portfolio.deposits + portfolio.realised - portfolio.fees
 
 
@@ -437,6 +447,68 @@ def test_replicas_pass_over_answers_that_change_nothing() -> None:
     replica = State()
     replica.fold(step)
     assert replica.step_sequence == step.sequence  # type: ignore[union-attr]
+
+
+def test_a_stop_is_armed_by_its_own_orders_fill_and_never_lowered() -> None:
+    scene = Scene()
+    scene.hold("0.5", stop=parse("9.50"))
+    late = scene.propose(terms(Side.BUY, "9.98", "0.3"), stop=parse("9.40"))
+    sold = scene.propose(terms(Side.SELL, "10.05", "0.5"))
+    scene.fill(sold, trade="t2")  # type: ignore[arg-type]
+    assert scene.state.markets["COIN.SIM"].stop == 0  # type: ignore[index]
+    scene.fill(late, trade="t3")  # type: ignore[arg-type]
+    assert scene.state.markets["COIN.SIM"].stop == parse("9.40")  # type: ignore[index]
+    lower = scene.propose(terms(Side.BUY, "9.97", "0.2"), stop=parse("9.00"))
+    scene.fill(lower, trade="t4")  # type: ignore[arg-type]
+    assert scene.state.markets["COIN.SIM"].stop == parse("9.40")  # type: ignore[index]
+
+
+def test_reduce_does_not_lift_a_halt() -> None:
+    scene = Scene()
+    scene.take(Halt(SECOND, "a", "me", "enough"))
+    step = scene.take(Reduce(SECOND, "b", "me", "to be safe"))
+    assert step is not None
+    assert scene.state.trading_state is TradingState.HALTED
+    assert scene.state.halt_reason == "enough"
+
+
+def test_a_fill_told_twice_is_no_news() -> None:
+    scene = Scene()
+    order = scene.hold("0.5")
+    assert scene.fill(order) is None
+
+
+def test_denials_do_not_push_filled_orders_out_of_memory() -> None:
+    scene = Scene()
+    order = scene.hold("0.5")
+    for _ in range(2_500):
+        scene.propose(terms(Side.BUY, "10.00", "50"))
+    scene.fill(order)
+    assert scene.state.portfolio.quantity("COIN.SIM") == SCALE // 2  # type: ignore[arg-type]
+    assert len(scene.state.orders.denied) == 500
+
+
+def test_fills_of_unknown_orders_do_not_pile_up() -> None:
+    scene = Scene()
+    for number in range(300):
+        name = f"{number:032x}"
+        scene.take(Fill(SECOND, name, "COIN.SIM", Side.BUY, SCALE, 1, 0, True, "t"))  # type: ignore[arg-type]
+    assert len(scene.state.orders.seen_fills) <= 101
+
+
+def test_a_step_of_requests_alone_bears_the_number_of_the_one_before() -> None:
+    scene = Scene()
+    numbers = []
+    for intents in (
+        [Ask(COIN, 1, ())],
+        [Place(terms(Side.BUY, "9.00", "0.5"))],
+        [Ask(COIN, 1, ())],
+    ):
+        scene.puppet.intents = intents
+        step = scene.quote()
+        assert step is not None
+        numbers.append(step.sequence)
+    assert [number - numbers[0] for number in numbers] == [0, 1, 1]
 
 
 def test_a_strategy_that_fails_is_asked_no_more_and_the_others_go_on() -> None:

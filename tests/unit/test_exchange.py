@@ -267,6 +267,22 @@ def test_resolution_expires_what_rests_and_pays_what_is_held(venue: Venue) -> No
     assert venue.exchange.ledgers["us"].cash == cash + SCALE
 
 
+def test_a_contracts_price_is_below_one(venue: Venue) -> None:
+    from scenes import YES, contract
+
+    venue.market(InstrumentListed(venue.now, contract(YES)))
+    venue.order(terms(BUY, "1.00", "5", YES))
+    assert [r.reason for r in venue.reports()] == ["a contract's price is below 1"]
+
+
+def test_the_ledger_notes_what_was_at_stake_as_buys_arrived(venue: Venue) -> None:
+    venue.order(terms(BUY, "10.01", "1"))
+    venue.order(terms(BUY, "9.00", "2"))
+    ledger = venue.exchange.ledgers["us"]
+    assert ledger.largest_stake == ledger.largest_total == parse("27.99")
+    assert ledger.most_positions == 1
+
+
 def test_a_closed_instrument_takes_no_orders(venue: Venue) -> None:
     venue.market(InstrumentStatus(venue.now, COIN, False))
     venue.order(terms(BUY, "9.00", "1"))

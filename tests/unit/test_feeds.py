@@ -108,6 +108,13 @@ def test_unknown_names_and_wrong_parameters() -> None:
         strategies.load_all((StrategyEntry(name="market_maker"),) * 2)
 
 
+def test_a_strategy_may_not_take_the_engines_own_names(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(GOOD.replace('"mine"', '"operator"'))
+    with pytest.raises(UsageError, match="engine's own"):
+        strategies.load_all((StrategyEntry(name=str(path)),))
+
+
 def test_parameters_of_the_configuration_reach_the_strategy() -> None:
     made = strategies.load("market_maker", {"quote_usd": Decimal("2.5")})
     assert made.parameters.quote_usd == 2.5  # type: ignore[attr-defined]

@@ -133,6 +133,7 @@ def test_the_other_invariants_can_break_too() -> None:
     ledger.lowest_cash = -1
     ledger.shorted = 1
     ledger.most_open = 99
+    ledger.largest_stake = 22 * SCALE
     state.portfolio.cash += 1
     del ledger.orders[order.id]
     assert broken(session) >= {
@@ -140,6 +141,7 @@ def test_the_other_invariants_can_break_too() -> None:
         "cash_never_negative",
         "nothing_sold_short",
         "order_limits_respected",
+        "position_limits_respected",
         "cash_conserved",
         "orders_known_to_venue",
     }

@@ -52,10 +52,11 @@ def test_a_price_driven_through_the_stop_closes_the_position() -> None:
     engine = Engine(Limits(), [strategy], scene.state)
     engine.process(Forecast(SECOND, "COIN.SIM", "return", 0.2, 1.0, SECOND, 9 * SECOND, "m"))
     [order] = scene.state.orders.open.values()
-    stop = scene.state.markets["COIN.SIM"].stop
-    assert 0 < stop < order.terms.price
+    assert scene.state.markets["COIN.SIM"].stop == 0, "armed by the fill"
     scene.engine = engine
     scene.fill(Approved(order.id, order.strategy, order.terms))
+    stop = scene.state.markets["COIN.SIM"].stop
+    assert 0 < stop < order.terms.price
     through = (stop - SCALE // 100) / SCALE
     step = engine.process(quote(f"{through:.2f}", f"{through + 0.02:.2f}", 1.5))
     assert step is not None
