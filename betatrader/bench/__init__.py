@@ -2,5 +2,6 @@
 
 result  one figure, its goal, and whether it is met
 engine  engine, simulated venue and a plain Python strategy on real ticks and depth
+journal what the journal costs an order
 bus     a message there and back between two processes, against bare redis-py
 """

@@ -9,7 +9,7 @@ status       what status gathers
 configuring  config init, check, show
 diagnosis    doctor
 data         data import, list, show
-journal      journal verify, show; replay
+journal      journal verify, show; replay; explain
 jobs         jobs list, run, history
 models       models list, train
 bench        the benchmarks

@@ -15,13 +15,24 @@ RECORDING = "binance_spot_btcusdt_20240808.jsonl.gz"
 
 def _engine(progress: Callable[[str], None]) -> list[Any]:
     from betatrader.bench import engine
+
+    return engine.run(_recorded(progress), progress)
+
+
+def _journal(progress: Callable[[str], None]) -> list[Any]:
+    from betatrader.bench import journal
+
+    return journal.run(_recorded(progress), progress)
+
+
+def _recorded(progress: Callable[[str], None]) -> list[Any]:
     from betatrader.roles.feeds import excerpt, read_file
 
     path = Path(os.environ.get("BETATRADER_SHARED", "../shared")) / "data" / RECORDING
     if not path.exists():
         progress(f"{path} is not there: the packaged excerpt serves instead")
         path = excerpt()
-    return engine.run(list(read_file(path)), progress)
+    return list(read_file(path))
 
 
 def _bus(progress: Callable[[str], None]) -> list[Any]:
@@ -30,14 +41,14 @@ def _bus(progress: Callable[[str], None]) -> list[Any]:
     return bus.run(progress)
 
 
-BENCHMARKS = {"engine": _engine, "bus": _bus}
+BENCHMARKS = {"engine": _engine, "journal": _journal, "bus": _bus}
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def bench(names: tuple[str, ...], as_json: bool) -> None:
-    """Measure: engine, bus. Without a name, all of them (about a minute).
+    """Measure: engine, journal, bus. Without a name, all of them (about a minute).
 
     Example: betatrader bench engine --json
     """

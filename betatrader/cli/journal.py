@@ -109,6 +109,26 @@ def replay(path: Path | None, as_json: bool) -> None:
         )
 
 
+@click.command()
+@click.argument("order")
+@click.option("--journal", "path", type=Path, help="A journal. Default: the home's last run.")
+@json_option
+def explain(order: str, path: Path | None, as_json: bool) -> None:
+    """The life of one order: forecast, strategy, checks, venue messages; or why it was refused.
+
+    ORDER is an id, or its last digits. Example: betatrader explain 00000000002a
+    """
+    from betatrader.roles.explaining import explain as tell
+
+    life = tell(_chosen(path), order)
+    if as_json:
+        print_json(life)
+        return
+    click.echo(f"order {life.order}")
+    for line in life.lines:
+        click.echo(f"  {line.time[11:-1]}  {line.text}")
+
+
 class _Progress:
     """Says on stderr how far it is, every two seconds."""
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "jobs": "jobs",
     "journal": "journal",
     "replay": "journal",
+    "explain": "journal",
     "models": "models",
     "bench": "bench",
 }

@@ -10,6 +10,7 @@ strategies  finds strategies by name or path
 intel       requests to forecasts
 jobs        the schedule
 local       up and demo: a private server and the three roles side by side
+explaining  the life of one order, from the journal
 replaying   a journal through the engine that wrote it
 report      what a run did, as JSON and as text
 """

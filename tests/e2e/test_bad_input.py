@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
         (3, ["config", "check", "{}/none.toml"], "No such file"),
         (2, ["data", "show", "{}/x.bin"], "no market data"),
         (2, ["data", "import", "{}/x.bin"], "no market data"),
-        (2, ["bench", "nothing"], "engine, bus"),
+        (2, ["bench", "nothing"], "engine, journal, bus"),
         (2, ["models", "list", "--folder", "{}"], "no models"),
         (4, ["status"], "no run is live"),
         (4, ["halt"], "no run"),

@@ -22,6 +22,16 @@ def test_a_live_journal_replays_byte_for_byte_and_tampering_shows(own_home: Path
     shown = run("journal", "show", "--limit", "3", "--json").stdout.splitlines()
     assert [json.loads(line)["kind"] for line in shown] == ["Started", "Step", "CashFlow"]
 
+    order = json.loads(run("orders", "--json").stdout)[0]
+    life = json.loads(run("explain", order["id"], "--json").stdout)
+    told = " ".join(line["text"] for line in life["lines"])
+    assert life["order"] == order["id"]
+    assert "the event: " in told
+    assert f"{order['strategy']} proposed {order['side']} {order['quantity']}" in told
+    assert "OrderAccepted" in told
+    assert order["id"] in run("explain", order["id"][-12:]).stdout
+    assert run("explain", "zz").returncode == 2
+
     [path] = (own_home / "journal" / report["run"]).iterdir()
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
