@@ -56,7 +56,7 @@ class _Stopwatch(Gateway):
         self.began = 0
         self.spans: list[int] = []
 
-    def carry(self, step: object) -> bool:  # type: ignore[override]
+    def carry(self, step: object) -> bool:
         spent = time.perf_counter_ns() - self.began
         changes = step.changes  # type: ignore[attr-defined]
         if any(isinstance(change, Approved | CancelOrder) for change in changes):
