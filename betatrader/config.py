@@ -181,8 +181,9 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
     if reader.problems or config is None:
         raise ConfigurationError(reader.problems)
     if config.mode != "paper":
+        place = reader.place(("mode",))
         raise ConfigurationError(
-            [f'{name}: mode "{config.mode}" needs a real venue, not there yet; use paper']
+            [f'{place}: mode: "{config.mode}" needs a real venue, not there yet; use "paper"']
         )
     return Loaded(config, reader.sources)
 
@@ -219,7 +220,9 @@ class _Reader:
         made: dict[str, Any] = {}
         for key, value in values.items():
             if key not in known:
-                self._problem((*path, key), f"unknown field{_did_you_mean(key, list(known))}")
+                self._problem(
+                    (*path, key), f"unknown field{did_you_mean(key, list(known), also=True)}"
+                )
                 continue
             made[key] = self.value(known[key].type, value, (*path, key))
         for name, field in known.items():
@@ -243,7 +246,11 @@ class _Reader:
             )
         dotted = ".".join(path)
         variable = self._from_environment.get(dotted)
-        self.sources[dotted] = f"environment {variable}" if variable else self._place(path)
+        self.sources[dotted] = f"environment {variable}" if variable else self.place(path)
+        if get_origin(kind) is Literal and value not in arguments:
+            text = f"expected one of {', '.join(arguments)}, found {_shown(value)}"
+            self._problem(path, text + did_you_mean(str(value), list(arguments), also=False))
+            return None
         try:
             made = msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
@@ -258,9 +265,10 @@ class _Reader:
 
     def _problem(self, path: tuple[str, ...], text: str) -> None:
         field = ".".join(path)
-        self.problems.append(f"{self._place(path)}: {field}: {text}" if field else text)
+        self.problems.append(f"{self.place(path)}: {field}: {text}" if field else text)
 
-    def _place(self, path: tuple[str, ...]) -> str:
+    def place(self, path: tuple[str, ...]) -> str:
+        """Where a field was given: a variable, or a line of the file."""
         variable = self._from_environment.get(".".join(path))
         if variable:
             return f"environment {variable}"
@@ -305,9 +313,12 @@ def _outside(kind: Any, value: Any) -> str:
     return ""
 
 
-def _did_you_mean(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, 1, 0.6)
-    return f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(known)}"
+def did_you_mean(word: str, known: list[str], *, also: bool = False) -> str:
+    """A suggestion to append where one is near; else, with `also`, all that is known."""
+    close = difflib.get_close_matches(word, known, 1, 0.6)
+    if close:
+        return f"; did you mean `{close[0]}`?"
+    return f"; known: {', '.join(known)}" if also else ""
 
 
 def _shown(value: Any) -> str:

@@ -6,6 +6,8 @@ live         the view of a run in the terminal
 control      halt, reduce, resume, cancel-all, flatten
 show         status, orders, fills, positions, signals, events, limits
 status       what status gathers
+past         what is known of a run, live or ended
+sentences    records in sentences and in fields
 configuring  config init, check, show
 diagnosis    doctor
 data         data import, list, show

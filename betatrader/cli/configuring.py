@@ -6,13 +6,13 @@ from typing import Any
 import click
 import msgspec
 
-from betatrader.cli.output import json_option, print_json, print_table
+from betatrader.cli.output import Group, json_option, print_json, print_table
 from betatrader.config import TEMPLATE, Section, find_file, load
 from betatrader.model.errors import RefusedError
 from betatrader.ops.home import default_home
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Write, check and show the configuration.
 
@@ -24,7 +24,10 @@ def config() -> None:
 @click.argument("path", required=False)
 @click.option("--force", is_flag=True, help="Write over a file that exists.")
 def config_init(path: str | None, force: bool) -> None:
-    """Write a commented file with every default (PATH, or the home's betatrader.toml)."""
+    """Write a commented file with every default (PATH, or the home's betatrader.toml).
+
+    Example: betatrader config init my.toml
+    """
     target = Path(path) if path else default_home() / "betatrader.toml"
     if target.exists() and not force:
         raise RefusedError(f"{target} exists\nGive --force to write over it, or another path.")
@@ -37,7 +40,10 @@ def config_init(path: str | None, force: bool) -> None:
 @click.argument("path", required=False)
 @json_option
 def config_check(path: str | None, as_json: bool) -> None:
-    """Check a file, and name every error with its line and field (exit status 3)."""
+    """Check a file, and name every error with its line and field (exit status 3).
+
+    Example: betatrader config check my.toml
+    """
     from betatrader.jobs.schedule import check_expressions
     from betatrader.roles.strategies import load_all
 
@@ -60,7 +66,10 @@ def config_check(path: str | None, as_json: bool) -> None:
 @click.argument("path", required=False)
 @json_option
 def config_show(path: str | None, as_json: bool) -> None:
-    """Show every effective value, and where it came from."""
+    """Show every effective value, and where it came from.
+
+    Example: betatrader config show --json
+    """
     loaded = load(find_file(path, default_home()))
     rows = list(_rows(loaded.config, ""))
     if as_json:

@@ -9,14 +9,14 @@ from typing import Any
 import click
 import msgspec
 
-from betatrader.cli.output import json_option, print_json, print_table
+from betatrader.cli.output import Group, json_option, print_json, print_table
 from betatrader.model.errors import RefusedError, UsageError
 from betatrader.ops.clock import iso
 
 PROGRESS_S = 2.0
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Import, list and show market data.
 
@@ -87,7 +87,10 @@ def _counted(events: Iterator[Any]) -> Iterator[Any]:
 @data.command("list")
 @json_option
 def data_list(as_json: bool) -> None:
-    """What the catalogue holds, and the excerpt that is packaged."""
+    """What the catalogue holds, and the excerpt that is packaged.
+
+    Example: betatrader data list --json
+    """
     from betatrader.roles.feeds import excerpt
     from betatrader.store import segment
 
@@ -110,17 +113,32 @@ def data_list(as_json: bool) -> None:
         print_table(list(rows[0]), [list(row.values()) for row in rows], "nothing")
 
 
+def _found(path: Path) -> Path:
+    """The file itself, else the one of this name in the catalogue or the package."""
+    from betatrader.roles.feeds import excerpt
+
+    for folder in (Path(), catalogue(), excerpt().parent):
+        for name in (path.name, f"{path.name}.btseg"):
+            candidate = path if folder == Path() and name == path.name else folder / name
+            if candidate.exists():
+                return candidate
+    return path
+
+
 @data.command("show")
 @click.argument("path", type=Path)
 @click.option("--limit", default=20, show_default=True, help="How many events.")
 @json_option
 def data_show(path: Path, limit: int, as_json: bool) -> None:
-    """The first events of a file of any format we read; PATH may be a name of the catalogue."""
+    """The first events of a file of any format we read; PATH may be a name that `list` prints.
+
+    Example: betatrader data show binance_btcusdt_excerpt --limit 5
+    """
     from itertools import islice
 
     from betatrader.roles.feeds import read_file
 
-    found = path if path.exists() else catalogue() / path
+    found = _found(path)
     shown = [
         {"kind": type(event).__name__, **msgspec.structs.asdict(event)}
         for event in islice(read_file(found), limit)

@@ -140,6 +140,9 @@ def _disk() -> Iterator[Finding]:
     from betatrader.ops.home import default_home
 
     folder = default_home()
+    if folder.exists() and not folder.is_dir():
+        yield Finding("home", "fail", f"{folder} is no folder", "choose another: BETATRADER_HOME")
+        return
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free // 2**20

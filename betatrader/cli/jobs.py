@@ -8,12 +8,12 @@ from typing import Any
 import click
 
 from betatrader import __version__
-from betatrader.cli.output import json_option, print_json, print_table
+from betatrader.cli.output import Group, json_option, print_json, print_table
 from betatrader.model.errors import BetatraderError, UsageError
 from betatrader.ops.clock import iso
 
 
-@click.group()
+@click.group(cls=Group)
 def jobs() -> None:
     """The schedule: what runs when, and what came of it.
 
@@ -24,7 +24,10 @@ def jobs() -> None:
 @jobs.command("list")
 @json_option
 def jobs_list(as_json: bool) -> None:
-    """Every job: schedule, next slot, and its last run."""
+    """Every job: schedule, next slot, and its last run.
+
+    Example: betatrader jobs list --json
+    """
     rows = asyncio.run(_list())
     if as_json:
         print_json(rows)
@@ -36,7 +39,10 @@ def jobs_list(as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def jobs_run(name: str, as_json: bool) -> None:
-    """Run one job now; it counts as a slot of its own."""
+    """Run one job now; it counts as a slot of its own.
+
+    Example: betatrader jobs run pnl_report
+    """
     status, note = asyncio.run(_run(name))
     if as_json:
         print_json({"job": name, "status": status, "note": note})
@@ -50,7 +56,10 @@ def jobs_run(name: str, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def jobs_history(name: str, as_json: bool) -> None:
-    """The last runs of a job."""
+    """The last runs of a job.
+
+    Example: betatrader jobs history pnl_report
+    """
     rows = asyncio.run(_history(name))
     if as_json:
         print_json(rows)

@@ -9,15 +9,15 @@ from typing import Any
 import click
 import msgspec
 
-from betatrader.cli.output import json_option, print_json, print_json_line
-from betatrader.cli.show import describe, event_fields
+from betatrader.cli.output import Group, json_option, print_json, print_json_line
+from betatrader.cli.sentences import describe, event_fields
 from betatrader.model.errors import BetatraderError, UsageError
 from betatrader.ops.clock import iso
 
 PROGRESS_S = 2.0
 
 
-@click.group()
+@click.group(cls=Group)
 def journal() -> None:
     """The journal of a run: every event and every answer, chained so that tampering shows.
 

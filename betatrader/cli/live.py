@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from betatrader.cli.show import describe
+from betatrader.cli.sentences import describe
 from betatrader.model.money import parse, show_usd
 from betatrader.model.summary import MarketLine, Summary
 from betatrader.roles.local import Watch

@@ -60,12 +60,25 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
         return
     from betatrader.ops import embedded_redis
 
-    revision = os.environ.get("GIT_REVISION", "unknown")
+    revision = os.environ.get("GIT_REVISION") or _checked_out()
     click.echo(
         f"betatrader {__version__} (revision {revision}, "
         f"Python {sys.version.split()[0]}, server {embedded_redis.version()})"
     )
     context.exit()
+
+
+def _checked_out() -> str:
+    """The revision of the checkout that this runs from."""
+    import subprocess
+    from pathlib import Path
+
+    project = Path(__file__).resolve().parents[2]
+    if not (project / ".git").exists():
+        return "unknown"
+    command = ["git", "-C", str(project), "rev-parse", "--short=12", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() or "unknown"
 
 
 @click.group(
@@ -131,6 +144,13 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if not error.filename:
+            raise
+        click.echo(
+            f"{error.filename}: {error.strerror}\nChoose a place that can be used.", err=True
+        )
+        sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)
 
 

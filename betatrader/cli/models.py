@@ -6,11 +6,11 @@ from typing import Any
 import click
 import msgspec
 
-from betatrader.cli.output import json_option, print_json, print_table
+from betatrader.cli.output import Group, json_option, print_json, print_table
 from betatrader.model.errors import UsageError
 
 
-@click.group()
+@click.group(cls=Group)
 def models() -> None:
     """The models of intel: what each answers, and how good it is on data it never saw.
 

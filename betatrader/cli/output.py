@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import click
@@ -27,6 +28,39 @@ class Duration(click.ParamType[float]):
         if match is None or float(match[1]) <= 0:
             self.fail(f"{value!r} is no duration: write 60s, 2m or 1h", parameter, context)
         return float(match[1]) * UNITS[match[2]]
+
+
+class Speed(click.ParamType[str]):
+    """How many times as fast: more than 0, at most 1000."""
+
+    name = "speed"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        """The number as text, as the configuration reads it."""
+        try:
+            number = Decimal(str(value))
+        except InvalidOperation:
+            number = Decimal(0)
+        if not (number.is_finite() and 0 < number <= 1000):
+            self.fail(f"{value!r} is no speed: more than 0, at most 1000", parameter, context)
+        return format(number, "f")
+
+
+class Group(click.Group):
+    """A command of commands; alone, it shows its help on stdout."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        more.setdefault("invoke_without_command", True)
+        super().__init__(*arguments, **more)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Help where no command of it was named."""
+        if not context._protected_args and not context.args:
+            click.echo(context.get_help())
+            return None
+        return super().invoke(context)
 
 
 def json_option(command: Any) -> Any:

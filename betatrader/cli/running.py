@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import click
 
-from betatrader.cli.output import Duration
+from betatrader.cli.output import Duration, Speed
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,7 +22,9 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="NAME|PATH[:CLASS]",
                 help="A strategy to run; repeatable. Default: both that ship.",
             ),
-            click.option("--speed", metavar="N", help="Play recorded time N times as fast."),
+            click.option(
+                "--speed", type=Speed(), metavar="N", help="Play recorded time N times as fast."
+            ),
             click.option("--config", "config_path", metavar="FILE", help="Configuration file."),
             click.option("--json", "as_json", is_flag=True, help="Print the report as JSON."),
         )
@@ -77,6 +79,7 @@ def _run(home: Path, reports: Path, *, demo: bool, options: dict[str, Any]) -> N
     from betatrader.ops import logs
     from betatrader.roles.local import Plan, run
 
+    reports.mkdir(parents=True, exist_ok=True)
     as_json, show = options["as_json"], not options["as_json"] and sys.stdout.isatty()
     environment, mode, level = _environment(home, options)
     log_file = _log_file(home) if show else None
@@ -129,10 +132,8 @@ def _environment(home: Path, options: dict[str, Any]) -> tuple[dict[str, str], s
 
 def _resolved(name: str) -> str:
     """A path made absolute, a shipped strategy's name left alone."""
-    from betatrader.roles.strategies import SHIPPED
-
     head, colon, tail = name.rpartition(":")
-    if name in SHIPPED:
+    if ".py" not in name and os.sep not in name:
         return name
     if colon and tail.isidentifier():
         return f"{Path(head).resolve()}:{tail}"

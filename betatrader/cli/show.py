@@ -1,137 +1,30 @@
 """What is and was: status, orders, fills, positions, signals, events, limits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import click
 import msgspec
 
-from betatrader.cli.output import json_option, print_json, print_json_line, print_table
+from betatrader.cli.output import Group, json_option, print_json, print_json_line, print_table
+from betatrader.cli.past import past, read_summary
+from betatrader.cli.sentences import describe, event_fields, sentence
 from betatrader.engine.state import State
 from betatrader.model.account import CashFlow, Fill
 from betatrader.model.command import (
-    Alert,
     Approved,
     Booked,
     CancelOrder,
     Refused,
-    StateChanged,
     Step,
-    StrategyFailed,
 )
-from betatrader.model.errors import UnreachableError
-from betatrader.model.market import InstrumentListed, Resolution
 from betatrader.model.money import show
 from betatrader.model.order import Order
 from betatrader.model.signal import Forecast
-from betatrader.model.summary import Summary
 from betatrader.ops.clock import iso
 
 FOLLOW_S = 0.2
-
-
-class Past(NamedTuple):
-    """What is known of a run: its summary, all its records, and whether it still lives."""
-
-    summary: Summary
-    records: list[Any]
-    live: bool
-
-
-def past() -> Past:
-    """The live run that a command means, else the last one of this home."""
-    from betatrader.ops import home
-
-    try:
-        url = home.redis_url()
-    except UnreachableError:
-        return _kept(home.default_home() / "reports")
-    return asyncio.run(_read_live(url))
-
-
-async def _read_live(url: str) -> Past:
-    from betatrader.store import records
-    from betatrader.store.connection import connected
-
-    async with connected(url, 2.0) as redis:
-        summary = await _summary(redis)
-        unsealer = records.Unsealer()
-        found = []
-        async for _, data in records.pages(redis, summary.run):
-            record = unsealer.open(data)
-            if record is not None:
-                found.append(record)
-        return Past(summary, found, not summary.final)
-
-
-async def _summary(redis: Any) -> Summary:
-    from betatrader.store import keys
-
-    run = await redis.get(keys.RUN)
-    data = await redis.get(keys.summary(run.decode())) if run is not None else None
-    if data is None:
-        raise UnreachableError("no trader has opened an account here yet\nStart one: betatrader up")
-    return msgspec.json.decode(data, type=Summary)
-
-
-def _kept(reports: Path) -> Past:
-    from betatrader.ops import home
-    from betatrader.store import records
-
-    runs = sorted(reports.glob("*/summary.json"))
-    if not runs:
-        raise UnreachableError(
-            f"no run is live, and none is kept in {home.default_home()}\n"
-            "Start one with `betatrader up` or `betatrader demo`."
-        )
-    summary = msgspec.json.decode(runs[-1].read_bytes(), type=Summary)
-    unsealer = records.Unsealer()
-    file = runs[-1].parent / records.FILE
-    opened = (unsealer.open(data) for data in records.read_file(file)) if file.exists() else ()
-    return Past(summary, [record for record in opened if record is not None], live=False)
-
-
-def describe(record: Any) -> Iterator[str]:
-    """A record in sentences for a person; none where it is of no interest alone."""
-    if isinstance(record, Step):
-        for change in record.changes:
-            text = _change(change)
-            if text:
-                yield f"{iso(record.time_ns)[11:-1]}  {text}"
-    elif isinstance(record, Resolution):
-        paid = show(record.payout)
-        yield f"{iso(record.time_ns)[11:-1]}  {record.instrument} resolved, pays {paid}"
-    elif isinstance(record, InstrumentListed):
-        yield f"{iso(record.time_ns)[11:-1]}  {record.definition.id} listed"
-
-
-def _change(change: Any) -> str:
-    match change:
-        case Approved(terms=terms):
-            return (
-                f"{change.strategy}: {terms.side} {show(terms.quantity)} {terms.instrument} "
-                f"at {show(terms.price)} ({change.reason})"
-            )
-        case CancelOrder():
-            return f"cancel {change.order[-6:]} on {change.instrument} ({change.reason})"
-        case Refused():
-            return (
-                f"denied {change.terms.side} {change.terms.instrument}: {change.check}, "
-                f"limit {change.limit}, was {change.actual}"
-            )
-        case StateChanged():
-            return f"state {change.state} {change.reason}".rstrip()
-        case StrategyFailed():
-            return f"strategy {change.strategy} failed: {change.error}"
-        case Booked(kind="fill"):
-            return f"filled: {change.text}"
-        case Booked(kind="acknowledged"):
-            return f"acknowledged: {change.text}"
-        case Alert():
-            return f"ALERT {change.level}: {change.text}"
-    return ""
 
 
 @click.command()
@@ -189,11 +82,15 @@ def fills(as_json: bool, follow: bool) -> None:
 
 @click.command()
 @json_option
-def positions(as_json: bool) -> None:
+@_follow_option
+def positions(as_json: bool, follow: bool) -> None:
     """What is held, at which price, and what it is worth.
 
-    Example: betatrader positions
+    Example: betatrader positions --follow
     """
+    if follow:
+        asyncio.run(_follow_positions(as_json=as_json))
+        return
     rows = [msgspec.to_builtins(line) for line in past().summary.positions]
     _print(rows, as_json=as_json, empty="flat")
 
@@ -233,7 +130,7 @@ def events(as_json: bool, follow: bool) -> None:
             click.echo(line)
 
 
-@click.group()
+@click.group(cls=Group)
 def limits() -> None:
     """The limits in force, and how much of each is used.
 
@@ -308,24 +205,6 @@ def _signal(forecast: Forecast) -> dict[str, Any]:
     }
 
 
-def event_fields(record: Any) -> dict[str, Any]:
-    """A record as plain fields, for JSON."""
-    kind = type(record).__name__
-    if isinstance(record, Step):
-        changes = [{"kind": type(c).__name__, **_fields(c)} for c in record.changes]
-        return {
-            "kind": kind,
-            "sequence": record.sequence,
-            "time": iso(record.time_ns),
-            "changes": changes,
-        }
-    return {"kind": kind, "time": iso(record.time_ns), **_fields(record)}
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__struct_fields__ if name != "time_ns"}
-
-
 def _order_news(record: Any) -> list[dict[str, Any]]:
     if not isinstance(record, Step):
         return []
@@ -334,7 +213,7 @@ def _order_news(record: Any) -> list[dict[str, Any]]:
             "time": iso(record.time_ns),
             "id": change.order,
             "change": type(change).__name__ if not isinstance(change, Booked) else change.kind,
-            "text": _change(change),
+            "text": sentence(change),
         }
         for change in record.changes
         if isinstance(change, Approved | CancelOrder | Refused)
@@ -349,6 +228,31 @@ def _follow(news: Callable[[Any], list[Any]], *, as_json: bool) -> None:
     from betatrader.ops import home
 
     asyncio.run(_follow_on(home.redis_url(), news, as_json=as_json))
+
+
+async def _follow_positions(*, as_json: bool) -> None:
+    """Print what is held whenever it has changed, until the run is over."""
+    from betatrader.ops import home
+    from betatrader.store.connection import AWAY, connected
+
+    shown: Any = None
+    async with connected(home.redis_url(), 2.0) as redis:
+        while True:
+            try:
+                summary = await read_summary(redis)
+            except AWAY:
+                return
+            held = [(line.instrument, line.quantity) for line in summary.positions]
+            if held != shown:
+                shown = held
+                rows = [msgspec.to_builtins(line) for line in summary.positions]
+                if as_json:
+                    print_json_line(rows)
+                else:
+                    _print(rows, as_json=False, empty="flat")
+            if summary.final:
+                return
+            await asyncio.sleep(FOLLOW_S)
 
 
 async def _follow_on(url: str, news: Callable[[Any], list[Any]], *, as_json: bool) -> None:
@@ -370,7 +274,7 @@ async def _coming(url: str) -> AsyncIterator[Any]:
     from betatrader.store.connection import AWAY, connected
 
     async with connected(url, 2.0) as redis:
-        run = (await _summary(redis)).run
+        run = (await read_summary(redis)).run
         unsealer, after = records.Unsealer(), b"-"
         while True:
             try:
@@ -379,7 +283,7 @@ async def _coming(url: str) -> AsyncIterator[Any]:
                     record = unsealer.open(data)
                     if record is not None:
                         yield record
-                if (await _summary(redis)).final:
+                if (await read_summary(redis)).final:
                     return
             except AWAY:
                 return

@@ -6,11 +6,13 @@ from typing import Any
 import click
 import msgspec
 
-from betatrader.cli.show import past
+from betatrader.cli.past import past
 from betatrader.model.errors import UnreachableError
 from betatrader.model.money import parse, show_usd
 from betatrader.model.summary import Summary
-from betatrader.ops.clock import iso
+from betatrader.ops.clock import iso, now_ns
+
+STALE_MS = 3_000
 
 
 def gather() -> dict[str, Any]:
@@ -29,6 +31,7 @@ def gather() -> dict[str, Any]:
             roles, streams = asyncio.run(_roles_and_streams(url, found.summary.run))
     return {
         "live": found.live,
+        "age_ms": (now_ns() - found.summary.time_ns) // 1_000_000,
         "roles": roles,
         "streams": streams,
         **msgspec.to_builtins(found.summary),
@@ -77,10 +80,14 @@ def print_status(found: dict[str, Any]) -> None:
     summary = msgspec.convert(
         {name: found[name] for name in Summary.__struct_fields__}, type=Summary
     )
+    because = f" ({summary.reason})" if summary.reason else ""
     live = "live" if found["live"] else f"ended {iso(summary.time_ns)}"
     click.echo(
-        f"{summary.mode}   {summary.trading_state} {summary.reason}   run {summary.run}, {live}"
+        f"{summary.mode}   {summary.trading_state}{because}   run {summary.run}, {live}, "
+        f"epoch {summary.epoch}"
     )
+    if found["live"] and found["age_ms"] > STALE_MS:
+        click.echo(f"STALE: the trader has not told anything for {found['age_ms'] / 1000:.1f} s")
     click.echo(
         f"equity {show_usd(parse(summary.equity))}   profit and loss {show_usd(parse(summary.pnl))}"
         f" after fees {show_usd(parse(summary.fees))}   cash {show_usd(parse(summary.cash))}"
@@ -90,9 +97,11 @@ def print_status(found: dict[str, Any]) -> None:
         f"fills {summary.fills}   denials {summary.risk_denials}   open {summary.open_orders}"
     )
     for name, role in found["roles"].items():
-        click.echo(f"  {name:8} {role['health']:10} pid {role.get('pid', '-')}")
+        version = role.get("version", "")
+        click.echo(f"  {name:8} {role['health']:10} pid {role.get('pid', '-'):<8} {version}")
     for stream, lag in found["streams"].items():
-        click.echo(f"  {stream}: {lag['waiting']} waiting, {lag['unacknowledged']} under way")
+        name = stream.rpartition(":")[2]
+        click.echo(f"  lag of {name}: {lag['waiting']} unread, {lag['unacknowledged']} under way")
     for line in summary.markets:
         click.echo(f"  {line.instrument:20} {line.bid} / {line.ask}, {line.age_ms} ms old")
     if found["live"]:

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
+from betatrader.model.instruction import TradingState
 from betatrader.model.order import Order, OrderTerms
 
 if TYPE_CHECKING:
     from betatrader.engine.state import Market, State
+
+
+ACTIVE = TradingState.ACTIVE
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -62,6 +66,11 @@ class View:
     def now_ns(self) -> int:
         """The engine's clock, UTC ns."""
         return self._state.now_ns
+
+    @property
+    def may_add_risk(self) -> bool:
+        """Whether new risk is let through at all: the trading state is ACTIVE."""
+        return self._state.trading_state is ACTIVE
 
     @property
     def cash(self) -> int:

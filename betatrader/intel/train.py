@@ -51,6 +51,7 @@ class Fit(NamedTuple):
 
 def train(folder: Path, seed: int, progress: Progress) -> Manifest:
     """Train both models, measure them, and write them with their manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
     progress(f"contract model: watching {CONTRACTS} generated contracts")
     contract = fit_contract(seed)
     progress(f"spot model: watching {SPOT_SECONDS:.0f} s of a generated pair")
@@ -58,7 +59,6 @@ def train(folder: Path, seed: int, progress: Progress) -> Manifest:
     progress(f"measuring on unseen seeds: {UNSEEN_CONTRACTS} contracts, {SPOT_SECONDS:.0f} s")
     unseen = seed + UNSEEN_SEED_SHIFT
     skills = contract_skill(contract, unseen), spot_skill(spot, unseen)
-    folder.mkdir(parents=True, exist_ok=True)
     entries = (
         _write(folder, "contract", "probability", contract, skills[0], seed),
         _write(folder, "spot", "return", spot, skills[1], seed),

@@ -39,10 +39,10 @@ class LimitLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Latency in microseconds."""
+    """Latency in microseconds; None where nothing was measured."""
 
-    p50: float = 0.0
-    p99: float = 0.0
+    p50: float | None = None
+    p99: float | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +71,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     markets: tuple[MarketLine, ...] = ()
     limits: tuple[LimitLine, ...] = ()
     open_orders: int = 0
+    epoch: int = 0
+    failed: tuple[str, ...] = ()
+    """Strategies whose own code failed; they are asked no more."""
     why_not: str = ""
     event_to_command_us: Quantiles = Quantiles()
     data_to_signal_us: Quantiles = Quantiles()

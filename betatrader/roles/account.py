@@ -52,6 +52,8 @@ def summarise(
         markets=_markets(state, now_ns),
         limits=_limits(state, limits, equity),
         open_orders=len(state.orders.open),
+        epoch=state.epoch,
+        failed=tuple(state.failed),
         why_not=_why_not(trader, now_ns),
         event_to_command_us=_quantiles(list(trader.event_to_command_ns)),
         data_to_signal_us=_quantiles(list(trader.data_to_signal_ns)),
@@ -128,6 +130,8 @@ def _why_not(trader: Trader, now_ns: int) -> str:
     state = trader.engine.state
     if state.trading_state is not TradingState.ACTIVE:
         return f"{state.trading_state}: {state.halt_reason or 'by the operator'}"
+    if state.failed:
+        return f"strategy {', '.join(state.failed)} failed: see `betatrader events`"
     if trader.last_order_ns and now_ns - trader.last_order_ns < QUIET_NS:
         return ""
     live = [seen for seen in state.markets.values() if not seen.resolved and seen.tradable]

@@ -115,6 +115,8 @@ class LocalRun:
         self._began = time.monotonic()
         self._after = b"-"
         self._last: Summary | None = None
+        self._run_before: bytes | None = None
+        self._at_end: dict[str, RoleLine] = {}
         self._unsealer = records.Unsealer()
         self._children = {role: self._child(role) for role in ROLES}
 
@@ -142,6 +144,7 @@ class LocalRun:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         async with connected(self._url) as redis:
+            self._run_before = await redis.get(keys.RUN)
             self._announce()
             async with asyncio.TaskGroup() as group:
                 for child in self._children.values():
@@ -216,7 +219,7 @@ class LocalRun:
             return
         news: list[records.Record] = []
         run = await redis.get(keys.RUN)
-        if run is not None:
+        if run not in (None, self._run_before):
             async for entry, data in records.pages(redis, run.decode(), self._after):
                 self._after = entry
                 record = self._unsealer.open(data)
@@ -227,7 +230,9 @@ class LocalRun:
 
     async def _summary(self, redis: Client) -> Summary | None:
         run = await redis.get(keys.RUN)
-        data = await redis.get(keys.summary(run.decode())) if run is not None else None
+        if run in (None, self._run_before):
+            return self._last  # the trader of this run has not opened its account yet
+        data = await redis.get(keys.summary(run.decode()))
         if data is not None:
             self._last = msgspec.json.decode(data, type=Summary)
         return self._last
@@ -239,7 +244,7 @@ class LocalRun:
                 restarts=child.restarts,
                 rss_mb=round(child.rss_mb, 1),
                 ready_ms=self._ready_ms(role),
-                health=self._health[role],
+                health="ended" if child.ended.is_set() else self._health[role],
                 port=self._port(role),
             )
             for role, child in self._children.items()
@@ -247,6 +252,7 @@ class LocalRun:
 
     async def _stop_all(self) -> None:
         """The trader first: it may still need the others' streams, and they nothing of it."""
+        self._at_end = self._roles()
         for role in ("trading", "intel", "jobs"):
             await self._children[role].stop(STOP_S)
 
@@ -260,7 +266,7 @@ class LocalRun:
             summary, status = self._last, status or 4
         if summary is None:
             return Result(None, None, status or 1)
-        made = report.make(summary, self._roles(), seconds)
+        made = report.make(summary, self._at_end, seconds)
         folder = report.keep(made, summary, self._plan.reports)
         with contextlib.suppress(*AWAY):
             await records.save(redis, summary.run, folder)

@@ -47,10 +47,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     fees: str
     equity: str
     why_not: str
+    failed: tuple[str, ...]
+    lost_runs: int
+    """How often the trader died in this run: each time it opened a new account, and only the last
+    one is reported."""
     roles: dict[str, RoleLine]
     latency_us: Latency
     invariants: dict[str, bool]
     error: str = ""
+
+
+NOT_MET = "no order met the market"
 
 
 def make(summary: Summary, roles: dict[str, RoleLine], seconds: float) -> Report:
@@ -71,7 +78,9 @@ def make(summary: Summary, roles: dict[str, RoleLine], seconds: float) -> Report
         pnl=summary.pnl,
         fees=summary.fees,
         equity=summary.equity,
-        why_not=summary.why_not if not summary.fills else "",
+        why_not=(summary.why_not or NOT_MET) if not summary.fills else "",
+        failed=summary.failed,
+        lost_runs=roles["trading"].restarts,
         roles=roles,
         latency_us=Latency(
             event_to_command=summary.event_to_command_us, data_to_signal=summary.data_to_signal_us
@@ -98,6 +107,9 @@ def text(report: Report) -> str:
     ]
     if report.why_not:
         lines.append(f"  nothing was filled: {report.why_not}")
+    lines += [f"  strategy {name} FAILED: see `betatrader events`" for name in report.failed]
+    if report.lost_runs:
+        lines.append(f"  the trader died {report.lost_runs} times; this is its last account alone")
     lines += [f"  denied by {name}: {count}" for name, count in sorted(report.denials.items())]
     lines += [
         f"  holds {p.quantity} {p.instrument} at {p.average_price}, unrealised "
@@ -105,10 +117,11 @@ def text(report: Report) -> str:
         for p in report.positions
     ]
     command, signal = report.latency_us.event_to_command, report.latency_us.data_to_signal
-    lines.append(
-        f"  event to command p50 {command.p50:.0f} us, p99 {command.p99:.0f} us; "
-        f"data to forecast p50 {signal.p50 / 1000:.1f} ms, p99 {signal.p99 / 1000:.1f} ms"
-    )
+    if command.p50 is not None and command.p99 is not None:
+        lines.append(f"  event to command p50 {command.p50:.0f} us, p99 {command.p99:.0f} us")
+    if signal.p50 is not None and signal.p99 is not None:
+        p50, p99 = signal.p50 / 1000, signal.p99 / 1000
+        lines.append(f"  data to forecast p50 {p50:.1f} ms, p99 {p99:.1f} ms")
     lines += [
         f"  {name:8} pid {role.pid}, restarts {role.restarts}, {role.rss_mb:.0f} MB, "
         f"ready in {role.ready_ms} ms, {role.health}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from betatrader.config import StrategyEntry
+from betatrader.config import StrategyEntry, did_you_mean
 from betatrader.engine.checks import OPERATOR, STOP
 from betatrader.engine.state import UNKNOWN
 from betatrader.engine.strategy import Strategy
@@ -65,6 +65,8 @@ def _made(kind: type[Strategy], name: str, parameters: dict[str, Any]) -> Strate
     shape = kind.parameters_type
     if shape is None and parameters:
         raise ConfigurationError([f"strategies: {name} takes no parameters"])
+    if kind.name == Strategy.name:  # a class that names itself not is named by its class
+        kind.name = kind.__name__
     try:
         if shape is None:
             return kind()
@@ -91,7 +93,7 @@ def _from_file(name: str) -> type[Strategy]:
     path = Path(path_text)
     if path.suffix != ".py":
         raise UsageError(
-            f"no strategy is named {name!r}\n"
+            f"no strategy is named {name!r}{did_you_mean(name, list(SHIPPED))}\n"
             f"Shipped: {', '.join(SHIPPED)}; or give the path of a .py file, with :CLASS if needed."
         )
     if not path.is_file():

@@ -8,9 +8,11 @@ in a deque that is drained before `take` returns; nothing in here waits.
 import time
 from collections import deque
 
+import structlog
+
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow, Fill
-from betatrader.model.command import Refused, RequestForecast, Step
+from betatrader.model.command import Alert, Refused, RequestForecast, Step
 from betatrader.model.event import Event
 from betatrader.model.instruction import TimerFired
 from betatrader.model.market import BookDelta, BookSnapshot, PublicTrade, Quote
@@ -45,6 +47,7 @@ class Trader:
         self.broken: JournalBrokenError | None = None
         """Why nothing is taken any more, None while the journal can be written."""
         self._audit = audit
+        self._log = structlog.get_logger()
         self._journal = journal
         self._gateway: Gateway | None = None
         self._paper: PaperVenue | None = None
@@ -128,6 +131,8 @@ class Trader:
             news = True
             if isinstance(change, Refused):
                 metrics.DENIALS.labels(change.check).inc()
+            elif isinstance(change, Alert):
+                self._log.error("alert", level_of=change.level, text=change.text)
         if news:
             self._audit.offer(step)
 

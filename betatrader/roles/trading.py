@@ -192,6 +192,7 @@ class TradingRole:
         """What the operator orders, stamped alike."""
         self.service.log.info("instruction", kind=type(instruction).__name__, by=instruction.author)
         self.trader.take(msgspec.structs.replace(instruction, time_ns=clock.now_ns()))
+        self._summarise()
 
     async def tick(self) -> None:
         """The engine's clock where no market moves it."""
@@ -200,10 +201,15 @@ class TradingRole:
             self.trader.take(TimerFired(clock.now_ns(), "tick"))
 
     async def publish_summary(self) -> None:
-        """The account in a few lines, twice a second."""
+        """The account in a few lines, twice a second; on disk too, should all be killed."""
+        target = self.service.home / "reports" / self.run / "summary.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
         while True:
             await anyio.sleep(SUMMARY_S)
-            self._summarise()
+            data = self._summarise()
+            part = target.with_name("summary.json.part")
+            part.write_bytes(data)
+            part.replace(target)
             metrics.EQUITY.set(self.trader.engine.state.equity() / 1e8)
 
     async def drain(self) -> None:
@@ -235,7 +241,7 @@ class TradingRole:
             else:
                 return
 
-    def _summarise(self, verdicts: dict[str, bool] | None = None) -> None:
+    def _summarise(self, verdicts: dict[str, bool] | None = None) -> bytes:
         summary = summarise(
             self.trader,
             mode=self.service.config.mode,
@@ -246,4 +252,6 @@ class TradingRole:
         )
         metrics.EVENTS.set(summary.events)
         metrics.ORDERS.set(summary.orders)
-        self.audit.summarise(msgspec.json.encode(summary), summary.trading_state, summary.reason)
+        data = msgspec.json.encode(summary)
+        self.audit.summarise(data, summary.trading_state, summary.reason)
+        return data

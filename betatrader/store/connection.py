@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from betatrader.model.errors import UnreachableError
+from betatrader.model.errors import UnreachableError, UsageError
 
 Client = Any
 """A redis-py client made here. Its own types say `bytes | str | …` for every answer; we ask for
@@ -29,16 +29,25 @@ AWAY = (RedisError, OSError)
 
 
 def client(url: str, *, blocking: bool = False) -> Client:
-    """A client for commands, or (`blocking`) one for a reader that waits at the server."""
-    return Redis.from_url(
-        url,
-        protocol=3,
-        legacy_responses=False,
-        decode_responses=False,
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=COMMAND_TIMEOUT_S,
-        socket_timeout=COMMAND_TIMEOUT_S + (BLOCK_S + 1.0 if blocking else 0.0),
-    )
+    """A client for commands, or (`blocking`) one for a reader that waits at the server.
+
+    Raises UsageError where the address is none.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            protocol=3,
+            legacy_responses=False,
+            decode_responses=False,
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=COMMAND_TIMEOUT_S,
+            socket_timeout=COMMAND_TIMEOUT_S + (BLOCK_S + 1.0 if blocking else 0.0),
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"REDIS_URL {without_password(url)} is no address: {str(error).splitlines()[0]}\n"
+            "Write redis://USER:PASSWORD@HOST:PORT or unix:///PATH."
+        ) from error
 
 
 @asynccontextmanager
@@ -57,7 +66,7 @@ async def _first_answer(redis: Client, url: str, patience_s: float) -> None:
     while True:
         try:
             await redis.ping()
-        except AWAY as error:
+        except (*AWAY, OverflowError, UnicodeError) as error:
             if anyio.current_time() >= deadline:
                 raise UnreachableError(
                     f"Redis at {without_password(url)} does not answer: {error}\n"

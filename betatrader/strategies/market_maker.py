@@ -80,7 +80,7 @@ class MarketMaker(Strategy):
         seen.next_ns = now + self._pause_ns
         mid = (bid + ask) // 2
         self._watch(seen, mid, definition)
-        if seen.looks < WARM:
+        if seen.looks < WARM or not view.may_add_risk:
             return None
         ours = view.orders(definition.id)
         if type(definition) is BinaryContract and now > definition.expires_ns - self._quiet_ns:

@@ -1,10 +1,13 @@
 """Bad input gets at most two lines on stderr, the status of the contract, and no traceback."""
 
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 from running import lines, run
+
+from betatrader.roles.feeds import excerpt
 
 
 def refused(status: int, *arguments: str, **environment: str) -> str:
@@ -21,6 +24,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "x.bin").write_bytes(bytes(range(256)) * 2)
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "s.py").write_text("def f(:\n")
+    shutil.copy(excerpt(), tmp_path / "a.btseg")
     (tmp_path / "key.toml").write_text("nope = 1\n")
     (tmp_path / "type.toml").write_text('[risk]\ndaily_loss_usd = "many"\n')
     (tmp_path / "negative.toml").write_text("[risk]\ndaily_loss_usd = -5\n")
@@ -38,7 +42,10 @@ def folder(tmp_path: Path) -> Path:
         (2, ["up", "--data", "{}/empty", "--for", "2s"], "no market data"),
         (2, ["up", "--strategy", "{}/s.py", "--for", "2s"], "line 1"),
         (2, ["up", "--strategy", "magic", "--for", "2s"], "Shipped"),
-        (3, ["up", "--speed", "0", "--for", "2s"], "feed.speed"),
+        (2, ["up", "--speed", "0", "--for", "2s"], "is no speed"),
+        (2, ["up", "--strategy", "marketmaker", "--for", "2s"], "did you mean `market_maker`"),
+        (2, ["config", "init", "/proc/x/y.toml"], "/proc/x"),
+        (2, ["data", "import", "{}/a.btseg", "--output", "/proc/x.btseg"], "/proc/x.btseg"),
         (3, ["up", "--config", "{}/key.toml", "--for", "2s"], "nope"),
         (3, ["config", "check", "{}/key.toml"], "line 1: nope: unknown field"),
         (3, ["config", "check", "{}/type.toml"], "line 2: risk.daily_loss_usd: expected a number"),
@@ -62,6 +69,26 @@ def test_a_redis_that_nobody_answers(role: str) -> None:
     said = refused(4, "--role", role, REDIS_URL="redis://:secret@127.0.0.1:1")
     assert "does not answer" in said
     assert "secret" not in said
+
+
+@pytest.mark.parametrize("url", ["garbage", "foo://x", "redis://127.0.0.1:x"])
+def test_a_redis_address_that_is_none(url: str) -> None:
+    for arguments in (["status"], ["up", "--for", "1s"], ["--role", "jobs"]):
+        assert "is no address" in refused(2, *arguments, REDIS_URL=url)
+    assert "is no address" in run("doctor", REDIS_URL=url).stdout
+
+
+def test_a_home_that_cannot_be_used() -> None:
+    for home in ("/proc/nope", "/etc/passwd"):
+        for command in (["up", "--for", "1s"], ["demo", "--for", "1s"]):
+            assert home in refused(2, *command, BETATRADER_HOME=home)
+
+
+def test_a_group_alone_shows_its_help() -> None:
+    for group in ("limits", "config", "data", "jobs", "models", "journal"):
+        shown = run(group)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert "Commands:" in shown.stdout
 
 
 def test_a_port_in_use() -> None:

@@ -151,7 +151,43 @@ def test_a_trader_that_dies_comes_back_with_a_new_account() -> None:
     assert status == 0
     assert report["roles"]["trading"]["restarts"] == 1
     assert report["run"] != first
+    assert report["lost_runs"] == 1
     assert all(report["invariants"].values())
+
+
+def test_after_kill_9_the_last_state_is_shown_from_what_is_on_disk() -> None:
+    with up() as running:
+        running.runtime()
+        until(lambda: _status()["fills"] > 0, 25)
+        known = _status()["run"]
+        running.process.kill()
+        running.process.wait(10)
+    until(lambda: not _status()["live"], 10)
+    found = _status()
+    assert found["run"] == known
+    fills = json.loads(run("fills", "--json").stdout)
+    assert len(fills) >= found["fills"] > 0
+    assert json.loads(run("replay", "--json").stdout)["same"], "what was journaled replays"
+
+
+def test_a_run_that_is_stopped_while_it_starts_reports_nothing_of_another() -> None:
+    with up("up", "--for", "1s") as running:
+        _, first, _ = running.end(number=None)
+    with up() as running:
+        time.sleep(0.5)
+        status, report, errors = running.end(number=signal.SIGTERM)
+    assert report is None or report["run"] != first["run"]
+    assert report is not None or (status == 1 and len(lines(errors)) >= 1)
+
+
+def test_a_strategy_that_fails_is_named_in_the_report(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(MINE.replace("self.memory = True", "raise ValueError('oh')"))
+    with up("up", "--strategy", str(path), "--for", "3s") as running:
+        status, report, errors = running.end(number=None)
+    assert (status, report["failed"]) == (0, ["once"])
+    assert "once failed" in report["why_not"]
+    assert "ValueError: oh" in errors
 
 
 def test_a_second_run_on_the_home_is_refused_and_names_the_first() -> None:

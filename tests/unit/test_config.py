@@ -45,7 +45,8 @@ def test_every_error_is_told_at_once_with_line_field_and_suggestion() -> None:
     ("text", "said"),
     [
         ("mode = ", "no valid TOML"),
-        ('mode = "fast"', "line 1: mode: invalid enum value 'fast', found 'fast'"),
+        ('mode = "fast"', "line 1: mode: expected one of paper, shadow, live, found 'fast'"),
+        ('mode = "papr"', "did you mean `paper`?"),
         ("risk = 3", "risk: expected a table, found 3"),
         ("strategies = 3", "strategies: expected an array of tables"),
         ("[[strategies]]\nparameters = {}", "strategies.0: the field `name` is missing"),
