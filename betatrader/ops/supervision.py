@@ -63,6 +63,8 @@ class Child:
             while not self._stopping:
                 began = time.monotonic()
                 status = await self._run_once()
+                if self._stopping and status == -signal.SIGTERM:
+                    status = 0  # asked to stop before it had set itself up to drain
                 if self._stopping or self._final(status):
                     self.status = status
                     return

@@ -130,7 +130,9 @@ def test_killing_intel_stops_neither_trading_nor_the_report() -> None:
     with up() as running:
         runtime = running.runtime()
         until(lambda: _status()["signals"] > 0, 25)
-        os.kill(runtime.roles["intel"], signal.SIGKILL)
+        killed = runtime.roles["intel"]
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: _status()["roles"]["intel"].get("pid") not in (None, killed), 20)
         before = _status()["signals"]
         until(lambda: _status()["signals"] > before + 5, 20)
         status, report, _ = running.end()

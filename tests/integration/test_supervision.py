@@ -45,6 +45,16 @@ async def test_a_final_status_ends_it_at_once() -> None:
     assert (done.status, done.restarts) == (2, 0)
 
 
+async def test_a_child_that_is_stopped_while_it_starts_has_not_failed() -> None:
+    slow = child("import time\ntime.sleep(60)", essential=True)
+    task = asyncio.create_task(slow.run())
+    while not slow.pid:
+        await asyncio.sleep(0.02)
+    await slow.stop(5)
+    await task
+    assert slow.status == 0
+
+
 async def test_what_does_not_end_in_time_is_killed() -> None:
     stubborn = child(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)",
