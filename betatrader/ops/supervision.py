@@ -63,10 +63,9 @@ class Child:
             while not self._stopping:
                 began = time.monotonic()
                 status = await self._run_once()
-                if self._stopping and status == -signal.SIGTERM:
-                    status = 0  # asked to stop before it had set itself up to drain
-                if self._stopping or self._final(status):
-                    self.status = status
+                if self._asked_to_stop() or self._final(status):
+                    # -SIGTERM: asked to stop before it had set itself up to drain
+                    self.status = 0 if status == -signal.SIGTERM else status
                     return
                 deaths = 1 if time.monotonic() - began > STEADY_S else deaths + 1
                 if self._essential and deaths >= EARLY_DEATHS:
@@ -97,6 +96,9 @@ class Child:
                 self._process.kill()
             await self._process.wait()
             raise
+
+    def _asked_to_stop(self) -> bool:
+        return self._stopping
 
     def sample(self) -> None:
         """Note the resident memory; what was last seen stays after the end."""
