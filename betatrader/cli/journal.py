@@ -27,11 +27,18 @@ def journal() -> None:
 
 @journal.command("verify")
 @click.argument("path", type=Path, required=False)
+@click.option("--repair", is_flag=True, help="Cut off a torn tail, which a crash may leave.")
 @json_option
-def journal_verify(path: Path | None, as_json: bool) -> None:
-    """Check every frame and the hash chain of a journal (default: the home's last run)."""
-    from betatrader.store.journal import Reader
+def journal_verify(path: Path | None, repair: bool, as_json: bool) -> None:
+    """Check every frame and the hash chain of a journal (default: the home's last run).
 
+    Example: betatrader journal verify --repair
+    """
+    from betatrader.store.journal import Reader
+    from betatrader.store.journal import repair as cut_torn_tail
+
+    if repair:
+        cut_torn_tail(_chosen(path))
     reader = Reader(_chosen(path))
     count = sum(1 for _ in reader)
     facts = {
@@ -58,7 +65,10 @@ def journal_verify(path: Path | None, as_json: bool) -> None:
 @click.option("--from", "first", default=1, show_default=True, help="The first record's number.")
 @json_option
 def journal_show(path: Path | None, limit: int, first: int, as_json: bool) -> None:
-    """Print records; with --json one a line."""
+    """Print records; with --json one a line.
+
+    Example: betatrader journal show --from 1000 --limit 20
+    """
     from betatrader.store.journal import Reader
 
     wanted = (entry for entry in Reader(_chosen(path)) if entry.sequence >= first)

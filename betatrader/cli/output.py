@@ -1,6 +1,5 @@
 """How commands print (JSON for machines, tables for people), and durations as people write them."""
 
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -102,8 +101,3 @@ def _line(cells: Sequence[str], widths: list[int], right: list[bool]) -> str:
 
 def _is_number(text: str) -> bool:
     return not text or re.fullmatch(r"[-+$]*[\d.,]+%?", text) is not None
-
-
-def compact(value: Any) -> str:
-    """A value as short JSON."""
-    return json.dumps(msgspec.to_builtins(value, enc_hook=str), separators=(",", ":"))

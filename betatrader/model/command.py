@@ -43,13 +43,6 @@ class RequestForecast(msgspec.Struct, frozen=True, gc=False, tag="ask", array_li
     data_time_ns: int
 
 
-class SetTimer(msgspec.Struct, frozen=True, gc=False, tag="set_timer", array_like=True):
-    """Send a TimerFired with this key at this time."""
-
-    at_ns: int
-    key: str
-
-
 class Alert(msgspec.Struct, frozen=True, gc=False, tag="alert", array_like=True):
     """Something that a person should know."""
 
@@ -57,7 +50,7 @@ class Alert(msgspec.Struct, frozen=True, gc=False, tag="alert", array_like=True)
     text: str
 
 
-Command = Approved | CancelOrder | RequestForecast | SetTimer | Alert
+Command = Approved | CancelOrder | RequestForecast | Alert
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False, tag="refused", array_like=True):

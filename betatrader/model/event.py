@@ -43,11 +43,5 @@ _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 """Any event, command or Step as msgpack bytes."""
 
-decode_event = msgspec.msgpack.Decoder(Event).decode
-"""msgpack bytes as an Event; raises msgspec.DecodeError or ValidationError."""
-
 decode_audit = msgspec.msgpack.Decoder(Event | Step).decode
 """msgpack bytes as what the audit stream holds: events of account, signal and operator, Steps."""
-
-decode_step = msgspec.msgpack.Decoder(Step).decode
-"""msgpack bytes as a Step."""

@@ -13,16 +13,6 @@ ClientOrderId = NewType("ClientOrderId", str)
 StrategyId = NewType("StrategyId", str)
 
 
-def venue_of(instrument: InstrumentId) -> str:
-    """The venue part of an instrument id."""
-    return instrument.rpartition(".")[2]
-
-
-def symbol_of(instrument: InstrumentId) -> str:
-    """The symbol part of an instrument id."""
-    return instrument.rpartition(".")[0]
-
-
 def client_order_id(strategy: StrategyId, epoch: int, counter: int) -> ClientOrderId:
     """Build the id of one order; the same inputs give the same id, in every process.
 

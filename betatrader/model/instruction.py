@@ -1,4 +1,4 @@
-"""Instructions: events from the operator, and the engine's own start and timers."""
+"""Instructions: events from the operator, and the engine's own start and clock."""
 
 from enum import StrEnum
 
@@ -52,7 +52,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag="started", array_like=T
 
 
 class TimerFired(msgspec.Struct, frozen=True, gc=False, tag="timer", array_like=True):
-    """A timer that the engine asked for, or the edge's clock tick (`key` is "tick")."""
+    """The edge's clock tick, about once a second (`key` is "tick")."""
 
     time_ns: int
     key: str

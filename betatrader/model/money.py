@@ -11,8 +11,6 @@ Price = NewType("Price", int)
 Quantity = NewType("Quantity", int)
 Money = NewType("Money", int)
 
-ZERO = Money(0)
-
 
 def parse(text: str) -> int:
     """Convert a decimal string exactly into units of 10^-8.

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 import structlog
@@ -50,8 +50,3 @@ class _Forward(logging.Handler):
 
 def _error(record: logging.LogRecord) -> str:
     return repr(record.exc_info[1]) if record.exc_info else ""
-
-
-def say(text: str, stream: TextIO | None = None) -> None:
-    """A line for a person, on stderr unless told otherwise."""
-    print(text, file=stream or sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """The report of a run: as JSON by the contract of the command line, and as text for a person."""
 
+import textwrap
 from pathlib import Path
 
 import msgspec
@@ -57,6 +58,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+INDENTED = {"initial_indent": "    ", "subsequent_indent": "    "}
 NOT_MET = "no order met the market"
 
 
@@ -131,8 +133,9 @@ def text(report: Report) -> str:
     if broken:
         lines.append(f"  BROKEN invariants: {', '.join(broken)}")
     elif report.invariants:
-        lines.append(
-            f"  all {len(report.invariants)} invariants hold: {', '.join(report.invariants)}"
+        lines.append(f"  all {len(report.invariants)} invariants hold:")
+        lines += textwrap.wrap(
+            ", ".join(report.invariants), 94, initial_indent=INDENT, subsequent_indent=INDENT
         )
     else:
         lines.append("  no invariants: the trader did not end by itself")

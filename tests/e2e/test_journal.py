@@ -46,6 +46,7 @@ def test_a_live_journal_replays_byte_for_byte_and_tampering_shows(own_home: Path
     torn = run("journal", "verify")
     assert torn.returncode == 0
     assert "a crash, and no damage" in torn.stdout
+    assert json.loads(run("journal", "verify", "--repair", "--json").stdout)["torn_bytes"] == 0
 
 
 def test_a_disk_that_fills_up_ends_the_trader_with_one_clear_line(own_home: Path) -> None:

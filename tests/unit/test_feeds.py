@@ -4,7 +4,9 @@ from decimal import Decimal
 from itertools import islice, pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
+from scenes import YES
 
 from betatrader.config import Feed, StrategyEntry
 from betatrader.model.errors import ConfigurationError, UsageError
@@ -95,6 +97,23 @@ def test_a_bad_strategy_file_is_named_with_its_line(tmp_path: Path, text: str, s
     path.write_text(text)
     with pytest.raises(UsageError, match=said):
         strategies.load(str(path), {})
+
+
+def test_the_readmes_example_is_a_strategy_that_buys(tmp_path: Path) -> None:
+    from scenes import SECOND, Scene, quote
+
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    path = tmp_path / "my.py"
+    path.write_text(readme.split("```python\n")[1].split("```")[0])
+    assert len(path.read_text().splitlines()) <= 20
+    scene = Scene()
+    scene.engine.strategies.append(strategies.load(str(path), {}))
+    scene.engine._connect()
+    thin = quote("0.40", "0.42", 1.1, YES)
+    assert scene.take(thin) is None
+    step = scene.take(msgspec.structs.replace(thin, ask_size=thin.ask_size // 4))
+    assert step is not None
+    assert (step.changes[0].strategy, step.time_ns) == ("thick_bid", 11 * SECOND // 10)  # type: ignore[union-attr]
 
 
 def test_unknown_names_and_wrong_parameters() -> None:
