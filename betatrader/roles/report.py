@@ -58,7 +58,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-INDENTED = {"initial_indent": "    ", "subsequent_indent": "    "}
+INDENT = "    "
 NOT_MET = "no order met the market"
 
 
