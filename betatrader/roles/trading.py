@@ -107,10 +107,12 @@ class TradingRole:
     async def keep_journal(self) -> None:
         """Sync it off the hot path, pack what is closed, and keep all within its bytes."""
         settings = self.service.config.journal
+        most_bytes = settings.keep_mb * 2**20
+        await to_thread.run_sync(self._pack, most_bytes)
         while self.trader.broken is None:
             await anyio.sleep(settings.sync_ms / 1000)
             try:
-                await to_thread.run_sync(self._tend_journal, settings.keep_mb * 2**20)
+                await to_thread.run_sync(self._tend_journal, most_bytes)
             except JournalBrokenError as error:
                 self.trader.give_up(error)
         self.error = str(self.trader.broken)
@@ -119,9 +121,16 @@ class TradingRole:
         self.service.stop()
 
     def _tend_journal(self, most_bytes: int) -> None:
-        for closed in self.journal.sync():
-            journal.pack(closed)
+        if self.journal.sync():
+            self._pack(most_bytes)
+
+    def _pack(self, most_bytes: int) -> None:
+        """Compress what is closed; where that fails it stays as it is, and trading goes on."""
+        try:
+            journal.pack_closed(self.journal.folder.parent, self.run, self.journal.number)
             journal.retain(self.journal.folder.parent, most_bytes)
+        except OSError as error:
+            self.service.log.warning("journal_not_packed", error=str(error))
 
     def _consumer(self, stream: str, kind: Any) -> Consumer[Any]:
         service = self.service

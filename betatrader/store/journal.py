@@ -81,11 +81,11 @@ class Journal:
         self._version = version
         self._setup = setup
         self._chain = bytes(CHAIN)
-        self._number = 0
+        self.number = 0
         self._size = 0
         self._dirty = False
         self._file = -1
-        self._closed: list[tuple[int, Path]] = []
+        self._closed: list[int] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._open_next(b"")
@@ -104,28 +104,28 @@ class Journal:
 
     def rotate(self, snapshot: bytes) -> None:
         """Go on in a new file that opens with this snapshot; `sync` closes the old one."""
-        self._closed.append((self._file, self._path(self._number)))
+        self._closed.append(self._file)
         try:
             self._open_next(snapshot)
         except OSError as error:
             raise self._broken(error) from error
 
-    def sync(self) -> list[Path]:
-        """Make what was written survive the machine; returns files that were closed meanwhile.
+    def sync(self) -> bool:
+        """Make what was written survive the machine; True where a file was closed meanwhile.
 
         Raises JournalBrokenError.
         """
         closed, self._closed = self._closed, []
         dirty, self._dirty = self._dirty, False
         try:
-            for file, _ in closed:
+            for file in closed:
                 os.fdatasync(file)
                 os.close(file)
             if dirty:
                 os.fdatasync(self._file)
         except OSError as error:
             raise self._broken(error) from error
-        return [path for _, path in closed]
+        return bool(closed)
 
     def close(self) -> None:
         """Write down what is left, and close."""
@@ -133,14 +133,14 @@ class Journal:
         os.close(self._file)
 
     def _open_next(self, snapshot: bytes) -> None:
-        self._number += 1
+        self.number += 1
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(self._path(self._number), flags, 0o600)
+        self._file = os.open(self._path(self.number), flags, 0o600)
         self._size = 0
         os.write(self._file, MAGIC)
         head = Head(
             run=self._run,
-            file=self._number,
+            file=self.number,
             sequence=self.sequence + 1,
             chain=self._chain,
             version=self._version,
@@ -199,6 +199,22 @@ def pack(path: Path) -> Path:
     part.replace(packed)
     path.unlink()
     return packed
+
+
+def pack_closed(root: Path, run: str, number: int) -> int:
+    """Compress all files up to (not with) the one that this run writes; returns how many.
+
+    Those of earlier runs too: a run that was killed has left its last one open.
+    """
+    current = (run, f"{number:06d}{SUFFIX}")
+    closed = [
+        path
+        for path in sorted(root.glob(f"*/*{SUFFIX}"))
+        if (path.parent.name, path.name) < current
+    ]
+    for path in closed:
+        pack(path)
+    return len(closed)
 
 
 def retain(root: Path, most_bytes: int) -> int:

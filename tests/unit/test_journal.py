@@ -66,9 +66,9 @@ def test_files_continue_each_other_packed_or_not(tmp_path: Path) -> None:
         if number in (10, 20):
             log.rotate(f"state {number}".encode())
         log.append(record)
-    closed = log.sync()
-    assert [path.name for path in closed] == ["000001.btj", "000002.btj"]
-    journal.pack(closed[0])
+    assert log.sync()
+    assert not log.sync()
+    journal.pack(tmp_path / "000001.btj")
     log.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "000001.btj.zst",
@@ -192,6 +192,22 @@ def test_the_oldest_closed_files_go_first(tmp_path: Path) -> None:
         "b/000001.btj.zst",
         "b/000002.btj.zst",
     ]
+
+
+def test_what_older_runs_left_open_is_packed_and_still_reads(tmp_path: Path) -> None:
+    for run in ("1", "2", "3"):
+        written(tmp_path / run)
+    torn = tmp_path / "1" / "000001.btj"
+    torn.write_bytes(torn.read_bytes()[:-3])
+    assert journal.pack_closed(tmp_path, "3", 1) == 2
+    assert [p.name for p in sorted(tmp_path.glob("*/*"))] == [
+        "000001.btj.zst",
+        "000001.btj.zst",
+        "000001.btj",
+    ]
+    assert read(tmp_path / "2") == records(20)
+    reader = Reader(tmp_path / "1")
+    assert (len(list(reader)), reader.torn > 0) == (19, True)
 
 
 class Nowhere:
