@@ -11,15 +11,28 @@ READ_KEPT_MS = 60_000
 async def tend(redis: Client, keep_ms: int) -> str:
     """Trim every stream of ours. What a person reads (the audit) is kept for `keep_ms`."""
     now_ms = clock.now_ns() // 1_000_000
-    removed = 0
+    current = await redis.get(keys.RUN)
+    removed = dropped = 0
     async for key in redis.scan_iter(match="bt:*", count=500, _type="STREAM"):
         stream = key.decode()
         part = stream.rpartition(":")[2]
-        if part == "audit":
+        if await _is_over(redis, stream, current, now_ms - keep_ms):
+            dropped += await redis.unlink(stream)
+        elif part == "audit":
             removed += await functions.trim(redis, stream, now_ms - keep_ms, [])
         elif part in GROUPS:
             removed += await functions.trim(redis, stream, now_ms - READ_KEPT_MS, GROUPS[part])
-    return f"{removed} entries trimmed"
+    return f"{removed} entries trimmed, {dropped} streams of runs long over dropped"
+
+
+async def _is_over(redis: Client, stream: str, current: bytes | None, oldest_ms: int) -> bool:
+    """Whether a stream is of a run that is not the current one, and nothing came for so long."""
+    if not stream.startswith("bt:{trading:") or current is None:
+        return False
+    if stream.partition(":")[2].partition(":")[2].partition("}")[0] == current.decode():
+        return False
+    last = (await redis.xinfo_stream(stream))["last-generated-id"]
+    return int(last.partition(b"-")[0]) < oldest_ms
 
 
 GROUPS = {

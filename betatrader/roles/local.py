@@ -131,7 +131,7 @@ class LocalRun:
         }
         return Child(
             role,
-            [sys.executable, "-m", "betatrader", "--role", role],
+            [sys.executable, "-P", "-m", "betatrader", "--role", role],
             environment,
             stderr=self._plan.logs,
             final=lambda status: status in (2, 3) or (status == 0 and role == "trading"),

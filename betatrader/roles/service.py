@@ -15,12 +15,12 @@ from anyio.abc import TaskStatus
 
 from betatrader import __version__
 from betatrader.config import Config, find_file, load
-from betatrader.model.errors import BetatraderError
+from betatrader.model.errors import BetatraderError, UnreachableError
 from betatrader.ops import health, home, logs
 from betatrader.ops.process import age_s
 from betatrader.roles import ROLES
 from betatrader.store import functions, keys
-from betatrader.store.connection import AWAY, Client, client, connected
+from betatrader.store.connection import AWAY, Client, client, connected, without_password
 
 PORTS = {"trading": 8701, "intel": 8702, "jobs": 8703}
 DRAIN_S = 8.0
@@ -139,6 +139,11 @@ def run_role(role: str, config_path: str | None) -> int:
         anyio.run(service.run, module.serve, backend_options={"use_uvloop": _has_uvloop()})
     except* BetatraderError as errors:
         service.failure = service.failure or first_error(errors)
+    except* AWAY as errors:
+        service.failure = service.failure or UnreachableError(
+            f"Redis at {without_password(redis_url)} went away during the start: "
+            f"{errors.exceptions[0]}\nTry again; `betatrader doctor` tells more."
+        )
     if service.failure is not None:
         if not os.environ.get("BETATRADER_SUPERVISED"):
             raise service.failure

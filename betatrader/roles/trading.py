@@ -211,15 +211,25 @@ class TradingRole:
 
     async def publish_summary(self) -> None:
         """The account in a few lines, twice a second; on disk too, should all be killed."""
-        target = self.service.home / "reports" / self.run / "summary.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
+        kept = True
         while True:
             await anyio.sleep(SUMMARY_S)
             data = self._summarise()
-            part = target.with_name("summary.json.part")
-            part.write_bytes(data)
-            part.replace(target)
             metrics.EQUITY.set(self.trader.engine.state.equity() / 1e8)
+            try:
+                self._keep_summary(data)
+                kept = True
+            except OSError as error:
+                if kept:
+                    self.service.log.warning("summary_not_kept", error=str(error))
+                kept = False
+
+    def _keep_summary(self, data: bytes) -> None:
+        target = self.service.home / "reports" / self.run / "summary.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name("summary.json.part")
+        part.write_bytes(data)
+        part.replace(target)
 
     async def drain(self) -> None:
         """Cancel what rests, wait for what is under way, judge the run, and write it all down."""

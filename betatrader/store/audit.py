@@ -24,6 +24,9 @@ REQUESTS_KEPT = 256
 ENTRIES_KEPT = 200_000
 """In the stream; it has no consumer that could miss one, and Redis must not fill up."""
 
+SUMMARY_KEPT_S = 7 * 86_400
+"""How long an ended run's summary stays."""
+
 BATCH = 500
 PAUSE_S = 0.5
 
@@ -98,7 +101,7 @@ class AuditLog:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.set(keys.RUN, self._run)
             pipe.hset(keys.KEPT, mapping=self._state)
-            pipe.set(keys.summary(self._run), summary)
+            pipe.set(keys.summary(self._run), summary, ex=SUMMARY_KEPT_S)
             await pipe.execute()
         if self._summary is summary:
             self._summary = b""
