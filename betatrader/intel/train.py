@@ -60,8 +60,8 @@ def train(folder: Path, seed: int, progress: Progress) -> Manifest:
     unseen = seed + UNSEEN_SEED_SHIFT
     skills = contract_skill(contract, unseen), spot_skill(spot, unseen)
     entries = (
-        _write(folder, "contract", "probability", contract, skills[0], seed),
-        _write(folder, "spot", "return", spot, skills[1], seed),
+        _write(folder, "contract", "probability", contract, skill=skills[0], seed=seed),
+        _write(folder, "spot", "return", spot, skill=skills[1], seed=seed),
     )
     manifest = Manifest(models=entries)
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
@@ -174,7 +174,7 @@ def _digest(*arrays: Array) -> str:
     return digest.hexdigest()
 
 
-def _write(folder: Path, name: str, kind: str, fit: Fit, skill: Skill, seed: int) -> ModelEntry:
+def _write(folder: Path, name: str, kind: str, fit: Fit, *, skill: Skill, seed: int) -> ModelEntry:
     data = _onnx(name, kind, fit)
     file = f"{name}-{VERSION}.onnx"
     (folder / file).write_bytes(data)

@@ -206,7 +206,7 @@ def binary_market(seed: int, loop: int = 0, pattern: float = 1.0) -> Iterator[Ar
         bids, asks = ladder.place(shown * SCALE, hidden.balance())
         kind = BookDelta if opened else BookSnapshot
         opened = True
-        yield Arrival(_both(kind, now, yes.id, no.id, bids, asks), truth, now)
+        yield Arrival(_both(kind, now, (yes.id, no.id), bids, asks), truth, now)
     end = int(CONTRACT_SECONDS * SECOND_NS)
     payout = SCALE if walk > 0.0 else 0
     over: list[MarketInput] = [
@@ -258,14 +258,13 @@ def _contract_trade(
         trade = PublicTrade(now, yes.id, price, quantity, buyer)
     else:
         trade = PublicTrade(now, no.id, SCALE - price, quantity, not buyer)
-    return [trade, *_both(BookDelta, now, yes.id, no.id, bids, asks)]
+    return [trade, *_both(BookDelta, now, (yes.id, no.id), bids, asks)]
 
 
 def _both(
     kind: type[BookDelta] | type[BookSnapshot],
     now: int,
-    yes: InstrumentId,
-    no: InstrumentId,
+    pair: tuple[InstrumentId, InstrumentId],
     bids: list[Level],
     asks: list[Level],
 ) -> list[MarketInput]:
@@ -273,6 +272,6 @@ def _both(
     mirrored_bids = tuple((SCALE - price, size) for price, size in asks)
     mirrored_asks = tuple((SCALE - price, size) for price, size in bids)
     return [
-        kind(now, yes, tuple(bids), tuple(asks)),
-        kind(now, no, mirrored_bids, mirrored_asks),
+        kind(now, pair[0], tuple(bids), tuple(asks)),
+        kind(now, pair[1], mirrored_bids, mirrored_asks),
     ]

@@ -89,7 +89,6 @@ def test_halt_flatten_and_resume_from_another_terminal() -> None:
         assert answer["acknowledged_ms"] < 1_000
         until(lambda: _status()["open_orders"] == 0, 1.5)
         assert time.monotonic() - began < 5
-        orders = _status()["orders"]
         assert "HALTED" in _status()["why_not"]
 
         flat = run("flatten", "--json", "--reason", "a test")
@@ -97,8 +96,6 @@ def test_halt_flatten_and_resume_from_another_terminal() -> None:
         assert json.loads(flat.stdout)["flat"]
         assert _status()["positions"] == []
         assert _status()["trading_state"] == "HALTED"
-        sold = _status()["orders"] - orders
-        assert sold >= 0
 
         assert json.loads(run("resume", "--json").stdout)["state"] == "ACTIVE"
         assert json.loads(run("reduce", "--json").stdout)["state"] == "REDUCING"
