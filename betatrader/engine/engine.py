@@ -11,12 +11,12 @@ import msgspec
 
 from betatrader.engine import risk
 from betatrader.engine.checks import OPERATOR, STOP
-from betatrader.engine.proposal import Proposal
-from betatrader.engine.state import FOLDS, Market, State
+from betatrader.engine.state import FOLDS, Market, State, fold_refused, fold_submit
 from betatrader.engine.strategy import Ask, Cancel, Intent, Intents, Place, Strategy, View
 from betatrader.model import account, instruction, market
 from betatrader.model.command import (
     Alert,
+    Approved,
     Booked,
     CancelOrder,
     Change,
@@ -26,7 +26,7 @@ from betatrader.model.command import (
     StrategyFailed,
 )
 from betatrader.model.event import Event
-from betatrader.model.ids import StrategyId, client_order_id
+from betatrader.model.ids import COUNTER, ClientOrderId, StrategyId, id_prefix
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
@@ -47,13 +47,16 @@ class Engine:
     ) -> None:
         self.state = state if state is not None else State()
         self.limits = limits
+        self._judge = risk.Judge(limits).judge
         self.strategies = strategies
         self._changes: list[Change] = []
+        self._telling = False  # whether they hold more than requests
         self._connect()
 
     def _connect(self) -> None:
         """Bind strategies to the state, and each kind of event to its fold and its reaction."""
         self._fills = self.state.orders.fills
+        self._prefixes: dict[StrategyId, str] = {}
         self._quote = self._listeners("on_quote")
         self._trade = self._listeners("on_trade")
         self._forecast = self._listeners("on_forecast")
@@ -98,7 +101,8 @@ class Engine:
         if not changes:
             return None
         self._changes = []
-        if any(type(change) is not RequestForecast for change in changes):
+        if self._telling:
+            self._telling = False
             state.step_sequence += 1
         return Step(state.step_sequence, state.event_sequence, state.now_ns, tuple(changes))
 
@@ -120,7 +124,13 @@ class Engine:
     def _on_top(self, _event: market.MarketEvent, seen: Market) -> None:
         if seen.held:
             self._protect(seen)
-        self._ask(self._quote, seen)
+        for listen, view in self._quote:
+            try:
+                intents = listen(view, seen)
+                if intents:
+                    self._carry_out(view.strategy, intents)
+            except Exception as error:  # a strategy is anybody's code, and must not end the trader
+                self._fail(view.strategy, error)
 
     def _on_trade(self, _event: market.PublicTrade, seen: Market) -> None:
         self._ask(self._trade, seen)
@@ -161,6 +171,7 @@ class Engine:
             strategy.forget(self.state.markets)
 
     def _on_started(self, event: instruction.Started, _seen: object) -> None:
+        self._prefixes.clear()
         self._note(StateChanged(event.trading_state, event.reason))
 
     def _on_halt(self, event: instruction.Halt, _seen: object) -> None:
@@ -228,22 +239,25 @@ class Engine:
     def _request(self, intent: Ask) -> None:
         definition = self.state.markets[intent.instrument].definition
         kind = "probability" if isinstance(definition, BinaryContract) else "return"
-        self._note(
+        self._changes.append(
             RequestForecast(
                 intent.instrument, kind, intent.horizon_ns, intent.features, self.state.now_ns
             )
         )
 
     def _place(self, strategy: StrategyId, intent: Place) -> None:
-        state, terms = self.state, intent.terms
-        seen = state.markets.get(terms.instrument)
-        if not terms.price and terms.type is OrderType.MARKET and seen is not None:
-            terms = risk.market_terms(self.limits, seen, terms.side, terms.quantity)
-        order = client_order_id(strategy, state.epoch, state.order_counter)
-        proposal = Proposal(
-            state, self.limits, order, strategy, terms, uses_forecast=intent.uses_forecast
-        )
-        self._note(risk.judge(proposal, intent.reason, intent.stop))
+        state = self.state
+        prefix = self._prefixes.get(strategy)
+        if prefix is None:
+            prefix = self._prefixes[strategy] = id_prefix(strategy, state.epoch)
+        order: ClientOrderId = prefix + COUNTER % state.order_counter  # type: ignore[assignment]
+        verdict = self._judge(state, order, strategy, intent)
+        self._changes.append(verdict)
+        self._telling = True
+        if isinstance(verdict, Approved):
+            fold_submit(state, verdict)
+        else:
+            fold_refused(state, verdict)
 
     def _cancel(self, strategy: StrategyId, intent: Cancel) -> None:
         order = self.state.orders.open.get(intent.order)
@@ -327,6 +341,7 @@ class Engine:
     def _note(self, change: Change) -> None:
         """Answer with a change, and fold it at once, so that the next decision sees it."""
         self._changes.append(change)
+        self._telling = True
         fold = FOLDS.get(type(change))
         if fold is not None:
             fold(self.state, change)

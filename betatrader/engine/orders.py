@@ -17,7 +17,7 @@ from betatrader.model.errors import IllegalTransition
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.order import CLOSED, TRANSITIONS, Order, OrderState, Side
 
-INITIALIZED, SUBMITTED = OrderState.INITIALIZED, OrderState.SUBMITTED
+SUBMITTED = OrderState.SUBMITTED
 PENDING_CANCEL, PARTIALLY_FILLED = OrderState.PENDING_CANCEL, OrderState.PARTIALLY_FILLED
 
 DENIED_KEPT = 500
@@ -45,12 +45,18 @@ class Orders(msgspec.Struct):
 
     def submit(self, command: SubmitOrder, now_ns: int) -> Order:
         """Record an order as in flight, before it is sent."""
-        order = Order(
-            command.order, command.strategy, command.terms, now_ns, INITIALIZED, 0, command.reason
+        name = command.order
+        order = self.open[name] = Order(
+            name,
+            command.strategy,
+            command.terms,
+            now_ns,
+            SUBMITTED,  # the one way that INITIALIZED ends where risk has approved
+            0,
+            command.reason,
+            now_ns,
+            command.stop,
         )
-        order.stop = command.stop
-        transition(order, SUBMITTED, now_ns)
-        self.open[order.id] = order
         return order
 
     def deny(self, refused: Refused, now_ns: int) -> None:

@@ -1,29 +1,49 @@
 """Risk: asks every check of every order, and is the only maker of `Approved`."""
 
 from betatrader.engine.checks import CHECKS, collar_width
+from betatrader.engine.clearance import far_from_limits
 from betatrader.engine.proposal import BUY, Proposal
 from betatrader.engine.state import Market, State
+from betatrader.engine.strategy import Place
 from betatrader.model.command import Approved, Refused
+from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.limits import Limits
+from betatrader.model.limits import Limits, calm
 from betatrader.model.money import SCALE, show
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
 
+MARKET = OrderType.MARKET
 
-def judge(proposal: Proposal, reason: str, stop: int) -> Approved | Refused:
-    """Ask every check; the first that refuses ends it."""
-    for check in CHECKS:
-        breach = check(proposal)
-        if breach is not None:
-            return Refused(
-                proposal.order,
-                proposal.strategy,
-                proposal.terms,
-                check.__name__,
-                breach[0],
-                breach[1],
-            )
-    return Approved(proposal.order, proposal.strategy, proposal.terms, reason, stop)
+
+class Judge:
+    """Asks every check of every order. `limits` are in force; near them (80%) it looks closer."""
+
+    __slots__ = ("calm", "limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.calm = calm(limits)
+
+    def judge(
+        self, state: State, order: ClientOrderId, strategy: StrategyId, intent: Place
+    ) -> Approved | Refused:
+        """Approve, or name the first check that refuses."""
+        terms = intent.terms
+        market = state.markets.get(terms.instrument)
+        if market is not None:
+            if not intent.uses_forecast and far_from_limits(state, self.calm, market, terms):
+                return Approved(order, strategy, terms, intent.reason, intent.stop)
+            if not terms.price and terms.type is MARKET:
+                terms = market_terms(self.limits, market, terms.side, terms.quantity)
+        proposal = Proposal(
+            state, self.limits, order, strategy, terms, uses_forecast=intent.uses_forecast
+        )
+        for check in CHECKS:
+            breach = check(proposal)
+            if breach is not None:
+                limit, actual = breach
+                return Refused(order, strategy, terms, check.__name__, limit, actual)
+        return Approved(order, strategy, terms, intent.reason, intent.stop)
 
 
 def breached(state: State, limits: Limits) -> str:

@@ -308,12 +308,14 @@ def _fold_timer(state: State, event: instruction.TimerFired) -> None:
     state.watch_equity()
 
 
-def _fold_submit(state: State, command: Approved) -> None:
+def fold_submit(state: State, command: Approved) -> None:
+    """An order is in flight from here on."""
     state.order_counter += 1
     state.orders.submit(command, state.now_ns)
 
 
-def _fold_refused(state: State, refused: Refused) -> None:
+def fold_refused(state: State, refused: Refused) -> None:
+    """An intent used up an id, and no more."""
     state.order_counter += 1
     state.orders.deny(refused, state.now_ns)
     state.denials[refused.check] = state.denials.get(refused.check, 0) + 1
@@ -369,9 +371,9 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     instruction.CancelAll: _fold_instruction,
     instruction.Flatten: _fold_instruction,
     instruction.TimerFired: _fold_timer,
-    Approved: _fold_submit,
+    Approved: fold_submit,
     CancelOrder: _fold_cancel,
-    Refused: _fold_refused,
+    Refused: fold_refused,
     StateChanged: _fold_state_changed,
     StrategyFailed: _fold_failed,
     Booked: _fold_booked,

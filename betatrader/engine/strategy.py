@@ -56,10 +56,12 @@ Intents = Sequence[Intent] | None
 class View:
     """What a strategy may read: the engine's own state, never to be changed by it."""
 
-    __slots__ = ("_state", "strategy")
+    __slots__ = ("_open", "_shares", "_state", "strategy")
 
     def __init__(self, state: "State", strategy: StrategyId) -> None:
         self._state = state
+        self._open = state.orders.open
+        self._shares = state.holdings.shares
         self.strategy = strategy
 
     @property
@@ -88,7 +90,8 @@ class View:
 
     def position(self, instrument: InstrumentId) -> int:
         """What this strategy holds of an instrument; others may hold more of it."""
-        return self._state.holdings.of(self.strategy, instrument)
+        shares = self._shares.get(instrument)
+        return shares.get(self.strategy, 0) if shares else 0
 
     def average_price(self, instrument: InstrumentId) -> int:
         """The average price of all that the account holds of it, 0 where flat."""
@@ -97,13 +100,12 @@ class View:
 
     def orders(self, instrument: InstrumentId) -> list[Order]:
         """This strategy's own open orders on an instrument, those being cancelled included."""
-        found = self._state.orders.open
-        if not found:
+        if not self._open:
             return []
         strategy = self.strategy
         return [
             order
-            for order in found.values()
+            for order in self._open.values()
             if order.strategy == strategy and order.terms.instrument == instrument
         ]
 

@@ -93,7 +93,7 @@ class Booked(msgspec.Struct, frozen=True, gc=False, tag="booked", array_like=Tru
 Change = Command | Refused | StateChanged | StrategyFailed | Booked
 
 
-class Step(msgspec.Struct, frozen=True, tag="step", array_like=True):
+class Step(msgspec.Struct, frozen=True, gc=False, tag="step", array_like=True):
     """The audit of one event: what the engine did with it, in order.
 
     `sequence` numbers Steps without gaps, but for those of forecast requests alone, which change

@@ -1,7 +1,6 @@
 """Names: venues, instruments, strategies and orders."""
 
 import zlib
-from functools import lru_cache
 from typing import NewType
 
 InstrumentId = NewType("InstrumentId", str)
@@ -12,6 +11,9 @@ ClientOrderId = NewType("ClientOrderId", str)
 
 StrategyId = NewType("StrategyId", str)
 
+COUNTER = "%012x"
+"""How an id ends: the counter. (An f-string takes twice the time.)"""
+
 
 def client_order_id(strategy: StrategyId, epoch: int, counter: int) -> ClientOrderId:
     """Build the id of one order; the same inputs give the same id, in every process.
@@ -21,11 +23,11 @@ def client_order_id(strategy: StrategyId, epoch: int, counter: int) -> ClientOrd
     """
     if not 0 <= counter < 1 << 48:
         raise ValueError(f"counter {counter} must fit 48 bits")
-    return ClientOrderId(f"{_prefix(strategy, epoch)}{counter:012x}")
+    return ClientOrderId(id_prefix(strategy, epoch) + COUNTER % counter)
 
 
-@lru_cache(maxsize=256)
-def _prefix(strategy: StrategyId, epoch: int) -> str:
+def id_prefix(strategy: StrategyId, epoch: int) -> str:
+    """What all ids of a strategy in an epoch begin with: the caller may keep it."""
     if not 0 <= epoch < 1 << 48:
         raise ValueError(f"epoch {epoch} must fit 48 bits")
     return f"{zlib.crc32(strategy.encode()):08x}{epoch:012x}"

@@ -23,3 +23,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The collar is never narrower than this many ticks (a binary contract's price is small)."""
     stale_data_ns: int = 5 * SECOND_NS
     order_quantity: int = 1_000_000 * SCALE
+
+
+def calm(limits: Limits) -> Limits:
+    """The levels at which risk warns: 80% of each limit, rounded down."""
+    return Limits(**{name: getattr(limits, name) * 4 // 5 for name in Limits.__struct_fields__})

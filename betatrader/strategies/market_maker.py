@@ -4,9 +4,9 @@ from math import sqrt
 
 import msgspec
 
-from betatrader.engine.sizing import quantity_for
 from betatrader.engine.state import Market
 from betatrader.engine.strategy import Cancel, Intent, Intents, Place, Strategy, View
+from betatrader.model.ids import InstrumentId
 from betatrader.model.instrument import BinaryContract, Instrument
 from betatrader.model.money import SCALE
 from betatrader.model.order import Order, OrderState, OrderTerms, OrderType, Side, TimeInForce
@@ -17,7 +17,6 @@ SECOND_NS = 1_000_000_000
 LIMIT, GTC = OrderType.LIMIT, TimeInForce.GTC
 BUY, SELL = Side.BUY, Side.SELL
 PENDING_CANCEL = OrderState.PENDING_CANCEL
-NOTHING: list[Intent] = []
 WARM = 4
 """Looks at an instrument before the first quote: a spread needs to know how the mid moves."""
 
@@ -42,9 +41,7 @@ class Quoting(msgspec.Struct, gc=False):
     """What the maker remembers of one instrument: when to look again, and how the mid moves."""
 
     next_ns: int = 0
-    mid: int = 0
-    half: int = 0
-    """The half spread to quote with."""
+    mid: float = 0.0
     variance: float = 0.0
     """Of the mid's move between two looks, in squared price units; exponentially weighted."""
     looks: int = 0
@@ -61,8 +58,9 @@ class MarketMaker(Strategy):
         self.parameters = parameters or Parameters()
         self._quote_cash = int(self.parameters.quote_usd * SCALE)
         self._max_cash = int(self.parameters.max_inventory_usd * SCALE)
-        self._half = int(self.parameters.min_half_spread * SCALE)
+        self._half = self.parameters.min_half_spread
         self._spread = self.parameters.volatility_spread
+        self._memory = self.parameters.volatility_memory
         self._weight = 1.0 / self.parameters.volatility_memory
         self._pause_ns = int(self.parameters.requote_seconds * SECOND_NS)
         self._quiet_ns = int(self.parameters.quiet_before_expiry_seconds * SECOND_NS)
@@ -70,40 +68,50 @@ class MarketMaker(Strategy):
 
     def on_quote(self, view: View, market: Market) -> Intents:
         """Quote anew where the market has moved away from our quotes."""
-        bid, ask, definition = market.bid, market.ask, market.definition
-        seen = self.memory.get(definition.id)
+        definition = market.definition
+        name = definition.id
+        seen = self.memory.get(name)
         if seen is None:
-            seen = self.memory[definition.id] = Quoting()
+            seen = self.memory[name] = Quoting()
         now = market.updated_ns
+        bid, ask = market.bid, market.ask
         if now < seen.next_ns or not 0 < bid < ask:
             return None
         seen.next_ns = now + self._pause_ns
         mid = (bid + ask) // 2
-        self._watch(seen, mid, definition)
+        half = self._watch(seen, mid * 1.0, definition)
         if seen.looks < WARM or not view.may_add_risk:
             return None
-        ours = view.orders(definition.id)
+        ours = view.orders(name)
         if type(definition) is BinaryContract and now > definition.expires_ns - self._quiet_ns:
             return [Cancel(o.id, "near expiry") for o in ours if o.state is not PENDING_CANCEL]
-        held = view.position(definition.id)
+        held = view.position(name)
         if held:
-            return self._both_sides(market, mid, seen.half, held, ours)
+            return self._both_sides(market, mid, half, held, ours)
         tick = definition.tick
-        price = min((mid - seen.half) // tick * tick, ask - tick)
-        return _keep(market, BUY, price, self._affordable(market, price, self._quote_cash), ours)
+        price = (mid - half) // tick * tick
+        if price >= ask:
+            price = ask - tick
+        if ours:
+            return _cancel_strays(ours, BUY, price, tick)
+        quantity = self._affordable(definition, price, self._quote_cash)
+        return [_bid(name, price, quantity)] if quantity else None
 
-    def _watch(self, seen: Quoting, mid: int, definition: Instrument) -> None:
-        """Learn how the mid moves, and how wide to quote for it."""
-        if seen.looks:
+    def _watch(self, seen: Quoting, mid: float, definition: Instrument) -> int:
+        """Learn how the mid moves; the half spread to quote with follows from that."""
+        looks, variance = seen.looks, seen.variance
+        if looks:
             move = mid - seen.mid
-            weight = max(self._weight, 1.0 / seen.looks)
-            seen.variance += weight * (move * move - seen.variance)
-        half = self._half
-        if type(definition) is not BinaryContract:
-            half = mid * (half + definition.fees.maker_rate) // SCALE
-        seen.half = max(half, int(self._spread * sqrt(seen.variance)))
+            weight = self._weight if looks > self._memory else 1.0 / looks
+            seen.variance = variance = variance + weight * (move * move - variance)
         seen.mid = mid
-        seen.looks += 1
+        seen.looks = looks + 1
+        if type(definition) is BinaryContract:
+            least = self._half * SCALE
+        else:
+            least = (self._half + definition.fees.maker_rate / SCALE) * mid
+        moving = self._spread * sqrt(variance)
+        return int(moving if moving > least else least)
 
     def _both_sides(
         self, market: Market, mid: int, half: int, held: int, ours: list[Order]
@@ -117,35 +125,38 @@ class MarketMaker(Strategy):
         buys = [order for order in ours if order.terms.side is BUY]
         sells = [order for order in ours if order.terms.side is SELL]
         room = min(self._quote_cash, self._max_cash - worth)
-        return [
-            *_keep(market, BUY, buy_at, self._affordable(market, buy_at, room), buys),
-            *_keep(market, SELL, sell_at, held // lot * lot, sells),
-        ]
+        bid = self._affordable(market.definition, buy_at, room)
+        offer = held // lot * lot
+        intents: list[Intent] = []
+        if buys:
+            intents += _cancel_strays(buys, BUY, buy_at if bid else 0, tick)
+        elif bid:
+            intents.append(_bid(market.id, buy_at, bid))
+        if sells:
+            intents += _cancel_strays(sells, SELL, sell_at if offer else 0, tick)
+        elif offer:
+            intents.append(
+                Place(OrderTerms(market.id, SELL, LIMIT, sell_at, offer, GTC, True), "quote")
+            )
+        return intents
 
-    def _affordable(self, market: Market, price: int, cash: int) -> int:
+    def _affordable(self, definition: Instrument, price: int, cash: int) -> int:
         """How much to bid for; 0 where the venue would find it too small."""
-        definition = market.definition
-        quantity = quantity_for(cash, price, definition.lot)
+        lot = definition.lot
+        quantity = cash * SCALE // price // lot * lot if price > 0 < cash else 0
         return quantity if quantity * price >= definition.min_notional * SCALE else 0
 
 
-def _keep(market: Market, side: Side, price: int, quantity: int, ours: list[Order]) -> list[Intent]:
-    """Keep one order a side: leave it where it is right, else cancel it, else place it."""
-    definition = market.definition
-    if ours:
-        tick = definition.tick
-        return [
-            Cancel(order.id, "requote")
-            for order in ours
-            if (
-                order.terms.side is not side
-                or abs(order.terms.price - price) > tick
-                or not quantity
-            )
-            and order.state is not PENDING_CANCEL
-        ]
-    if not quantity:
-        return NOTHING
-    terms = OrderTerms(definition.id, side, LIMIT, price, quantity, GTC, True)
-    stop = max(definition.tick, price // 2) if side is BUY else 0
-    return [Place(terms, "quote", stop)]
+def _cancel_strays(ours: list[Order], side: Side, price: int, tick: int) -> list[Intent]:
+    """Cancel each order that does not stand where it should; 0 is nowhere."""
+    return [
+        Cancel(order.id, "requote")
+        for order in ours
+        if (order.terms.side is not side or not -tick <= order.terms.price - price <= tick)
+        and order.state is not PENDING_CANCEL
+    ]
+
+
+def _bid(name: InstrumentId, price: int, quantity: int) -> Place:
+    """A post-only buy, stopped at half its price."""
+    return Place(OrderTerms(name, BUY, LIMIT, price, quantity, GTC, True), "quote", price // 2 or 1)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scenes import COIN, NO, SECOND, YES, Scene, quote, terms
 
 from betatrader.engine.engine import Engine
-from betatrader.engine.state import State
-from betatrader.engine.strategy import Ask, Cancel, Place
+from betatrader.engine.state import Market, State
+from betatrader.engine.strategy import Ask, Cancel, Intents, Place, Strategy, View
 from betatrader.model.account import Fill, OrderAccepted, OrderCanceled, OrderInDoubt
 from betatrader.model.command import (
     Alert,
@@ -534,6 +534,24 @@ def test_a_strategy_that_fails_is_asked_no_more_and_the_others_go_on() -> None:
     again.restore(scene.engine.snapshot())
     again.process(quote("9.99", "10.01"))
     assert broken.quotes == 3, "a restored engine remembers"
+
+
+class Late(Strategy):
+    """Fails at the clock's tick."""
+
+    name = "late"
+
+    def on_tick(self, view: View, market: Market) -> Intents:
+        raise ValueError("too late")
+
+
+def test_a_strategy_may_fail_on_any_event() -> None:
+    scene = Scene()
+    scene.engine.strategies.append(Late())
+    scene.engine._connect()
+    step = scene.take(TimerFired(SECOND, "tick"))
+    assert step is not None
+    assert step.changes[0].error == "ValueError: too late"  # type: ignore[union-attr]
 
 
 def test_what_is_no_intent_fails_its_strategy() -> None:

@@ -1,0 +1,97 @@
+"""One glance that lets an ordinary order through: every check holds, and by a wide margin.
+
+`far_from_limits` is a fast and cautious reading of all of `engine.checks` at once. True means that
+each check would pass, even against limits of 80%; False means nothing: then the checks are asked
+one by one, by name. A test holds the two together over random states.
+"""
+
+from betatrader.engine.state import Market, State
+from betatrader.model.instruction import TradingState
+from betatrader.model.instrument import BinaryContract
+from betatrader.model.limits import Limits
+from betatrader.model.money import SCALE
+from betatrader.model.order import OrderTerms, Side
+
+ACTIVE = TradingState.ACTIVE
+BUY = Side.BUY
+
+
+def far_from_limits(state: State, calm: Limits, market: Market, terms: OrderTerms) -> bool:
+    """Whether an order that rests on no forecast passes every check, held to `calm` limits."""
+    definition = market.definition
+    price, quantity = terms.price, terms.quantity
+    if (
+        state.trading_state is not ACTIVE
+        or not market.tradable
+        or market.resolved
+        or price <= 0
+        or quantity <= 0
+        or price % definition.tick
+        or quantity % definition.lot
+        or quantity > calm.order_quantity
+        or state.now_ns - market.updated_ns > calm.stale_data_ns
+        or (type(definition) is BinaryContract and (definition.nets or price >= SCALE))
+    ):
+        return False
+    if terms.side is not BUY:
+        return _sale(state, market, terms)
+    name = terms.instrument
+    worth = price * quantity // SCALE + 1
+    if (
+        worth > calm.order_notional
+        or worth <= definition.min_notional
+        or price > (market.ask or market.bid)
+    ):
+        return False
+    here = spent = worth
+    orders = state.orders.open
+    for order in orders.values():
+        theirs = order.terms
+        if theirs.side is BUY:
+            other = theirs.price * theirs.quantity // SCALE + 1
+            spent += other
+            if theirs.instrument == name:
+                here += other
+        elif theirs.instrument == name and price >= theirs.price:
+            return False
+    portfolio = state.portfolio
+    equity = portfolio.cash
+    spent *= 2  # no fee is above the notional, so that twice that covers both
+    if spent > equity or len(orders) >= calm.open_orders:
+        return False
+    kinds = len(orders) + 1
+    for held, position in portfolio.positions.items():
+        if position.quantity:
+            value = state.mark(held) * position.quantity // SCALE
+            equity += value
+            spent += value + 1
+            kinds += 1
+            if held == name:
+                here += value + 1
+    return (
+        (kinds <= calm.open_positions or market.held)
+        and here <= calm.position_notional
+        and spent <= calm.total_notional
+        and state.day_equity - equity <= calm.daily_loss
+        and (
+            equity >= state.equity_high
+            or (state.equity_high - equity) * SCALE <= calm.drawdown * state.equity_high
+        )
+    )
+
+
+def _sale(state: State, market: Market, terms: OrderTerms) -> bool:
+    """A sale of what is held and free reduces: few limits bind it."""
+    name, price = terms.instrument, terms.price
+    if price < (market.bid or market.ask or price + 1):
+        return False
+    free = state.portfolio.quantity(name) - terms.quantity
+    orders = state.orders.open
+    for order in orders.values():
+        theirs = order.terms
+        if theirs.instrument == name:
+            if theirs.side is not BUY:
+                free -= theirs.quantity
+            elif price <= theirs.price:
+                return False
+    return free >= 0
