@@ -2,6 +2,7 @@
 
 exchange   matching of our orders against recorded liquidity, with latency and fees
 pool       the liquidity of one instrument: recorded levels and individual orders
+admission  whether the venue takes an order
 ledger     the venue's own account of orders, fills and balances, which the engine never touches
 generator  a seeded market: order flow for a spot pair and for binary contracts that resolve
 excerpt    cuts a stretch out of recorded data

@@ -25,7 +25,7 @@ from betatrader.model.account import (
 )
 from betatrader.model.command import CancelOrder, SubmitOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId
-from betatrader.model.instrument import BinaryContract, Instrument
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.market import (
     BookDelta,
     BookSnapshot,
@@ -35,9 +35,18 @@ from betatrader.model.market import (
     Quote,
     Resolution,
 )
-from betatrader.model.money import SCALE, cost
-from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
-from betatrader.sim.ledger import Ledger
+from betatrader.model.order import OrderState, OrderType, Side, TimeInForce
+from betatrader.sim import admission
+from betatrader.sim.ledger import (
+    Accepted,
+    Deposited,
+    Ended,
+    Entry,
+    Executed,
+    Ledger,
+    Refused,
+    Settled,
+)
 from betatrader.sim.pool import Pool, WorkingOrder
 
 NEVER = 1 << 62
@@ -64,6 +73,8 @@ class SimulatedExchange:
         self.next_due_ns = NEVER
         self.pools: dict[InstrumentId, Pool] = {}
         self.ledgers: dict[str, Ledger] = {US: Ledger()}
+        self.keep: Callable[[str, Entry], None] | None = None
+        """Where a ledger's entries are kept: called with owner and entry, before it is answered."""
         self._share_book = share_book
         self._due: list[tuple[int, int, str, Any]] = []
         self._outbox: dict[str, list[OrderEvent]] = {}
@@ -84,9 +95,14 @@ class SimulatedExchange:
 
     def deposit(self, amount: int, owner: str = US) -> None:
         """Put cash into an account."""
-        ledger = self.ledgers.setdefault(owner, Ledger())
-        ledger.cash += amount
-        ledger.deposits += amount
+        self._book(Deposited(amount), owner)
+
+    def restore(self, ledger: Ledger, owner: str = US) -> None:
+        """Come back with an account's books. What rested is cancelled: its market is gone."""
+        self.ledgers[owner] = ledger
+        self._trades = max((int(fill.trade_id[1:]) for fill in ledger.fills), default=0)
+        for order in list(ledger.working):
+            self._book(Ended(order, OrderState.CANCELED, "the venue restarted"), owner)
 
     def submit(self, command: SubmitOrder, now_ns: int, owner: str = US) -> None:
         """Take an order under way; it arrives one latency later."""
@@ -117,7 +133,7 @@ class SimulatedExchange:
 
     def resting(self, owner: str = US) -> set[str]:
         """The ids of an owner's orders that rest in the book."""
-        return {name for name, (whose, _) in self._owners.items() if whose == owner}
+        return {order.id for order in self._working(owner)}
 
     # The recorded market.
 
@@ -197,10 +213,10 @@ class SimulatedExchange:
         pool.ended = True
         for order in list(pool.working.values()):
             self._drop(pool, order)
-            report = OrderExpired(self._return_ns(event.time_ns), order.id, "resolved")
-            self._report(report, order.owner)
-        for ledger in self.ledgers.values():
-            ledger.settle(event.instrument, event.payout)
+            self._end(order, OrderState.EXPIRED, "resolved", event.time_ns)
+        for owner, ledger in self.ledgers.items():
+            if ledger.held(event.instrument):
+                self._book(Settled(event.instrument, event.payout), owner)
 
     # Orders at the venue.
 
@@ -208,14 +224,15 @@ class SimulatedExchange:
         terms = command.terms
         ledger = self.ledgers.setdefault(owner, Ledger())
         pool = self.pools.get(terms.instrument)
-        refusal = self._refusal(command, pool, ledger)
+        ours = self._working(owner)
+        refusal = admission.refusal(command, pool, ledger, ours)
         if refusal or pool is None:
-            ledger.refused += 1
+            self._book(Refused(command.order, refusal), owner)
             self._report(OrderRejected(self._return_ns(now_ns), command.order, refusal), owner)
             return
-        ledger.accept(command.order, terms)
+        self._book(Accepted(command.order, terms), owner)
         if terms.side is Side.BUY:
-            self._watch_exposure(ledger, terms)
+            admission.watch_exposure(ledger, terms, ours, self._bid)
         order = WorkingOrder(command.order, owner, terms)
         self._report(OrderAccepted(self._return_ns(now_ns), order.id), owner)
         self._owners[order.id] = (owner, order)
@@ -225,79 +242,16 @@ class SimulatedExchange:
         elif terms.type is OrderType.MARKET or terms.time_in_force is not TimeInForce.GTC:
             del self._owners[order.id]
             text = f"{terms.type} {terms.time_in_force}: nothing more to take"
-            self._report(OrderCanceled(self._return_ns(now_ns), order.id, text), owner)
+            self._end(order, OrderState.CANCELED, text, now_ns)
         else:
             pool.rest(order)
-            resting = sum(order.owner == owner for _, order in self._owners.values())
-            ledger.most_open = max(ledger.most_open, resting)
-
-    def _refusal(self, command: SubmitOrder, pool: Pool | None, ledger: Ledger) -> str:
-        """Why the venue does not take this order; empty where it does."""
-        terms = command.terms
-        if pool is None or not pool.tradable:
-            return "the instrument is not trading"
-        if command.order in ledger.orders:
-            return "duplicate client order id"
-        definition = pool.definition
-        if terms.quantity <= 0 or terms.quantity % definition.lot:
-            return "the quantity is no multiple of the lot"
-        if terms.price <= 0 or terms.price % definition.tick:
-            return "the price is no multiple of the tick"
-        if isinstance(definition, BinaryContract) and terms.price >= SCALE:
-            return "a contract's price is below 1"
-        if not self._covered(terms, definition, ledger):
-            return "insufficient balance"
-        available = pool.available(terms)
-        if terms.post_only and available:
-            return "post-only, and it would take"
-        if terms.time_in_force is TimeInForce.FOK and available < terms.quantity:
-            return "fill or kill, and not all can be filled"
-        return ""
-
-    def _watch_exposure(self, ledger: Ledger, terms: OrderTerms) -> None:
-        """Note how much an account has at stake as it buys: what it holds at this venue's own
-        bids, and all its open buys at their limits, the arriving one included."""
-        stakes = {
-            name: quantity * self._bid(name) // SCALE
-            for name, quantity in ledger.positions.items()
-            if quantity
-        }
-        buys = [
-            order.terms
-            for _, order in self._owners.values()
-            if self.ledgers[order.owner] is ledger and order.terms.side is Side.BUY
-        ]
-        for bought in (*buys, terms):
-            notional = cost(bought.price, bought.quantity)
-            stakes[bought.instrument] = stakes.get(bought.instrument, 0) + notional
-        ledger.largest_stake = max(ledger.largest_stake, *stakes.values())
-        ledger.largest_total = max(ledger.largest_total, sum(stakes.values()))
-        ledger.most_positions = max(ledger.most_positions, len(stakes))
+            ledger.most_open = max(ledger.most_open, len(ours) + 1)
 
     def _bid(self, name: InstrumentId) -> int:
         pool = self.pools.get(name)
         if pool is None:
             return 0
         return pool.book.best_bid or (pool.quote.bid if pool.quote is not None else 0)
-
-    def _covered(self, terms: OrderTerms, definition: Instrument, ledger: Ledger) -> bool:
-        """Whether the account holds what this order and its other open orders may take."""
-        if terms.side is Side.SELL:
-            offered = sum(
-                order.remaining
-                for _, order in self._owners.values()
-                if self.ledgers[order.owner] is ledger
-                and order.terms.side is Side.SELL
-                and order.terms.instrument == terms.instrument
-            )
-            return terms.quantity <= ledger.held(terms.instrument) - offered
-        bound = sum(
-            cost(order.terms.price, order.remaining)
-            for _, order in self._owners.values()
-            if self.ledgers[order.owner] is ledger and order.terms.side is Side.BUY
-        )
-        fee = definition.fees.fee(terms.price, terms.quantity, maker=False)
-        return cost(terms.price, terms.quantity) + fee <= ledger.cash - bound
 
     def _arrive_cancel(self, command: CancelOrder, now_ns: int, owner: str) -> None:
         found = self._owners.get(command.order)
@@ -307,7 +261,7 @@ class SimulatedExchange:
             return
         order = found[1]
         self._drop(self.pools[order.terms.instrument], order)
-        self._report(OrderCanceled(self._return_ns(now_ns), order.id, command.reason), owner)
+        self._end(order, OrderState.CANCELED, command.reason, now_ns)
 
     def _take(self, pool: Pool, order: WorkingOrder, now_ns: int) -> None:
         """Let an arriving order take what stands against it, best price first."""
@@ -363,17 +317,33 @@ class SimulatedExchange:
             maker,
             f"T{self._trades}",
         )
-        self.ledgers[order.owner].record(fill, pool.definition)
+        definition = pool.definition
+        nets = isinstance(definition, BinaryContract) and definition.nets
+        self._book(Executed(fill, definition.complement if nets else None), order.owner)  # type: ignore[union-attr]
         self._report(fill, order.owner)
 
     def _end_all(self, pool: Pool, now_ns: int, reason: str) -> None:
         for order in list(pool.working.values()):
             self._drop(pool, order)
-            self._report(OrderCanceled(self._return_ns(now_ns), order.id, reason), order.owner)
+            self._end(order, OrderState.CANCELED, reason, now_ns)
 
     def _drop(self, pool: Pool, order: WorkingOrder) -> None:
         pool.drop(order)
         self._owners.pop(order.id, None)
+
+    def _end(self, order: WorkingOrder, state: OrderState, reason: str, now_ns: int) -> None:
+        self._book(Ended(order.id, state, reason), order.owner)
+        kind = OrderExpired if state is OrderState.EXPIRED else OrderCanceled
+        self._report(kind(self._return_ns(now_ns), order.id, reason), order.owner)
+
+    def _book(self, entry: Entry, owner: str) -> None:
+        """Write to the ledger, on disk first where it has one: before anything is answered."""
+        if self.keep is not None:
+            self.keep(owner, entry)
+        self.ledgers.setdefault(owner, Ledger()).apply(entry)
+
+    def _working(self, owner: str) -> list[WorkingOrder]:
+        return [order for whose, order in self._owners.values() if whose == owner]
 
     def _return_ns(self, now_ns: int) -> int:
         return now_ns + self.latency_ns

@@ -1,15 +1,62 @@
-"""The venue's own account: written by the exchange before it answers, never from our books."""
+"""The venue's own account: written by the exchange before it answers, never from our books.
+
+A ledger is folded from entries, so that a venue which keeps its entries comes back with its books.
+"""
 
 import msgspec
 
 from betatrader.model.account import Fill
 from betatrader.model.ids import ClientOrderId, InstrumentId
-from betatrader.model.instrument import BinaryContract, Instrument
 from betatrader.model.money import SCALE, cost, proceeds
-from betatrader.model.order import OrderTerms, Side
+from betatrader.model.order import OrderState, OrderTerms, Side
 
 ORDERS_KEPT = 50_000
 FILLS_KEPT = 10_000
+
+
+class Deposited(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="deposited"):
+    """Cash came in (or went out, where negative)."""
+
+    amount: int
+
+
+class Accepted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="accepted"):
+    """An order was taken."""
+
+    order: ClientOrderId
+    terms: OrderTerms
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refused"):
+    """An order was refused."""
+
+    order: ClientOrderId
+    reason: str
+
+
+class Executed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="executed"):
+    """An order traded; `nets` names the other outcome where the venue pairs YES with NO."""
+
+    fill: Fill
+    nets: InstrumentId | None = None
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="ended"):
+    """An order left the book before it was filled: CANCELED or EXPIRED."""
+
+    order: ClientOrderId
+    state: OrderState
+    reason: str
+
+
+class Settled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="settled"):
+    """A contract ended and paid `payout` a share."""
+
+    instrument: InstrumentId
+    payout: int
+
+
+Entry = Deposited | Accepted | Refused | Executed | Ended | Settled
 
 
 class Ledger(msgspec.Struct):
@@ -21,6 +68,10 @@ class Ledger(msgspec.Struct):
     positions: dict[InstrumentId, int] = msgspec.field(default_factory=dict)
     orders: dict[ClientOrderId, OrderTerms] = msgspec.field(default_factory=dict)
     """The last orders that were taken: a client order id is refused while it is remembered."""
+    working: dict[ClientOrderId, int] = msgspec.field(default_factory=dict)
+    """What is left of each order in the book."""
+    ended: dict[ClientOrderId, Ended] = msgspec.field(default_factory=dict)
+    """How those of `orders` ended that were not filled."""
     refused: int = 0
     fills: list[Fill] = msgspec.field(default_factory=list)
     """The last executions."""
@@ -41,18 +92,43 @@ class Ledger(msgspec.Struct):
         """The quantity of an instrument in the account."""
         return self.positions.get(instrument, 0)
 
-    def accept(self, order: ClientOrderId, terms: OrderTerms) -> None:
-        """Take an order down, before it is answered."""
-        self.orders[order] = terms
-        if len(self.orders) > ORDERS_KEPT:
-            del self.orders[next(iter(self.orders))]
+    def apply(self, entry: Entry) -> None:
+        """Book one entry."""
+        match entry:
+            case Deposited():
+                self.cash += entry.amount
+                self.deposits += entry.amount
+            case Accepted():
+                self._accept(entry)
+            case Refused():
+                self.refused += 1
+            case Executed():
+                self._execute(entry.fill, entry.nets)
+            case Ended():
+                self.working.pop(entry.order, None)
+                self.ended[entry.order] = entry
+            case Settled():
+                quantity = self.positions.pop(entry.instrument, 0)
+                self.cash += quantity * entry.payout // SCALE
 
-    def record(self, fill: Fill, definition: Instrument) -> None:
-        """Book one execution; a venue that nets turns one YES and one NO into one unit of cash."""
+    def _accept(self, entry: Accepted) -> None:
+        self.orders[entry.order] = entry.terms
+        self.working[entry.order] = entry.terms.quantity
+        if len(self.orders) > ORDERS_KEPT:
+            oldest = next(iter(self.orders))
+            del self.orders[oldest]
+            self.ended.pop(oldest, None)
+
+    def _execute(self, fill: Fill, nets: InstrumentId | None) -> None:
         self.fills.append(fill)
         self.fill_count += 1
         if len(self.fills) > FILLS_KEPT:
             del self.fills[: FILLS_KEPT // 10]
+        left = self.working.get(fill.order, 0) - fill.quantity
+        if left > 0:
+            self.working[fill.order] = left
+        else:
+            self.working.pop(fill.order, None)
         self.fees += fill.fee
         name = fill.instrument
         if fill.side is Side.BUY:
@@ -63,13 +139,8 @@ class Ledger(msgspec.Struct):
             self.positions[name] = self.held(name) - fill.quantity
             self.shorted += self.positions[name] < 0
         self.lowest_cash = min(self.lowest_cash, self.cash)
-        if isinstance(definition, BinaryContract) and definition.nets:
-            pairs = min(self.held(name), self.held(definition.complement))
-            if pairs > 0:
-                self.positions[name] -= pairs
-                self.positions[definition.complement] -= pairs
-                self.cash += pairs
-
-    def settle(self, instrument: InstrumentId, payout: int) -> None:
-        """Pay out a contract that has ended."""
-        self.cash += self.positions.pop(instrument, 0) * payout // SCALE
+        pairs = min(self.held(name), self.held(nets)) if nets is not None else 0
+        if nets is not None and pairs > 0:
+            self.positions[name] -= pairs
+            self.positions[nets] -= pairs
+            self.cash += pairs
