@@ -111,6 +111,17 @@ class JournalSection(Section, frozen=True, kw_only=True):
     sync_ms: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
 
 
+class Reconcile(Section, frozen=True, kw_only=True):
+    """[reconcile]: comparing our books with the venue's while running.
+
+    `unexplained` is a balance that no order of ours explains: "adopt" books it as a deposit or
+    withdrawal, "halt" halts besides.
+    """
+
+    every_seconds: Annotated[Decimal, msgspec.Meta(extra={"above": 0})] = Decimal(10)
+    unexplained: Literal["adopt", "halt"] = "adopt"
+
+
 class Health(Section, frozen=True, kw_only=True):
     """[health]: /livez, /readyz, /metrics. `port` 0 takes a free one; unset: 8701, 8702, 8703."""
 
@@ -130,6 +141,7 @@ class Config(Section, frozen=True, kw_only=True):
     intel: Intel = Intel()
     jobs: Jobs = Jobs()
     journal: JournalSection = JournalSection()
+    reconcile: Reconcile = Reconcile()
     health: Health = Health()
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 
 from betatrader.bench.result import Result, at_least, at_most, quantile
 from betatrader.engine.engine import Engine
-from betatrader.engine.state import Market
+from betatrader.engine.market import Market
 from betatrader.engine.strategy import Cancel, Intents, Place, Strategy, View
 from betatrader.model.command import Approved, CancelOrder, Step
 from betatrader.model.event import Event, MarketInput

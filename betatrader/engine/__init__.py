@@ -3,6 +3,7 @@
 engine     the order of work for one event, nothing else
 state      everything the engine knows, and `fold`, which applies a record and never decides
 book       an order book from snapshots and deltas
+market     one instrument as the engine sees it
 orders     the life of orders: legal transitions, deduplicated fills
 holdings   which strategy holds how much
 portfolio  fills to positions, cost, cash, fees, profit and loss

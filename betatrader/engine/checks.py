@@ -5,8 +5,8 @@ A check gets a proposal and answers None, or the limit and the actual value.
 
 from collections.abc import Callable
 
+from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, SELL, Proposal
-from betatrader.engine.state import Market
 from betatrader.model.ids import StrategyId
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
@@ -32,6 +32,13 @@ def instrument(proposal: Proposal) -> Breach:
         return "a known instrument", proposal.terms.instrument
     if market.resolved or not market.tradable:
         return "a tradable instrument", "resolved" if market.resolved else "not tradable"
+    return None
+
+
+def reconciled(proposal: Proposal) -> Breach:
+    """Our books have been compared with the venue's since the start."""
+    if proposal.state.reconciling:
+        return "books compared with the venue's", "reconciliation has not ended"
     return None
 
 
@@ -265,6 +272,7 @@ def collar_width(limits: Limits, market: Market, price: int) -> int:
 
 CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     instrument,
+    reconciled,
     trading_state,
     tick,
     lot,

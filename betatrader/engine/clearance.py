@@ -5,7 +5,8 @@ each check would pass, even against limits of 80%; False means nothing: then the
 one by one, by name. A test holds the two together over random states.
 """
 
-from betatrader.engine.state import Market, State
+from betatrader.engine.market import Market
+from betatrader.engine.state import State
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
@@ -22,6 +23,7 @@ def far_from_limits(state: State, calm: Limits, market: Market, terms: OrderTerm
     price, quantity = terms.price, terms.quantity
     if (
         state.trading_state is not ACTIVE
+        or state.reconciling
         or not market.tradable
         or market.resolved
         or price <= 0

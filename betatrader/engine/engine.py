@@ -5,14 +5,16 @@ no clock and no randomness, and answers None where an event changed nothing but 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from betatrader.engine import risk
 from betatrader.engine.checks import OPERATOR, STOP
-from betatrader.engine.state import FOLDS, Market, State, fold_refused, fold_submit
-from betatrader.engine.strategy import Ask, Cancel, Intent, Intents, Place, Strategy, View
+from betatrader.engine.market import Market
+from betatrader.engine.state import FOLDS, State, fold_refused, fold_submit
+from betatrader.engine.strategy import Ask, Cancel, Intent, Listener, Place, Strategy, listeners
 from betatrader.model import account, instruction, market
 from betatrader.model.command import (
     Alert,
@@ -34,7 +36,6 @@ from betatrader.model.money import show
 from betatrader.model.order import OrderTerms, OrderType, Side
 from betatrader.model.signal import Forecast
 
-Listener = tuple[Callable[[View, Market], Intents], View]
 Reaction = Callable[[Any, Any], None]
 """Called with the event and, for a market event, forecast or fill, the market it is about."""
 
@@ -57,11 +58,19 @@ class Engine:
         """Bind strategies to the state, and each kind of event to its fold and its reaction."""
         self._fills = self.state.orders.fills
         self._prefixes: dict[StrategyId, str] = {}
-        self._quote = self._listeners("on_quote")
-        self._trade = self._listeners("on_trade")
-        self._forecast = self._listeners("on_forecast")
-        self._fill = self._listeners("on_fill")
-        self._tick = self._listeners("on_tick")
+        self._quote = listeners(self.strategies, self.state, "on_quote")
+        self._trade = listeners(self.strategies, self.state, "on_trade")
+        self._forecast = listeners(self.strategies, self.state, "on_forecast")
+        self._fill = listeners(self.strategies, self.state, "on_fill")
+        self._tick = listeners(self.strategies, self.state, "on_tick")
+        self._watching: dict[type, list[Listener]] = {
+            market.Quote: self._quote,
+            market.BookDelta: self._quote,
+            market.BookSnapshot: self._quote,
+            market.PublicTrade: self._trade,
+            Forecast: self._forecast,
+            instruction.TimerFired: self._tick,
+        }
         reactions: dict[type, Reaction] = {
             market.Quote: self._on_top,
             market.BookDelta: self._on_top,
@@ -77,6 +86,8 @@ class Engine:
             account.CancelRejected: self._on_report,
             account.OrderInDoubt: self._on_report,
             account.CashFlow: self._on_cash,
+            account.PositionTransfer: self._on_transfer,
+            account.Reconciled: self._on_reconciled,
             instruction.Started: self._on_started,
             instruction.Halt: self._on_halt,
             instruction.Reduce: self._on_reduce,
@@ -105,6 +116,30 @@ class Engine:
             self._telling = False
             state.step_sequence += 1
         return Step(state.step_sequence, state.event_sequence, state.now_ns, tuple(changes))
+
+    def follow(self, record: Event | Step) -> None:
+        """Take a record of a journal as it was: fold it, and let the strategies watch the market.
+
+        What they propose meanwhile is discarded, since what was not journaled was never sent. For
+        recovery and the standby; raises KeyError as `process` does.
+        """
+        kind = type(record)
+        seen = FOLDS[kind](self.state, record)
+        self._fills = self.state.orders.fills
+        if isinstance(record, Step):
+            if any(type(change) is StrategyFailed for change in record.changes):
+                self._connect()
+        elif kind is market.InstrumentListed:
+            self._forget_ended()
+        elif kind is instruction.Started:
+            self._prefixes.clear()
+        elif kind in self._watching:
+            about = self._live_markets() if kind is instruction.TimerFired else [seen]
+            for listen, view in self._watching[kind]:
+                for one in about:
+                    if one is not None:
+                        with suppress(Exception):  # the Step that follows tells what came of it
+                            listen(view, one)
 
     def snapshot(self) -> bytes:
         """State and strategies' memories, for `restore`; limits come from the configuration."""
@@ -161,11 +196,22 @@ class Engine:
     def _on_cash(self, event: account.CashFlow, _seen: object) -> None:
         self._note(Booked("cash_flow", event.venue, show(event.amount)))
 
+    def _on_transfer(self, event: account.PositionTransfer, _seen: object) -> None:
+        self._note(Booked("transfer", event.instrument, show(event.quantity)))
+        self._note(Alert("error", f"{event.instrument}: {event.reason}"))
+
+    def _on_reconciled(self, event: account.Reconciled, _seen: object) -> None:
+        self._note(Booked("reconciled", event.venue, f"{len(event.repaired)} differences repaired"))
+        self._guard_losses()
+
     def _on_resolution(self, event: market.Resolution, _seen: object) -> None:
         self._note(Booked("resolved", event.instrument, f"pays {show(event.payout)}"))
         self._guard_losses()
 
     def _on_listed(self, _event: market.InstrumentListed, _seen: object) -> None:
+        self._forget_ended()
+
+    def _forget_ended(self) -> None:
         """A new instrument may have pushed an ended one out: nobody need remember that."""
         for strategy in self.strategies:
             strategy.forget(self.state.markets)
@@ -201,9 +247,11 @@ class Engine:
     def _on_timer(self, _event: instruction.TimerFired, _seen: object) -> None:
         self._guard_losses()
         self._go_on_flattening()
-        for seen in self.state.markets.values():
-            if not seen.resolved:
-                self._ask(self._tick, seen)
+        for seen in self._live_markets():
+            self._ask(self._tick, seen)
+
+    def _live_markets(self) -> list[Market]:
+        return [seen for seen in self.state.markets.values() if not seen.resolved]
 
     # What follows makes answers.
 
@@ -345,12 +393,3 @@ class Engine:
         fold = FOLDS.get(type(change))
         if fold is not None:
             fold(self.state, change)
-
-    def _listeners(self, method: str) -> list[Listener]:
-        """The strategies that override a method: the others are never called."""
-        return [
-            (getattr(strategy, method), View(self.state, StrategyId(strategy.name)))
-            for strategy in self.strategies
-            if strategy.name not in self.state.failed
-            and getattr(type(strategy), method) is not getattr(Strategy, method)
-        ]

@@ -38,6 +38,8 @@ class Orders(msgspec.Struct):
     seen_fills: dict[ClientOrderId, list[str]] = msgspec.field(default_factory=dict)
     fills: int = 0
     """How many different fills were taken."""
+    submitted: int = 0
+    """How many orders were made."""
 
     def find(self, order: ClientOrderId) -> Order | None:
         """An open or remembered order."""
@@ -45,6 +47,7 @@ class Orders(msgspec.Struct):
 
     def submit(self, command: SubmitOrder, now_ns: int) -> Order:
         """Record an order as in flight, before it is sent."""
+        self.submitted += 1
         name = command.order
         order = self.open[name] = Order(
             name,

@@ -73,6 +73,21 @@ class Portfolio(msgspec.Struct):
         self.cash += paid
         self._move(position, -position.quantity, -paid)
 
+    def transfer(self, instrument: InstrumentId, quantity: int, price: int) -> int:
+        """Book shares that came or went outside, apart from profit and loss; returns their value.
+
+        What comes costs `price` a share; what goes takes its share of the cost with it.
+        """
+        position = self.position(instrument)
+        if quantity > 0 or not position.quantity:
+            value = price * quantity // SCALE
+        else:
+            value = position.cost * quantity // position.quantity
+        position.quantity += quantity
+        position.cost += value
+        self.deposits += value
+        return value
+
     def open_positions(self) -> list[tuple[InstrumentId, Position]]:
         """The positions that are not flat."""
         return [(name, held) for name, held in self.positions.items() if held.quantity]

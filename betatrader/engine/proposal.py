@@ -1,6 +1,7 @@
 """One intent, with all that the risk checks look at, gathered once."""
 
-from betatrader.engine.state import Market, State
+from betatrader.engine.market import Market
+from betatrader.engine.state import State
 from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits

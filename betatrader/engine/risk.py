@@ -2,8 +2,9 @@
 
 from betatrader.engine.checks import CHECKS, collar_width
 from betatrader.engine.clearance import far_from_limits
+from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, Proposal
-from betatrader.engine.state import Market, State
+from betatrader.engine.state import State
 from betatrader.engine.strategy import Place
 from betatrader.model.command import Approved, Refused
 from betatrader.model.ids import ClientOrderId, StrategyId

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from betatrader.engine.book import OrderBook
 from betatrader.engine.holdings import Holdings
+from betatrader.engine.market import Market
 from betatrader.engine.orders import Orders
 from betatrader.engine.portfolio import Portfolio
 from betatrader.model import account, instruction, market
@@ -25,7 +25,7 @@ from betatrader.model.command import (
 )
 from betatrader.model.ids import InstrumentId, StrategyId
 from betatrader.model.instruction import TradingState
-from betatrader.model.instrument import BinaryContract, Instrument
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.money import proceeds
 from betatrader.model.order import Side
 from betatrader.model.signal import Forecast
@@ -36,39 +36,6 @@ UNKNOWN = StrategyId("unknown")
 
 ENDED_KEPT = 16
 """Instruments that have ended and are remembered, for fills that are reported late."""
-
-
-class Market(msgspec.Struct, gc=False):
-    """One instrument as we see it: top of book, book, last trade, forecast, protective stop."""
-
-    definition: Instrument
-    bid: int = 0
-    bid_size: int = 0
-    ask: int = 0
-    ask_size: int = 0
-    quote_id: int = 0
-    """The venue's number of the update that the top of book comes from, 0 where it has none."""
-    last_price: int = 0
-    last_quantity: int = 0
-    buyer_is_taker: bool = False
-    updated_ns: int = 0
-    tradable: bool = True
-    resolved: bool = False
-    payout: int = 0
-    held: bool = False
-    stop: int = 0
-    forecast: Forecast | None = None
-    book: OrderBook = msgspec.field(default_factory=OrderBook)
-
-    @property
-    def id(self) -> InstrumentId:
-        """The instrument's id."""
-        return self.definition.id
-
-    @property
-    def mid(self) -> int:
-        """Half-way between bid and ask, rounded down; 0 where a side is empty."""
-        return (self.bid + self.ask) // 2 if self.bid and self.ask else 0
 
 
 class State(msgspec.Struct):
@@ -82,6 +49,8 @@ class State(msgspec.Struct):
     trading_state: TradingState = TradingState.ACTIVE
     halt_reason: str = ""
     flattening: bool = False
+    reconciling: bool = False
+    """Our books are not yet compared with the venue's: no order passes."""
     markets: dict[InstrumentId, Market] = msgspec.field(default_factory=dict)
     orders: Orders = msgspec.field(default_factory=Orders)
     portfolio: Portfolio = msgspec.field(default_factory=Portfolio)
@@ -285,12 +254,33 @@ def _fold_cash(state: State, event: account.CashFlow) -> None:
     state.watch_equity()
 
 
+def _fold_transfer(state: State, event: account.PositionTransfer) -> None:
+    _arrive(state, event.time_ns)
+    value = state.portfolio.transfer(event.instrument, event.quantity, event.price)
+    state.equity_high += value
+    state.day_equity += value
+    held = state.portfolio.quantity(event.instrument)
+    state.holdings.settle(event.instrument, held, UNKNOWN)
+    seen = state.markets.get(event.instrument)
+    if seen is not None:
+        seen.held = bool(held)
+        if not held:
+            seen.stop = 0
+    state.watch_equity()
+
+
+def _fold_reconciled(state: State, event: account.Reconciled) -> None:
+    _arrive(state, event.time_ns)
+    state.reconciling = False
+
+
 def _fold_started(state: State, event: instruction.Started) -> None:
     _arrive(state, event.time_ns)
     state.epoch = event.epoch
     state.order_counter = 0
     state.trading_state = event.trading_state
     state.halt_reason = event.reason
+    state.reconciling = event.reconcile
 
 
 def _fold_instruction(state: State, event: instruction.Instruction) -> None:
@@ -364,6 +354,8 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     account.OrderInDoubt: _fold_report,
     account.Fill: _fold_fill,
     account.CashFlow: _fold_cash,
+    account.PositionTransfer: _fold_transfer,
+    account.Reconciled: _fold_reconciled,
     instruction.Started: _fold_started,
     instruction.Halt: _fold_instruction,
     instruction.Reduce: _fold_instruction,

@@ -5,7 +5,7 @@ state (`memory`) is a function of market data and forecasts alone, so that a sta
 the same market is warm.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +15,8 @@ from betatrader.model.instruction import TradingState
 from betatrader.model.order import Order, OrderTerms
 
 if TYPE_CHECKING:
-    from betatrader.engine.state import Market, State
+    from betatrader.engine.market import Market
+    from betatrader.engine.state import State
 
 
 ACTIVE = TradingState.ACTIVE
@@ -71,8 +72,9 @@ class View:
 
     @property
     def may_add_risk(self) -> bool:
-        """Whether new risk is let through at all: the trading state is ACTIVE."""
-        return self._state.trading_state is ACTIVE
+        """Whether new risk is let through at all: ACTIVE, and reconciled with the venue."""
+        state = self._state
+        return state.trading_state is ACTIVE and not state.reconciling
 
     @property
     def cash(self) -> int:
@@ -151,3 +153,16 @@ class Strategy:
     def restore(self, data: bytes) -> None:
         """Take back what `snapshot` gave."""
         self.memory = msgspec.msgpack.decode(data, type=self.memory_type or Any)
+
+
+Listener = tuple[Callable[[View, "Market"], Intents], View]
+
+
+def listeners(strategies: list[Strategy], state: "State", method: str) -> list[Listener]:
+    """The strategies that override a method and have not failed: the others are never called."""
+    return [
+        (getattr(strategy, method), View(state, StrategyId(strategy.name)))
+        for strategy in strategies
+        if strategy.name not in state.failed
+        and getattr(type(strategy), method) is not getattr(Strategy, method)
+    ]

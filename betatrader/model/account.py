@@ -3,7 +3,7 @@
 import msgspec
 
 from betatrader.model.ids import ClientOrderId, InstrumentId
-from betatrader.model.order import Side
+from betatrader.model.order import OrderState, OrderTerms, Side
 
 
 class OrderEvent(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -68,6 +68,46 @@ class CashFlow(msgspec.Struct, frozen=True, gc=False, tag="cash_flow", array_lik
     reason: str = ""
 
 
+class PositionTransfer(msgspec.Struct, frozen=True, gc=False, tag="transfer", array_like=True):
+    """Shares that came (positive) or went without an order of ours, found in reconciliation.
+
+    Booked apart from profit and loss, at `price` a share as their cost.
+    """
+
+    time_ns: int
+    instrument: InstrumentId
+    quantity: int
+    price: int
+    reason: str = ""
+
+
+class Reconciled(msgspec.Struct, frozen=True, gc=False, tag="reconciled", array_like=True):
+    """Our books and the venue's agree: orders may be sent. `repaired` are the differences found."""
+
+    time_ns: int
+    venue: str
+    repaired: tuple[str, ...] = ()
+
+
+class VenueOrder(msgspec.Struct, frozen=True, gc=False):
+    """An order as the venue knows it. `state` is ACCEPTED while it works, else how it ended."""
+
+    order: ClientOrderId
+    terms: OrderTerms
+    filled: int
+    state: OrderState
+    reason: str = ""
+
+
+class VenueAccount(msgspec.Struct, frozen=True):
+    """What a venue says of our account: balances, orders (working, and ended of late), fills."""
+
+    cash: int
+    positions: dict[InstrumentId, int]
+    orders: dict[ClientOrderId, VenueOrder]
+    fills: tuple[Fill, ...]
+
+
 AccountEvent = (
     OrderAccepted
     | OrderRejected
@@ -77,4 +117,6 @@ AccountEvent = (
     | OrderInDoubt
     | Fill
     | CashFlow
+    | PositionTransfer
+    | Reconciled
 )

@@ -43,12 +43,16 @@ class Flatten(Instruction, frozen=True, gc=False, array_like=True, tag="flatten"
 
 
 class Started(msgspec.Struct, frozen=True, gc=False, tag="started", array_like=True):
-    """The first event of a run: the epoch (lease token) and the trading state that it keeps."""
+    """The first event of a run: the epoch (lease token) and the trading state that it keeps.
+
+    With `reconcile` no order passes before a Reconciled event.
+    """
 
     time_ns: int
     epoch: int
     trading_state: TradingState
     reason: str = ""
+    reconcile: bool = False
 
 
 class TimerFired(msgspec.Struct, frozen=True, gc=False, tag="timer", array_like=True):

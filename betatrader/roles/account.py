@@ -1,8 +1,9 @@
 """The trader's Summary, made from the engine's state."""
 
 from betatrader import __version__
+from betatrader.engine.market import Market
 from betatrader.engine.proposal import reserve
-from betatrader.engine.state import Market, State
+from betatrader.engine.state import State
 from betatrader.model.instruction import TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, cost, proceeds, show
@@ -38,7 +39,7 @@ def summarise(
         reason=state.halt_reason,
         events=state.event_sequence,
         signals=trader.signals,
-        orders=trader.orders,
+        orders=state.orders.submitted,
         fills=state.orders.fills,
         risk_denials=sum(state.denials.values()),
         denials=dict(state.denials),

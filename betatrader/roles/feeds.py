@@ -60,14 +60,13 @@ def open_feed(feed: Feed, start_ns: int) -> Iterator[MarketInput]:
     if not sources:
         sources.append(pace.forever(lambda _: segment.read(excerpt()), start_ns))
         if feed.generated:
-            sources.append(
-                pace.forever(lambda loop: _contract(feed.seed, loop, feed.pattern), start_ns)
-            )
+            world = f"{start_ns // 1_000_000_000:x}-"
+            sources.append(pace.forever(lambda loop: _contract(feed, loop, world), start_ns))
     return heapq.merge(*sources, key=lambda event: event.time_ns)
 
 
-def _contract(seed: int, loop: int, pattern: Decimal) -> Iterator[MarketInput]:
-    for arrival in generator.binary_market(seed, loop, float(pattern)):
+def _contract(feed: Feed, loop: int, world: str) -> Iterator[MarketInput]:
+    for arrival in generator.binary_market(feed.seed, loop, float(feed.pattern), world):
         yield from arrival.events
 
 

@@ -49,9 +49,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     equity: str
     why_not: str
     failed: tuple[str, ...]
-    lost_runs: int
-    """How often the trader died in this run: each time it opened a new account, and only the last
-    one is reported."""
+    recoveries: int
+    """How often the trader died in this run, and took its account up again."""
     roles: dict[str, RoleLine]
     latency_us: Latency
     invariants: dict[str, bool]
@@ -82,7 +81,7 @@ def make(summary: Summary, roles: dict[str, RoleLine], seconds: float) -> Report
         equity=summary.equity,
         why_not=(summary.why_not or NOT_MET) if not summary.fills else "",
         failed=summary.failed,
-        lost_runs=roles["trading"].restarts,
+        recoveries=roles["trading"].restarts,
         roles=roles,
         latency_us=Latency(
             event_to_command=summary.event_to_command_us, data_to_signal=summary.data_to_signal_us
@@ -110,8 +109,8 @@ def text(report: Report) -> str:
     if report.why_not:
         lines.append(f"  nothing was filled: {report.why_not}")
     lines += [f"  strategy {name} FAILED: see `betatrader events`" for name in report.failed]
-    if report.lost_runs:
-        lines.append(f"  the trader died {report.lost_runs} times; this is its last account alone")
+    if report.recoveries:
+        lines.append(f"  the trader died and recovered its account: {report.recoveries} times")
     lines += [f"  denied by {name}: {count}" for name, count in sorted(report.denials.items())]
     lines += [
         f"  holds {p.quantity} {p.instrument} at {p.average_price}, unrealised "

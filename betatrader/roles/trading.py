@@ -7,6 +7,7 @@ feed ──▶ trader ──▶ gateway ──▶ venue ──▶ trader …
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -21,10 +22,14 @@ from betatrader.model.account import CashFlow
 from betatrader.model.errors import UsageError
 from betatrader.model.event import OperatorInput
 from betatrader.model.instruction import CancelAll, Started, TimerFired, TradingState
+from betatrader.model.instrument import BinaryContract
+from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, metrics
 from betatrader.roles import feeds, strategies
 from betatrader.roles.account import summarise
+from betatrader.roles.reconciling import Reconciler
+from betatrader.roles.recovering import recover
 from betatrader.roles.service import Service
 from betatrader.roles.trader import Trader
 from betatrader.sim import invariants
@@ -36,6 +41,7 @@ from betatrader.store.connection import AWAY
 from betatrader.store.journal import Journal, JournalBrokenError, Setup
 from betatrader.venues.gateway import Gateway
 from betatrader.venues.paper import PaperVenue
+from betatrader.venues.paper_ledger import LedgerFile
 
 SLOT = "trading-0"
 TICK_S = 1.0
@@ -66,6 +72,7 @@ async def serve(service: Service) -> None:
             intake.start_soon(role.receive, role.instructions, role.take_instruction)
             intake.start_soon(role.tick)
             intake.start_soon(role.publish_summary)
+            intake.start_soon(role.keep_reconciled)
             service.ready()
             await service.stopping.wait()
             intake.cancel_scope.cancel()
@@ -83,14 +90,20 @@ class TradingRole:
         self.run = f"{self.started_ns // 1_000_000:x}"
         self.audit = AuditLog(service.redis, self.run)
         engine = Engine(config.risk.limits(), strategies.load_all(config.strategies))
-        self.journal = self._open_journal(strategies.described(config.strategies), engine)
+        described = strategies.described(config.strategies)
+        self.recovered = recover(service.home / "journal", engine, described)
+        self.journal = self._open_journal(described, engine)
         self.trader = Trader(engine, self.run, self.audit, self.journal)
         exchange = SimulatedExchange(
             config.paper.latency_ms * 1_000_000,
             share_book=lambda name: engine.state.markets[name].book,
         )
-        self.paper = PaperVenue(exchange, self.trader.take)
+        books = LedgerFile(service.home / "paper" / "ledger.btl")
+        self.paper = PaperVenue(exchange, self.trader.take, books)
         self.trader.connect(Gateway(self.paper), self.paper)
+        self.reconciler = Reconciler(
+            self.paper, lambda: engine.state, self.trader.take, config.reconcile.unexplained
+        )
         self.source = feeds.open_feed(config.feed, self.started_ns)
         self.signals = self._consumer(keys.signals(self.run), Forecast)
         self.instructions = self._consumer(keys.instructions(self.run), OperatorInput)
@@ -102,7 +115,8 @@ class TradingRole:
             limits=msgspec.Raw(msgspec.msgpack.encode(engine.limits)), strategies=described
         )
         folder = self.service.home / "journal" / self.run
-        return Journal(folder, self.run, __version__, setup)
+        snapshot = engine.snapshot() if self.recovered is not None else b""
+        return Journal(folder, self.run, __version__, setup, snapshot=snapshot)
 
     async def keep_journal(self) -> None:
         """Sync it off the hot path, pack what is closed, and keep all within its bytes."""
@@ -144,21 +158,43 @@ class TradingRole:
         )
 
     async def start(self) -> None:
-        """Open the account, keep the trading state of the last run, and say which run this is."""
+        """Say which run this is, keep the trading state of the last, and agree with the venue."""
         redis = self.service.redis
         kept = await redis.hgetall(keys.KEPT)
         await self.signals.join()
         await self.instructions.join()
         await redis.set(keys.RUN, self.run)
+        before = self.trader.engine.state
+        made = (1 << 48, 0)  # without a journal no fill can be told from one counted long ago
         state = TradingState(kept.get(b"state", b"ACTIVE").decode())
         reason = kept.get(b"reason", b"").decode()
+        if self.recovered is not None:
+            state, reason = before.trading_state, before.halt_reason
+            made = (before.epoch, before.order_counter)
+            self.service.log.info("recovered", **self.recovered._asdict() | {"limits": "as then"})
         now = self.started_ns
-        self.trader.take(Started(now, now // 1_000_000, state, reason))
-        cash = configuration.units(self.service.config.paper.cash_usd)
-        self.paper.exchange.deposit(cash)
-        self.trader.take(CashFlow(now, "PAPER", cash, "opening balance"))
+        epoch = max(now // 1_000_000, before.epoch + 1)
+        self.trader.take(Started(now, epoch, state, reason, reconcile=True))
+        for seen in list(before.markets.values()):  # a replica of this run must know them too
+            self.trader.take(InstrumentListed(now, seen.definition))
+        if self.paper.is_new:
+            cash = configuration.units(self.service.config.paper.cash_usd)
+            self.paper.exchange.deposit(cash)
+            if self.recovered is None:
+                self.trader.take(CashFlow(now, self.paper.name, cash, "opening balance"))
+        await self.reconciler.at_start(made, self._settle_lost)
         self._summarise()
         await self.audit.flush()
+
+    async def _settle_lost(self) -> None:
+        """Contracts of a feed that ended with the process before this one."""
+        lost = [
+            seen.id
+            for seen in self.trader.engine.state.markets.values()
+            if isinstance(seen.definition, BinaryContract) and not seen.resolved
+        ]
+        for event in self.paper.settle_lost(lost, clock.now_ns()):
+            self.trader.take(event)
 
     async def feed(self, scope: anyio.CancelScope) -> None:
         """Each event when its time has come; a feed that ends or breaks ends the run."""
@@ -231,6 +267,10 @@ class TradingRole:
         part.write_bytes(data)
         part.replace(target)
 
+    async def keep_reconciled(self) -> None:
+        """Look again now and then, for as long as the trader runs."""
+        await self.reconciler.keep(float(self.service.config.reconcile.every_seconds))
+
     async def drain(self) -> None:
         """Cancel what rests, wait for what is under way, judge the run, and write it all down."""
         self.trader.take(CancelAll(clock.now_ns(), "drain", "betatrader", "stopping"))
@@ -244,11 +284,14 @@ class TradingRole:
         verdicts = invariants.check(
             engine.state, engine.limits, exchange.ledgers["us"], resting=exchange.resting()
         )
-        self._summarise(verdicts if self.trader.broken is None else {})
+        data = self._summarise(verdicts if self.trader.broken is None else {})
+        with suppress(OSError):  # a full disk: Redis has it too
+            self._keep_summary(data)
         with anyio.move_on_after(SETTLE_S):
             await self._write_all()
         if self.trader.broken is None:
             self.journal.close()
+            self.paper.close()
 
     async def _write_all(self) -> None:
         while True:

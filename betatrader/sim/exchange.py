@@ -214,9 +214,13 @@ class SimulatedExchange:
         for order in list(pool.working.values()):
             self._drop(pool, order)
             self._end(order, OrderState.EXPIRED, "resolved", event.time_ns)
+        self.settle(event.instrument, event.payout)
+
+    def settle(self, instrument: InstrumentId, payout: int) -> None:
+        """Pay out whoever holds a contract that has ended."""
         for owner, ledger in self.ledgers.items():
-            if ledger.held(event.instrument):
-                self._book(Settled(event.instrument, event.payout), owner)
+            if ledger.held(instrument):
+                self._book(Settled(instrument, payout), owner)
 
     # Orders at the venue.
 

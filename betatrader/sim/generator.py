@@ -142,9 +142,14 @@ def _difference(old: dict[int, int], new: dict[int, int]) -> list[Level]:
     return changed + [(price, 0) for price in old if price not in new]
 
 
-def contract_definitions(seed: int, loop: int) -> tuple[BinaryContract, BinaryContract]:
-    """YES and NO of one generated event; the expiry counts from 0."""
-    event = f"UP{seed}-{loop}"
+def contract_definitions(
+    seed: int, loop: int, world: str = ""
+) -> tuple[BinaryContract, BinaryContract]:
+    """YES and NO of one generated event; the expiry counts from 0.
+
+    `world` tells contracts apart that were generated alike at different times.
+    """
+    event = f"UP{seed}-{world}{loop}"
     names = InstrumentId(f"{event}-YES.SIM"), InstrumentId(f"{event}-NO.SIM")
     yes, no = (
         BinaryContract(
@@ -178,11 +183,13 @@ def spot_definition() -> Spot:
     )
 
 
-def binary_market(seed: int, loop: int = 0, pattern: float = 1.0) -> Iterator[Arrival]:
+def binary_market(
+    seed: int, loop: int = 0, pattern: float = 1.0, world: str = ""
+) -> Iterator[Arrival]:
     """One contract from its listing to its resolution; `truth` is the probability of YES."""
     chance = random.Random(f"binary {seed} {loop}")
     hidden = _Hidden(chance, pattern)
-    yes, no = contract_definitions(seed, loop)
+    yes, no = contract_definitions(seed, loop, world)
     ladder = _Ladder(chance, yes.tick, 150 * SCALE, SCALE, SCALE)
     walk = _PHI.inv_cdf(0.3 + 0.4 * chance.random()) * math.sqrt(CONTRACT_SECONDS)
     seconds = 0.0

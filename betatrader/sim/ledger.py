@@ -5,7 +5,7 @@ A ledger is folded from entries, so that a venue which keeps its entries comes b
 
 import msgspec
 
-from betatrader.model.account import Fill
+from betatrader.model.account import Fill, VenueAccount, VenueOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.money import SCALE, cost, proceeds
 from betatrader.model.order import OrderState, OrderTerms, Side
@@ -110,6 +110,23 @@ class Ledger(msgspec.Struct):
             case Settled():
                 quantity = self.positions.pop(entry.instrument, 0)
                 self.cash += quantity * entry.payout // SCALE
+
+    def account(self) -> VenueAccount:
+        """What the venue would answer to a question for the whole account."""
+        filled: dict[ClientOrderId, int] = {}
+        for fill in self.fills:
+            filled[fill.order] = filled.get(fill.order, 0) + fill.quantity
+        orders = {
+            name: VenueOrder(name, terms, filled.get(name, 0), *self._state(name))
+            for name, terms in self.orders.items()
+        }
+        return VenueAccount(self.cash, dict(self.positions), orders, tuple(self.fills))
+
+    def _state(self, order: ClientOrderId) -> tuple[OrderState, str]:
+        ended = self.ended.get(order)
+        if ended is not None:
+            return ended.state, ended.reason
+        return (OrderState.ACCEPTED if order in self.working else OrderState.FILLED), ""
 
     def _accept(self, entry: Accepted) -> None:
         self.orders[entry.order] = entry.terms

@@ -50,7 +50,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The first frame of a file: its first record's number, and the chain that it continues.
 
-    `snapshot` is the engine's state before that record; empty in a run's first file.
+    `snapshot` is the engine's state before that record; empty where it is that of a new account.
     """
 
     schema: int = SCHEMA_VERSION
@@ -74,7 +74,9 @@ class Entry(NamedTuple):
 class Journal:
     """Appends to one run's journal. `sync` may be called from another thread, the rest may not."""
 
-    def __init__(self, folder: Path, run: str, version: str, setup: Setup) -> None:
+    def __init__(
+        self, folder: Path, run: str, version: str, setup: Setup, *, snapshot: bytes = b""
+    ) -> None:
         self.folder = folder
         self.sequence = 0
         self._run = run
@@ -88,7 +90,7 @@ class Journal:
         self._closed: list[int] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._open_next(b"")
+            self._open_next(snapshot)
         except OSError as error:
             raise self._broken(error) from error
 

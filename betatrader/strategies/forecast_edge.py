@@ -6,8 +6,8 @@ fractional Kelly; every position carries a stop, and closes when its edge has go
 
 import msgspec
 
+from betatrader.engine.market import Market
 from betatrader.engine.sizing import kelly_binary, kelly_return, quantity_for
-from betatrader.engine.state import Market
 from betatrader.engine.strategy import Ask, Cancel, Intent, Intents, Place, Strategy, View
 from betatrader.model.features import FeatureWindow
 from betatrader.model.instrument import BinaryContract

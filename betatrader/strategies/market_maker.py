@@ -4,7 +4,7 @@ from math import sqrt
 
 import msgspec
 
-from betatrader.engine.state import Market
+from betatrader.engine.market import Market
 from betatrader.engine.strategy import Cancel, Intent, Intents, Place, Strategy, View
 from betatrader.model.ids import InstrumentId
 from betatrader.model.instrument import BinaryContract, Instrument

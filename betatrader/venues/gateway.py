@@ -5,13 +5,13 @@ It takes `Approved` and nothing else, which only risk can make: a way around ris
 
 from betatrader.model.command import Approved, CancelOrder, Step
 from betatrader.model.order import Order
-from betatrader.venues.venue import Venue
+from betatrader.venues.venue import Sender
 
 
 class Gateway:
     """Hands commands to the venue, synchronously and before anything else is done with the Step."""
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: Sender) -> None:
         self._venue = venue
         self.orders = 0
 

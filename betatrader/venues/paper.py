@@ -2,20 +2,59 @@
 
 import anyio
 
+from betatrader.model.account import VenueAccount
 from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.ids import InstrumentId
+from betatrader.model.market import Resolution
 from betatrader.ops import clock
-from betatrader.sim.exchange import NEVER, SimulatedExchange
+from betatrader.sim.exchange import NEVER, US, SimulatedExchange
+from betatrader.venues.paper_ledger import LedgerFile
 from betatrader.venues.venue import Report
 
 LONGEST_WAIT_S = 3600.0
+SECOND_NS = 1_000_000_000
 
 
 class PaperVenue:
     """Delivers what is due at the exchange, and its reports, when their time has come."""
 
-    def __init__(self, exchange: SimulatedExchange, report: Report) -> None:
+    name = "PAPER"
+
+    def __init__(
+        self, exchange: SimulatedExchange, report: Report, books: LedgerFile | None = None
+    ) -> None:
         self.exchange = exchange
+        self.under_way_ns = 2 * exchange.latency_ns + SECOND_NS
         self._report = report
+        self._books = books
+        if books is not None:
+            exchange.keep = books.keep
+            if books.ledger is not None:
+                exchange.restore(books.ledger)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the account was opened just now, and is empty."""
+        return self._books is None or self._books.ledger is None
+
+    async def account(self) -> VenueAccount:
+        """The ledger's word."""
+        return self.exchange.ledgers[US].account()
+
+    def settle_lost(self, lost: list[InstrumentId], now_ns: int) -> list[Resolution]:
+        """The market of these contracts ended with the process that made it: each is settled at
+        its last trade. Returns what to tell the trader."""
+        fills = self.exchange.ledgers[US].fills
+        last = {fill.instrument: fill.price for fill in fills}
+        ended = [Resolution(now_ns, name, last.get(name, 0)) for name in lost]
+        for event in ended:
+            self.exchange.settle(event.instrument, event.payout)
+        return ended
+
+    def close(self) -> None:
+        """Close the books."""
+        if self._books is not None:
+            self._books.close()
         self._wake = anyio.Event()
 
     def submit(self, command: Approved, now_ns: int) -> None:

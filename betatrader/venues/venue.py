@@ -6,6 +6,7 @@ Reports come back through the callable that the venue is made with, as account e
 from collections.abc import Callable
 from typing import Protocol
 
+from betatrader.model.account import VenueAccount
 from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.event import Event
 
@@ -13,11 +14,23 @@ Report = Callable[[Event], None]
 """Takes one account event; called on the event loop's thread."""
 
 
-class Venue(Protocol):
-    """The orders' side of a venue. Neither call waits: the outcome comes as a report."""
+class Sender(Protocol):
+    """Where the gateway sends. Neither call waits: the outcome comes as a report."""
 
     def submit(self, command: Approved, now_ns: int) -> None:
         """Send an order that risk has approved."""
 
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Ask to take an order off the book."""
+
+
+class Venue(Sender, Protocol):
+    """A venue as the trader sees it."""
+
+    name: str
+    under_way_ns: int
+    """The longest time that an order can be under way to it: what it does not know then, it will
+    never take."""
+
+    async def account(self) -> VenueAccount:
+        """What the venue says of our account now: balances, orders, fills."""

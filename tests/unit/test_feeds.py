@@ -18,6 +18,8 @@ from betatrader.store import segment
 
 START = 1_800_000_000_000_000_000
 SECOND = 1_000_000_000
+WORLD = f"{START // SECOND:x}-"
+"""Tells contracts of one start from those of another."""
 
 
 def test_the_packaged_excerpt_is_two_minutes_of_real_data_within_its_size() -> None:
@@ -33,11 +35,11 @@ def test_without_data_the_excerpt_and_a_contract_come_merged_by_time() -> None:
     found = list(islice(open_feed(Feed(), START), 5_000))
     assert all(one.time_ns <= two.time_ns for one, two in pairwise(found))
     listed = [e.definition.id for e in found if isinstance(e, InstrumentListed)]
-    assert listed == ["BTCUSDT.BINANCE", "UP1-0-YES.SIM", "UP1-0-NO.SIM"]
+    assert listed == ["BTCUSDT.BINANCE", f"UP1-{WORLD}0-YES.SIM", f"UP1-{WORLD}0-NO.SIM"]
 
 
 def test_each_loop_of_the_contract_is_a_new_instrument_that_expires_in_present_time() -> None:
-    contracts = Pace(Decimal(1)).forever(lambda loop: feeds._contract(1, loop, Decimal(1)), START)
+    contracts = Pace(Decimal(1)).forever(lambda loop: feeds._contract(Feed(), loop, ""), START)
     listed, resolved = [], 0
     for event in contracts:
         if isinstance(event, InstrumentListed):

@@ -1,0 +1,81 @@
+"""Brings the engine back to where the last run's journal ends: its last snapshot, then its tail."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from betatrader.engine.engine import Engine
+from betatrader.engine.state import State
+from betatrader.model.errors import UsageError
+from betatrader.model.limits import Limits
+from betatrader.store import journal
+from betatrader.store.journal import Head, Reader
+
+
+class Recovered(NamedTuple):
+    """What was read: the run, its records after the snapshot, and bytes of a torn tail."""
+
+    run: str
+    records: int
+    torn: int
+    limits: Limits
+    """Those that were in force."""
+
+
+def recover(root: Path, engine: Engine, described: object) -> Recovered | None:
+    """Recover from the newest journal below `root`; None where there is none.
+
+    `described` are the strategies as configured now: one keeps its memory where it is the same
+    as then, and starts anew where it is not. Raises UsageError where the journal is damaged.
+    """
+    for folder in sorted((path for path in root.glob("*") if path.is_dir()), reverse=True):
+        for path in reversed(_files(folder)):
+            try:
+                reader = Reader(path)
+            except UsageError:
+                if path.stat().st_size > TINY or path.name.endswith(journal.PACKED):
+                    raise
+                continue  # the process died as it opened this file: the one before it holds all
+            _restore(engine, reader.head, described)
+            records = 0
+            for entry in reader:
+                engine.follow(entry.record)
+                records += 1
+            limits = msgspec.msgpack.decode(reader.head.setup.limits, type=Limits)
+            return Recovered(reader.head.run, records, reader.torn, limits)
+    return None
+
+
+TINY = 64
+"""Bytes: no file that holds a head is so small."""
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return journal.files(folder)
+    except UsageError:
+        return []
+
+
+def _restore(engine: Engine, head: Head, described: object) -> None:
+    if not head.snapshot:
+        return
+    then = list(head.setup.strategies)
+    if then == list(described):  # type: ignore[call-overload]
+        engine.restore(head.snapshot)
+        return
+    state, memories = msgspec.msgpack.decode(head.snapshot, type=tuple[State, list[bytes]])
+    kept = {name: memory for (name, _), memory in zip(then, memories, strict=True)}
+    same = {name for name, parameters in then if (name, parameters) in list(described)}  # type: ignore[call-overload]
+    engine.restore(
+        msgspec.msgpack.encode(
+            (
+                state,
+                [
+                    kept[name] if name in same else strategy.snapshot()
+                    for (name, _), strategy in zip(described, engine.strategies, strict=True)  # type: ignore[call-overload]
+                ],
+            )
+        )
+    )

@@ -1,0 +1,108 @@
+"""Our books beside the venue's: what differs, as the events that repair it. Pure.
+
+The venue's word ends an order, makes a fill known and states the balances. Each function answers
+nothing once its answers have been taken, so that doing it twice changes nothing. Ownership goes by
+our client order ids, never by time.
+"""
+
+from betatrader.engine.state import State
+from betatrader.model.account import (
+    CancelRejected,
+    CashFlow,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderEvent,
+    OrderExpired,
+    OrderInDoubt,
+    OrderRejected,
+    PositionTransfer,
+    VenueAccount,
+    VenueOrder,
+)
+from betatrader.model.ids import ClientOrderId
+from betatrader.model.order import Order, OrderState
+
+NEVER_TAKEN = "the venue never took it"
+UNKNOWN = "the venue knows it no more"
+IN_FLIGHT = (OrderState.SUBMITTED, OrderState.IN_DOUBT)
+
+
+def missing_fills(state: State, account: VenueAccount, made: tuple[int, int]) -> list[Fill]:
+    """Fills that the venue has and we have not: of orders that we remember, or never knew.
+
+    `made` is the epoch and counter of the next order as far as our journal reaches: an id below
+    it is an order of ours that ended long ago, and whose fills were counted.
+    """
+    return [
+        fill
+        for fill in account.fills
+        if fill.trade_id not in state.orders.seen_fills.get(fill.order, ())
+        and (state.orders.find(fill.order) is not None or _number(fill.order) >= made)
+    ]
+
+
+def _number(order: ClientOrderId) -> tuple[int, int]:
+    return int(order[8:20], 16), int(order[20:], 16)
+
+
+def order_reports(
+    state: State, account: VenueAccount, now_ns: int, under_way_ns: int
+) -> list[OrderEvent]:
+    """What the venue says of our open orders, where that is news; fills must be taken before.
+
+    An order that it does not know is in doubt while it may still be under way (`under_way_ns`
+    since it was made), and only then has never arrived.
+    """
+    found = (
+        _report(order, account.orders.get(order.id), now_ns, under_way_ns)
+        for order in state.orders.open.values()
+    )
+    return [report for report in found if report is not None]
+
+
+def _report(
+    order: Order, there: VenueOrder | None, now_ns: int, under_way_ns: int
+) -> OrderEvent | None:
+    if there is None:
+        if now_ns - order.updated_ns <= under_way_ns:
+            if order.state is OrderState.SUBMITTED:
+                return OrderInDoubt(now_ns, order.id, "the venue does not know it yet")
+            return None
+        if order.filled or order.state not in IN_FLIGHT:
+            return OrderCanceled(now_ns, order.id, UNKNOWN)
+        return OrderRejected(now_ns, order.id, NEVER_TAKEN)
+    match there.state:
+        case OrderState.CANCELED:
+            return OrderCanceled(now_ns, order.id, there.reason)
+        case OrderState.EXPIRED:
+            return OrderExpired(now_ns, order.id, there.reason)
+        case OrderState.REJECTED:
+            return OrderRejected(now_ns, order.id, there.reason)
+        case OrderState.ACCEPTED:
+            if order.state in IN_FLIGHT:
+                return OrderAccepted(now_ns, order.id)
+            if order.state is OrderState.PENDING_CANCEL:
+                return CancelRejected(now_ns, order.id, "it still works at the venue")
+    return None
+
+
+def unexplained(
+    state: State, account: VenueAccount, venue: str, now_ns: int
+) -> list[CashFlow | PositionTransfer]:
+    """Balances that no order of ours explains: deposits, withdrawals, trades by other hands.
+
+    To be asked when nothing is under way, and to be believed when the answer stays the same: a
+    venue's balance may lag behind its fills.
+    """
+    found: list[CashFlow | PositionTransfer] = []
+    ours = {name: held.quantity for name, held in state.portfolio.open_positions()}
+    for name in sorted({*ours, *(n for n, quantity in account.positions.items() if quantity)}):
+        change = account.positions.get(name, 0) - ours.get(name, 0)
+        if change:
+            text = "moved without an order of ours"
+            found.append(PositionTransfer(now_ns, name, change, state.mark(name), text))
+    cash = account.cash - state.portfolio.cash
+    if cash:
+        found.append(CashFlow(now_ns, venue, cash, "found in reconciliation"))
+    return found

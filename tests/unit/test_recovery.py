@@ -1,0 +1,334 @@
+"""Recovery: following a journal leads where deciding did, and the venue's word mends the rest.
+
+Tests named T… answer complaints about other systems: docs/reliability.md lists them.
+"""
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scenes import COIN, SECOND, YES, Puppet, Scene, coin, quote, terms
+from stories import SMALL, Broken, story, strategies
+
+from betatrader.engine.engine import Engine
+from betatrader.engine.state import State
+from betatrader.engine.strategy import Place
+from betatrader.model.account import (
+    CancelRejected,
+    CashFlow,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderInDoubt,
+    OrderRejected,
+    PositionTransfer,
+    Reconciled,
+)
+from betatrader.model.command import Alert, Approved, CancelOrder
+from betatrader.model.event import encode
+from betatrader.model.instruction import Started, TradingState
+from betatrader.model.limits import Limits
+from betatrader.model.market import InstrumentListed
+from betatrader.model.money import SCALE, parse
+from betatrader.model.order import OrderState, Side
+from betatrader.model.signal import Forecast
+from betatrader.sim.exchange import SimulatedExchange
+from betatrader.sim.ledger import Accepted, Ended, Executed, Ledger, Refused
+from betatrader.venues.reconcile import missing_fills, order_reports, unexplained
+
+BUY, SELL = Side.BUY, Side.SELL
+UNDER_WAY = 2 * SECOND
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.0, 1.0))
+def test_following_a_journal_from_any_snapshot_leads_where_deciding_did(
+    seed: int, share: float
+) -> None:
+    taken = story(seed, 120)
+    cut = int(share * len(taken))
+    decided = Engine(SMALL, strategies())
+    for event, _ in taken[:cut]:
+        decided.process(event)
+    followed = Engine(SMALL, strategies())
+    followed.restore(decided.snapshot())
+    for event, step in taken[cut:]:
+        decided.process(event)
+        followed.follow(event)
+        if step is not None:
+            followed.follow(step)
+    assert followed.snapshot() == decided.snapshot()
+    started = Started(1 << 50, 99, TradingState.ACTIVE, reconcile=True)
+    for engine in (decided, followed):
+        engine.follow(started)
+    for event, _ in story(seed + 1, 40):
+        if not isinstance(event, Started):
+            assert followed.process(event) == decided.process(event)
+
+
+def test_a_strategy_that_failed_is_asked_no_more_after_recovery() -> None:
+    scene, broken = Scene(), Broken()
+    scene.engine.strategies.append(broken)
+    scene.engine._connect()
+    records: list[object] = []
+    for _ in range(3):
+        event = quote("9.99", "10.01")
+        records += [event, scene.take(event)]
+    again = Engine(Limits(), [Puppet(), Broken()])
+    again.follow(InstrumentListed(0, coin()))
+    for record in records:
+        if record is not None:
+            again.follow(record)  # type: ignore[arg-type]
+    assert again.state.failed == ["broken"]
+    assert [view.strategy for _, view in again._quote] == ["puppet"]
+
+
+def test_a_forecast_of_an_unknown_instrument_is_followed_too() -> None:
+    engine = Engine(Limits(), strategies())
+    engine.follow(Forecast(SECOND, COIN, "return", 0.1, 0.5, SECOND, 2 * SECOND, "test"))
+    assert engine.state.event_sequence == 1
+
+
+def test_a_fill_told_twice_across_a_recovery_is_booked_once() -> None:
+    """T29: kill between each pair of steps of the fill path; exactly one row."""
+    scene = Scene()
+    order = scene.hold("0.5")
+    again = Engine(Limits(), [Puppet()])
+    again.restore(scene.engine.snapshot())
+    fill = Fill(SECOND, order.order, COIN, BUY, parse("10"), parse("0.5"), 0, True, "t1")
+    again.follow(fill)
+    assert again.process(fill) is None
+    assert again.state.portfolio.quantity(COIN) == parse("0.5")
+
+
+class Books:
+    """Our engine and a venue's ledger, side by side."""
+
+    def __init__(self) -> None:
+        self.scene = Scene()
+        self.ledger = Ledger(cash=self.scene.state.portfolio.cash)
+        self.venue = SimulatedExchange()
+        self.venue.ledgers["us"] = self.ledger
+
+    @property
+    def state(self) -> State:
+        return self.scene.state
+
+    def place(self, quantity: str = "0.5") -> Approved:
+        order = self.scene.propose(terms(BUY, "10.00", quantity))
+        assert isinstance(order, Approved)
+        return order
+
+    def arrive(self, order: Approved) -> None:
+        self.ledger.apply(Accepted(order.order, order.terms))
+
+    def execute(self, order: Approved, quantity: str, trade: str) -> Fill:
+        fill = Fill(
+            SECOND, order.order, COIN, BUY, parse("10"), parse(quantity), 1_000, True, trade
+        )
+        self.ledger.apply(Executed(fill))
+        return fill
+
+    def reconcile(self, now_s: float = 2.0) -> list[object]:
+        """Take what differs, in the order in which the trader does."""
+        state, now = self.state, int(now_s * SECOND)
+        taken: list[object] = []
+        for look in (
+            lambda: missing_fills(state, self.ledger.account(), (state.epoch, state.order_counter)),
+            lambda: order_reports(state, self.ledger.account(), now, UNDER_WAY),
+            lambda: unexplained(state, self.ledger.account(), "SIM", now),
+        ):
+            for event in look():
+                self.scene.take(event)
+                taken.append(event)
+        return taken
+
+    def agree(self) -> bool:
+        ours = {n: p.quantity for n, p in self.state.portfolio.open_positions()}
+        theirs = {n: q for n, q in self.ledger.positions.items() if q}
+        return ours == theirs and self.state.portfolio.cash == self.ledger.cash
+
+
+def test_t1_unknown_stays_unknown_until_the_venue_has_spoken() -> None:
+    books = Books()
+    order = books.place()
+    assert [type(e) for e in books.reconcile(1.5)] == [OrderInDoubt]
+    state = books.state.orders.open[order.order].state
+    assert state is OrderState.IN_DOUBT
+    assert books.reconcile(1.6) == []
+    scene = books.scene
+    assert scene.refused_by(terms(BUY, "10.00", "1")) == ""
+    assert scene.refused_by(terms(BUY, "10.00", "0.9")) == "position_notional", "it counts in full"
+
+
+def test_t1_a_late_fill_lands_on_an_order_in_doubt() -> None:
+    books = Books()
+    order = books.place()
+    books.reconcile(1.5)
+    books.arrive(order)
+    books.execute(order, "0.5", "T1")
+    assert [type(e) for e in books.reconcile(1.7)] == [Fill]
+    assert books.state.orders.find(order.order).state is OrderState.FILLED  # type: ignore[union-attr]
+    assert books.agree()
+
+
+def test_t15_not_found_for_a_while_and_then_filled() -> None:
+    books = Books()
+    order = books.place()
+    for tenth in range(11, 30):
+        books.reconcile(tenth / 10)
+        assert order.order in books.state.orders.open
+    books.arrive(order)
+    books.execute(order, "0.5", "T1")
+    books.reconcile(3.0)
+    assert books.agree()
+
+
+def test_an_order_that_never_arrived_is_rejected_once_it_cannot_be_under_way() -> None:
+    books = Books()
+    order = books.place()
+    assert [type(e) for e in books.reconcile(3.1)] == [OrderRejected]
+    assert order.order not in books.state.orders.open
+
+
+def test_t25_an_order_cut_off_between_send_and_answer_is_found_again() -> None:
+    books = Books()
+    order = books.place()
+    books.arrive(order)
+    assert [type(e) for e in books.reconcile()] == [OrderAccepted]
+    assert books.state.orders.open[order.order].state is OrderState.ACCEPTED
+
+
+@pytest.mark.parametrize("state", [OrderState.CANCELED, OrderState.EXPIRED, OrderState.REJECTED])
+def test_t18_an_end_at_the_venue_ends_ours(state: OrderState) -> None:
+    books = Books()
+    order = books.place()
+    if state is not OrderState.REJECTED:
+        books.arrive(order)
+        books.ledger.apply(Ended(order.order, state, "so"))
+        kind = OrderCanceled if state is OrderState.CANCELED else OrderExpired
+        assert [type(e) for e in books.reconcile()] == [kind]
+        assert order.order not in books.state.orders.open
+    else:
+        books.ledger.apply(Refused(order.order, "so"))
+        assert [type(e) for e in books.reconcile(9)] == [OrderRejected]
+
+
+def test_t28_a_cancel_of_what_still_works_ends_in_a_query() -> None:
+    books = Books()
+    order = books.place()
+    books.arrive(order)
+    books.reconcile()
+    books.state.fold(CancelOrder(order.order, COIN))
+    assert [type(e) for e in books.reconcile()] == [CancelRejected]
+    assert books.state.orders.open[order.order].state is OrderState.ACCEPTED
+    assert books.reconcile() == []
+
+
+def test_an_order_that_the_venue_has_forgotten_is_canceled() -> None:
+    books = Books()
+    order = books.place()
+    books.scene.take(OrderAccepted(SECOND, order.order))
+    assert [type(e) for e in books.reconcile(9)] == [OrderCanceled]
+
+
+def test_t8_every_interleaving_of_reports_and_reconciliation_counts_a_fill_once() -> None:
+    for moment in range(4):
+        books = Books()
+        order = books.place()
+        books.arrive(order)
+        first = books.execute(order, "0.2", "T1")
+        second = books.execute(order, "0.3", "T2")
+        told = [OrderAccepted(SECOND, order.order), first, second, first]
+        for number, report in enumerate(told):
+            if number == moment:
+                books.reconcile()
+            books.scene.take(report)
+        assert books.state.orders.fills == 2
+        assert books.agree()
+
+
+def test_t5_reconciling_twice_is_the_same_as_once_byte_for_byte() -> None:
+    books = Books()
+    order = books.place()
+    books.arrive(order)
+    books.execute(order, "0.2", "T1")
+    books.ledger.cash += 7 * SCALE
+    books.ledger.positions[YES] = SCALE
+    assert [type(e) for e in books.reconcile()] == [Fill, PositionTransfer, CashFlow]
+    before = encode(books.state)
+    assert books.reconcile() == []
+    assert encode(books.state) == before
+
+
+def test_t3_and_t4_restarts_make_nothing_up_where_venue_and_journal_agree() -> None:
+    books = Books()
+    order = books.place()
+    books.arrive(order)
+    books.scene.take(books.execute(order, "0.5", "T1"))
+    for restart in range(10):
+        again = Engine(Limits(), [Puppet()])
+        again.restore(books.scene.engine.snapshot())
+        books.scene.engine = again
+        again.process(Started(2 * SECOND, 10 + restart, TradingState.ACTIVE, reconcile=True))
+        assert books.reconcile() == []
+        again.process(Reconciled(2 * SECOND, "SIM"))
+        assert books.state.orders.fills == 1
+        assert books.agree()
+
+
+def test_t6_a_position_older_than_any_history_is_adopted_with_a_marked_basis() -> None:
+    books = Books()
+    books.ledger.positions[COIN] = parse("0.7")
+    [transfer] = books.reconcile()
+    assert isinstance(transfer, PositionTransfer)
+    assert books.state.portfolio.positions[COIN].average_price == parse("9.99")
+    assert books.state.equity() - books.state.portfolio.deposits == 0, "no profit and no loss"
+    assert books.state.markets[COIN].held
+    books.ledger.positions[COIN] = parse("0.2")
+    books.reconcile()
+    assert books.state.portfolio.quantity(COIN) == parse("0.2")
+    books.ledger.positions[COIN] = 0
+    books.reconcile()
+    assert not books.state.markets[COIN].held
+    books.ledger.positions["GONE.SIM"] = SCALE  # type: ignore[index]
+    books.reconcile()
+    assert books.agree()
+
+
+def test_deposits_and_withdrawals_are_no_profit_and_no_loss() -> None:
+    books = Books()
+    books.ledger.cash -= 30 * SCALE
+    [flow] = books.reconcile()
+    assert isinstance(flow, CashFlow)
+    assert books.state.equity() == books.state.portfolio.deposits == 70 * SCALE
+    assert books.state.trading_state is TradingState.ACTIVE
+
+
+def test_t16_ownership_goes_by_id_and_never_by_time() -> None:
+    books = Books()
+    ours = books.place()
+    books.arrive(ours)
+    stranger = "00000000" + f"{1:012x}" + f"{0:012x}"
+    fill = Fill(SECOND, stranger, COIN, SELL, parse("10"), parse("0.5"), 0, True, "T9")  # type: ignore[arg-type]
+    made = (books.state.epoch, books.state.order_counter)
+    account = books.ledger.account()
+    old = msgspec.structs.replace(account, fills=(fill,))
+    assert missing_fills(books.state, old, made) == [], "an order of ours that ended long ago"
+    later = "00000000" + f"{1:012x}" + f"{77:012x}"
+    new = msgspec.structs.replace(fill, order=later)
+    assert missing_fills(books.state, msgspec.structs.replace(account, fills=(new,)), made) == [new]
+    step = books.scene.take(new)
+    assert step is not None
+    assert any(isinstance(change, Alert) for change in step.changes)
+
+
+def test_no_order_before_reconciliation_has_ended() -> None:
+    scene = Scene()
+    scene.take(Started(SECOND, 5, TradingState.ACTIVE, reconcile=True))
+    assert scene.refused_by(terms(BUY, "9.90", "0.5")) == "reconciled"
+    step = scene.take(Reconciled(SECOND, "SIM", ("fill x",)))
+    assert step is not None
+    scene.puppet.intents = [Place(terms(BUY, "9.90", "0.5"))]
+    assert scene.refused_by(terms(BUY, "9.90", "0.5")) == ""
