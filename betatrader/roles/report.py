@@ -30,7 +30,11 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run did. Money is in decimal strings; `invariants` are computed from the run."""
+    """What a run did. Money is in decimal strings; `invariants` are computed from the run.
+
+    Events, orders, fills, denials, profit and fees count from the opening of the account, which a
+    restart on the same home goes on with; forecasts and latencies are of the last process.
+    """
 
     run: str
     mode: str
