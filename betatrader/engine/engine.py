@@ -28,7 +28,7 @@ from betatrader.model.command import (
     StrategyFailed,
 )
 from betatrader.model.event import Event
-from betatrader.model.ids import COUNTER, ClientOrderId, StrategyId, id_prefix
+from betatrader.model.ids import StrategyId, id_prefix
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
@@ -298,8 +298,8 @@ class Engine:
         prefix = self._prefixes.get(strategy)
         if prefix is None:
             prefix = self._prefixes[strategy] = id_prefix(strategy, state.epoch)
-        order: ClientOrderId = prefix + COUNTER % state.order_counter  # type: ignore[assignment]
-        verdict = self._judge(state, order, strategy, intent)
+        order = prefix + state.order_counter.to_bytes(6).hex()  # as model.ids.client_order_id
+        verdict = self._judge(state, order, strategy, intent)  # type: ignore[arg-type]
         self._changes.append(verdict)
         self._telling = True
         if isinstance(verdict, Approved):

@@ -51,6 +51,8 @@ class State(msgspec.Struct):
     flattening: bool = False
     reconciling: bool = False
     """Our books are not yet compared with the venue's: no order passes."""
+    may_add_risk: bool = True
+    """ACTIVE, and not reconciling: kept, since strategies ask at every event."""
     markets: dict[InstrumentId, Market] = msgspec.field(default_factory=dict)
     orders: Orders = msgspec.field(default_factory=Orders)
     portfolio: Portfolio = msgspec.field(default_factory=Portfolio)
@@ -272,6 +274,7 @@ def _fold_transfer(state: State, event: account.PositionTransfer) -> None:
 def _fold_reconciled(state: State, event: account.Reconciled) -> None:
     _arrive(state, event.time_ns)
     state.reconciling = False
+    _watch_risk(state)
 
 
 def _fold_started(state: State, event: instruction.Started) -> None:
@@ -281,6 +284,11 @@ def _fold_started(state: State, event: instruction.Started) -> None:
     state.trading_state = event.trading_state
     state.halt_reason = event.reason
     state.reconciling = event.reconcile
+    _watch_risk(state)
+
+
+def _watch_risk(state: State) -> None:
+    state.may_add_risk = state.trading_state is TradingState.ACTIVE and not state.reconciling
 
 
 def _fold_instruction(state: State, event: instruction.Instruction) -> None:
@@ -319,6 +327,7 @@ def _fold_state_changed(state: State, change: StateChanged) -> None:
     state.trading_state = change.state
     state.halt_reason = change.reason
     state.flattening = change.flattening
+    _watch_risk(state)
 
 
 def _fold_failed(state: State, change: StrategyFailed) -> None:

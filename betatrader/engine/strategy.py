@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
-from betatrader.model.instruction import TradingState
 from betatrader.model.order import Order, OrderTerms
 
 if TYPE_CHECKING:
     from betatrader.engine.market import Market
     from betatrader.engine.state import State
-
-
-ACTIVE = TradingState.ACTIVE
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -73,8 +69,7 @@ class View:
     @property
     def may_add_risk(self) -> bool:
         """Whether new risk is let through at all: ACTIVE, and reconciled with the venue."""
-        state = self._state
-        return state.trading_state is ACTIVE and not state.reconciling
+        return self._state.may_add_risk
 
     @property
     def cash(self) -> int:

@@ -11,9 +11,6 @@ ClientOrderId = NewType("ClientOrderId", str)
 
 StrategyId = NewType("StrategyId", str)
 
-COUNTER = "%012x"
-"""How an id ends: the counter. (An f-string takes twice the time.)"""
-
 
 def client_order_id(strategy: StrategyId, epoch: int, counter: int) -> ClientOrderId:
     """Build the id of one order; the same inputs give the same id, in every process.
@@ -23,7 +20,7 @@ def client_order_id(strategy: StrategyId, epoch: int, counter: int) -> ClientOrd
     """
     if not 0 <= counter < 1 << 48:
         raise ValueError(f"counter {counter} must fit 48 bits")
-    return ClientOrderId(id_prefix(strategy, epoch) + COUNTER % counter)
+    return ClientOrderId(id_prefix(strategy, epoch) + counter.to_bytes(6).hex())
 
 
 def id_prefix(strategy: StrategyId, epoch: int) -> str:

@@ -6,18 +6,18 @@ import msgspec
 
 from betatrader.engine.market import Market
 from betatrader.engine.strategy import Cancel, Intent, Intents, Place, Strategy, View
-from betatrader.model.ids import InstrumentId
 from betatrader.model.instrument import BinaryContract, Instrument
 from betatrader.model.money import SCALE
 from betatrader.model.order import Order, OrderState, OrderTerms, OrderType, Side, TimeInForce
 
 SECOND_NS = 1_000_000_000
+UNIT = 1.0 / SCALE
 
 
 LIMIT, GTC = OrderType.LIMIT, TimeInForce.GTC
 BUY, SELL = Side.BUY, Side.SELL
 PENDING_CANCEL = OrderState.PENDING_CANCEL
-WARM = 4
+WARM = 3
 """Looks at an instrument before the first quote: a spread needs to know how the mid moves."""
 
 
@@ -57,6 +57,7 @@ class MarketMaker(Strategy):
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()
         self._quote_cash = int(self.parameters.quote_usd * SCALE)
+        self._quote_scaled = self._quote_cash * SCALE
         self._max_cash = int(self.parameters.max_inventory_usd * SCALE)
         self._half = self.parameters.min_half_spread
         self._spread = self.parameters.volatility_spread
@@ -79,39 +80,40 @@ class MarketMaker(Strategy):
             return None
         seen.next_ns = now + self._pause_ns
         mid = (bid + ask) // 2
-        half = self._watch(seen, mid * 1.0, definition)
-        if seen.looks < WARM or not view.may_add_risk:
+        looks, variance, exact = seen.looks, seen.variance, mid * 1.0
+        if looks:
+            move = exact - seen.mid
+            weight = self._weight if looks > self._memory else 1.0 / looks
+            seen.variance = variance = variance + weight * (move * move - variance)
+        seen.mid = exact
+        seen.looks = looks + 1
+        if looks < WARM or not view.may_add_risk:
             return None
         ours = view.orders(name)
-        if type(definition) is BinaryContract and now > definition.expires_ns - self._quiet_ns:
-            return [Cancel(o.id, "near expiry") for o in ours if o.state is not PENDING_CANCEL]
+        half = self._spread * sqrt(variance)
+        if type(definition) is BinaryContract:
+            if now > definition.expires_ns - self._quiet_ns:
+                return [Cancel(o.id, "near expiry") for o in ours if o.state is not PENDING_CANCEL]
+            least = self._half * SCALE
+        else:
+            least = (self._half + definition.fees.maker_rate * UNIT) * exact
+        if half < least:
+            half = least
         held = view.position(name)
         if held:
-            return self._both_sides(market, mid, half, held, ours)
+            return self._both_sides(market, mid, int(half), held, ours)
         tick = definition.tick
-        price = (mid - half) // tick * tick
+        price = int(exact - half) // tick * tick
         if price >= ask:
             price = ask - tick
         if ours:
             return _cancel_strays(ours, BUY, price, tick)
-        quantity = self._affordable(definition, price, self._quote_cash)
-        return [_bid(name, price, quantity)] if quantity else None
-
-    def _watch(self, seen: Quoting, mid: float, definition: Instrument) -> int:
-        """Learn how the mid moves; the half spread to quote with follows from that."""
-        looks, variance = seen.looks, seen.variance
-        if looks:
-            move = mid - seen.mid
-            weight = self._weight if looks > self._memory else 1.0 / looks
-            seen.variance = variance = variance + weight * (move * move - variance)
-        seen.mid = mid
-        seen.looks = looks + 1
-        if type(definition) is BinaryContract:
-            least = self._half * SCALE
-        else:
-            least = (self._half + definition.fees.maker_rate / SCALE) * mid
-        moving = self._spread * sqrt(variance)
-        return int(moving if moving > least else least)
+        lot = definition.lot
+        quantity = self._quote_scaled // price // lot * lot if price > 0 else 0
+        if not quantity or quantity * price < definition.min_notional * SCALE:
+            return None  # the venue would find it too small
+        terms = OrderTerms(name, BUY, LIMIT, price, quantity, GTC, True)
+        return [Place(terms, "quote", price >> 1 or 1)]
 
     def _both_sides(
         self, market: Market, mid: int, half: int, held: int, ours: list[Order]
@@ -131,7 +133,8 @@ class MarketMaker(Strategy):
         if buys:
             intents += _cancel_strays(buys, BUY, buy_at if bid else 0, tick)
         elif bid:
-            intents.append(_bid(market.id, buy_at, bid))
+            terms = OrderTerms(market.id, BUY, LIMIT, buy_at, bid, GTC, True)
+            intents.append(Place(terms, "quote", buy_at // 2 or 1))
         if sells:
             intents += _cancel_strays(sells, SELL, sell_at if offer else 0, tick)
         elif offer:
@@ -155,8 +158,3 @@ def _cancel_strays(ours: list[Order], side: Side, price: int, tick: int) -> list
         if (order.terms.side is not side or not -tick <= order.terms.price - price <= tick)
         and order.state is not PENDING_CANCEL
     ]
-
-
-def _bid(name: InstrumentId, price: int, quantity: int) -> Place:
-    """A post-only buy, stopped at half its price."""
-    return Place(OrderTerms(name, BUY, LIMIT, price, quantity, GTC, True), "quote", price // 2 or 1)
