@@ -11,15 +11,25 @@ import click
 from betatrader.cli.output import json_option, print_json
 from betatrader.model.command import Booked, CancelOrder, StateChanged, Step
 from betatrader.model.errors import DeadlineError, UnreachableError
-from betatrader.model.instruction import CancelAll, Flatten, Halt, Instruction, Reduce, Resume
+from betatrader.model.instruction import (
+    CancelAll,
+    ConfirmLimits,
+    Flatten,
+    Halt,
+    Instruction,
+    Reduce,
+    Resume,
+)
 from betatrader.ops.clock import now_ns
 
 ACKNOWLEDGED_S = 5.0
 FLAT_S = 30.0
 
 
-def _command(kind: type[Instruction], name: str, purpose: str) -> click.Command:
-    @click.command(name, help=f"{purpose}\n\nExample: betatrader {name} --reason 'news at noon'")
+def _command(kind: type[Instruction], name: str, purpose: str, group: str = "") -> click.Command:
+    example = f"betatrader {group}{name} --reason 'news at noon'"
+
+    @click.command(name, help=f"{purpose}\n\nExample: {example}")
     @click.option("--reason", default="", help="Why; kept for the audit.")
     @json_option
     def command(reason: str, as_json: bool) -> None:
@@ -36,6 +46,9 @@ halt = _command(Halt, "halt", "Stop new orders and cancel what rests; it needs `
 reduce = _command(Reduce, "reduce", "From now on only orders that reduce a position.")
 resume = _command(Resume, "resume", "Trade again; loss limits count from here.")
 cancel_all = _command(CancelAll, "cancel-all", "Cancel every order that rests.")
+limits_confirm = _command(
+    ConfirmLimits, "confirm", "Confirm limits that the configuration has raised.", "limits "
+)
 flatten = _command(Flatten, "flatten", "Cancel what rests, sell every position, and stay HALTED.")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 import msgspec
 
+from betatrader.cli.control import limits_confirm
 from betatrader.cli.output import Group, json_option, print_json, print_json_line, print_table
 from betatrader.cli.past import past, read_summary
 from betatrader.cli.sentences import describe, event_fields, sentence
@@ -144,6 +145,9 @@ def limits_show(as_json: bool) -> None:
     """Each limit and its use now."""
     rows = [msgspec.to_builtins(line) for line in past().summary.limits]
     _print(rows, as_json=as_json, empty="no limits known")
+
+
+limits.add_command(limits_confirm)
 
 
 def _folded(records: list[Any]) -> State:

@@ -10,6 +10,7 @@ portfolio  fills to positions, cost, cash, fees, profit and loss
 proposal   one intent, with all that the checks look at
 checks     the checks, each named
 risk       asks every check; the only maker of `Approved`
+closing    what must be out of the way before a whole position is sold
 clearance  one glance that lets an ordinary order through, far from every limit
 sizing     Kelly fraction, caps and rounding
 strategy   what a strategy is, and what it may see

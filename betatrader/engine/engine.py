@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from betatrader.engine import risk
+from betatrader.engine import closing, risk
 from betatrader.engine.checks import OPERATOR, STOP
 from betatrader.engine.market import Market
 from betatrader.engine.state import FOLDS, State, fold_refused, fold_submit
@@ -31,7 +31,7 @@ from betatrader.model.event import Event
 from betatrader.model.ids import StrategyId, id_prefix
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.limits import Limits
+from betatrader.model.limits import Limits, raised
 from betatrader.model.money import show
 from betatrader.model.order import OrderTerms, OrderType, Side
 from betatrader.model.signal import Forecast
@@ -94,6 +94,7 @@ class Engine:
             instruction.Resume: self._on_resume,
             instruction.CancelAll: self._on_cancel_all,
             instruction.Flatten: self._on_flatten,
+            instruction.ConfirmLimits: self._on_confirm,
             instruction.TimerFired: self._on_timer,
         }
         if self._trade:
@@ -218,7 +219,11 @@ class Engine:
 
     def _on_started(self, event: instruction.Started, _seen: object) -> None:
         self._prefixes.clear()
-        self._note(StateChanged(event.trading_state, event.reason))
+        state, reason = event.trading_state, event.reason
+        if reason.startswith(risk.UNCONFIRMED) and self.state.offered is None:  # lowered again
+            state, reason = TradingState.ACTIVE, ""
+        self._note(StateChanged(state, reason))
+        self._hold_back()
 
     def _on_halt(self, event: instruction.Halt, _seen: object) -> None:
         self._halt(event.reason or "halted by the operator")
@@ -231,6 +236,19 @@ class Engine:
 
     def _on_resume(self, event: instruction.Resume, _seen: object) -> None:
         self._change_state(TradingState.ACTIVE, event.reason)
+        self._hold_back()
+        self._acknowledge(event)
+
+    def _hold_back(self) -> None:
+        """Raised limits wait for a person: until then only what reduces passes."""
+        offered, confirmed = self.state.offered, self.state.confirmed
+        if offered and confirmed and self.state.trading_state is TradingState.ACTIVE:
+            names = ", ".join(raised(offered, confirmed))
+            self._change_state(TradingState.REDUCING, f"{risk.UNCONFIRMED} ({names})")
+
+    def _on_confirm(self, event: instruction.ConfirmLimits, _seen: object) -> None:
+        if self.state.halt_reason.startswith(risk.UNCONFIRMED):
+            self._change_state(TradingState.ACTIVE, event.reason)
         self._acknowledge(event)
 
     def _on_cancel_all(self, event: instruction.CancelAll, _seen: object) -> None:
@@ -324,21 +342,11 @@ class Engine:
             self._close(STOP, seen, f"stop at {show(seen.stop)}")
 
     def _clear_for_close(self, seen: Market, reason: str) -> bool:
-        """Cancel what stands in the way of selling a whole position; True where nothing does.
-
-        The answers must come first: the same shares are not offered twice, nor netted meanwhile.
-        """
-        orders = self.state.orders
-        for order in orders.resting(seen.id):
-            if order.strategy not in (STOP, OPERATOR):  # those take at once, or end
-                self._note(CancelOrder(order.id, seen.id, reason))
-        definition = seen.definition
-        if isinstance(definition, BinaryContract) and definition.nets:
-            for order in orders.resting(definition.complement):
-                self._note(CancelOrder(order.id, definition.complement, reason))
-            if orders.open_quantity(definition.complement, Side.BUY):
-                return False
-        return not orders.open_quantity(seen.id, Side.SELL)
+        """Cancel what stands in the way of selling a whole position; True where nothing does."""
+        cancels, clear = closing.in_the_way(self.state, seen, reason)
+        for cancel in cancels:
+            self._note(cancel)
+        return clear
 
     def _guard_losses(self) -> None:
         if self.state.trading_state is TradingState.HALTED:
@@ -361,10 +369,7 @@ class Engine:
         state = self.state
         if not state.flattening:
             return
-        for name, _ in state.portfolio.open_positions():
-            seen = state.markets.get(name)
-            if seen is None or seen.resolved or not seen.bid:
-                continue
+        for seen in closing.to_sell(state):
             if self._clear_for_close(seen, "flatten"):
                 self._close(OPERATOR, seen, "flatten")
         self._end_flattening()

@@ -14,6 +14,7 @@ from betatrader.model.money import SCALE, show
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
 
 MARKET = OrderType.MARKET
+UNCONFIRMED = "raised limits wait for `betatrader limits confirm`"
 
 
 class Judge:

@@ -26,6 +26,7 @@ from betatrader.model.command import (
 from betatrader.model.ids import InstrumentId, StrategyId
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
+from betatrader.model.limits import Limits, raised
 from betatrader.model.money import proceeds
 from betatrader.model.order import Side
 from betatrader.model.signal import Forecast
@@ -51,6 +52,10 @@ class State(msgspec.Struct):
     flattening: bool = False
     reconciling: bool = False
     """Our books are not yet compared with the venue's: no order passes."""
+    confirmed: Limits | None = None
+    """The last limits that needed no confirmation, or had it."""
+    offered: Limits | None = None
+    """Limits that wait for it."""
     may_add_risk: bool = True
     """ACTIVE, and not reconciling: kept, since strategies ask at every event."""
     markets: dict[InstrumentId, Market] = msgspec.field(default_factory=dict)
@@ -284,6 +289,10 @@ def _fold_started(state: State, event: instruction.Started) -> None:
     state.trading_state = event.trading_state
     state.halt_reason = event.reason
     state.reconciling = event.reconcile
+    if event.limits is not None:
+        more = state.confirmed is not None and raised(event.limits, state.confirmed)
+        state.offered = event.limits if more else None
+        state.confirmed = state.confirmed if more else event.limits
     _watch_risk(state)
 
 
@@ -293,6 +302,12 @@ def _watch_risk(state: State) -> None:
 
 def _fold_instruction(state: State, event: instruction.Instruction) -> None:
     _arrive(state, event.time_ns)
+
+
+def _fold_confirm(state: State, event: instruction.ConfirmLimits) -> None:
+    _arrive(state, event.time_ns)
+    state.confirmed = state.offered or state.confirmed
+    state.offered = None
 
 
 def _fold_resume(state: State, event: instruction.Resume) -> None:
@@ -371,6 +386,7 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     instruction.Resume: _fold_resume,
     instruction.CancelAll: _fold_instruction,
     instruction.Flatten: _fold_instruction,
+    instruction.ConfirmLimits: _fold_confirm,
     instruction.TimerFired: _fold_timer,
     Approved: fold_submit,
     CancelOrder: _fold_cancel,

@@ -6,6 +6,7 @@ from betatrader.model.account import AccountEvent
 from betatrader.model.command import Step
 from betatrader.model.instruction import (
     CancelAll,
+    ConfirmLimits,
     Flatten,
     Halt,
     Reduce,
@@ -33,7 +34,7 @@ MarketInput = (
     | InstrumentStatus
     | Resolution
 )
-OperatorInput = Halt | Reduce | Resume | CancelAll | Flatten
+OperatorInput = Halt | Reduce | Resume | CancelAll | Flatten | ConfirmLimits
 Event = MarketInput | AccountEvent | Forecast | OperatorInput | Started | TimerFired
 
 SCHEMA_VERSION = 1

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from betatrader.model.limits import Limits
+
 
 class TradingState(StrEnum):
     """ACTIVE; REDUCING: only orders that reduce; HALTED: only cancels, and what flatten orders."""
@@ -42,10 +44,15 @@ class Flatten(Instruction, frozen=True, gc=False, array_like=True, tag="flatten"
     """Cancel what rests, close every position, and stay HALTED."""
 
 
+class ConfirmLimits(Instruction, frozen=True, gc=False, array_like=True, tag="confirm_limits"):
+    """A person confirms limits that the configuration has raised."""
+
+
 class Started(msgspec.Struct, frozen=True, gc=False, tag="started", array_like=True):
     """The first event of a run: the epoch (lease token) and the trading state that it keeps.
 
-    With `reconcile` no order passes before a Reconciled event.
+    With `reconcile` no order passes before a Reconciled event. Where `limits` are given and one of
+    them is above the last that were confirmed, only what reduces passes before a ConfirmLimits.
     """
 
     time_ns: int
@@ -53,6 +60,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag="started", array_like=T
     trading_state: TradingState
     reason: str = ""
     reconcile: bool = False
+    limits: Limits | None = None
 
 
 class TimerFired(msgspec.Struct, frozen=True, gc=False, tag="timer", array_like=True):

@@ -28,3 +28,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 def calm(limits: Limits) -> Limits:
     """The levels at which risk warns: 80% of each limit, rounded down."""
     return Limits(**{name: getattr(limits, name) * 4 // 5 for name in Limits.__struct_fields__})
+
+
+def raised(limits: Limits, confirmed: Limits) -> tuple[str, ...]:
+    """The names of the limits that let more through than those that a person has confirmed."""
+    return tuple(
+        name
+        for name in Limits.__struct_fields__
+        if getattr(limits, name) > getattr(confirmed, name)
+    )

@@ -174,7 +174,8 @@ class TradingRole:
             self.service.log.info("recovered", **self.recovered._asdict() | {"limits": "as then"})
         now = self.started_ns
         epoch = max(now // 1_000_000, before.epoch + 1)
-        self.trader.take(Started(now, epoch, state, reason, reconcile=True))
+        limits = self.trader.engine.limits
+        self.trader.take(Started(now, epoch, state, reason, reconcile=True, limits=limits))
         for seen in list(before.markets.values()):  # a replica of this run must know them too
             self.trader.take(InstrumentListed(now, seen.definition))
         if self.paper.is_new:

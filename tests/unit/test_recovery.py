@@ -27,7 +27,7 @@ from betatrader.model.account import (
 )
 from betatrader.model.command import Alert, Approved, CancelOrder
 from betatrader.model.event import encode
-from betatrader.model.instruction import Started, TradingState
+from betatrader.model.instruction import ConfirmLimits, Halt, Resume, Started, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import SCALE, parse
@@ -332,3 +332,43 @@ def test_no_order_before_reconciliation_has_ended() -> None:
     assert step is not None
     scene.puppet.intents = [Place(terms(BUY, "9.90", "0.5"))]
     assert scene.refused_by(terms(BUY, "9.90", "0.5")) == ""
+
+
+def started(scene: Scene, limits: Limits, at_s: int) -> None:
+    state = scene.state
+    event = Started(at_s * SECOND, at_s, state.trading_state, state.halt_reason, limits=limits)
+    scene.take(event)
+
+
+def test_raised_limits_wait_for_a_person() -> None:
+    scene = Scene()
+    started(scene, Limits(), 2)
+    assert scene.state.trading_state is TradingState.ACTIVE
+    more = Limits(daily_loss=21 * SCALE)
+    for at_s in (3, 4):  # and a restart does not forget
+        started(scene, more, at_s)
+        assert scene.state.trading_state is TradingState.REDUCING
+        assert "daily_loss" in scene.state.halt_reason
+    scene.take(Resume(5 * SECOND, "i1", "test"))
+    assert scene.state.trading_state is TradingState.REDUCING, "to resume is not to confirm"
+    step = scene.take(ConfirmLimits(5 * SECOND, "i2", "test", "I have more now"))
+    assert step is not None
+    assert "confirm_limits by test: I have more now" in str(step.changes)
+    assert scene.state.trading_state is TradingState.ACTIVE
+    started(scene, more, 6)
+    assert scene.state.trading_state is TradingState.ACTIVE
+
+
+def test_limits_that_are_lowered_again_need_no_confirmation() -> None:
+    scene = Scene()
+    started(scene, Limits(), 2)
+    started(scene, Limits(open_orders=21), 3)
+    started(scene, Limits(open_orders=20), 4)
+    assert scene.state.trading_state is TradingState.ACTIVE
+
+
+def test_to_confirm_limits_ends_no_halt() -> None:
+    scene = Scene()
+    scene.take(Halt(SECOND, "i1", "test"))
+    scene.take(ConfirmLimits(SECOND, "i2", "test"))
+    assert scene.state.trading_state is TradingState.HALTED
