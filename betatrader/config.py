@@ -122,6 +122,14 @@ class Reconcile(Section, frozen=True, kw_only=True):
     unexplained: Literal["adopt", "halt"] = "adopt"
 
 
+class LeaseSection(Section, frozen=True, kw_only=True):
+    """[lease]: one writer. "strict" sends no order once its lease may have ended; "solo", for one
+    machine, trades on while Redis is away."""
+
+    mode: Literal["solo", "strict"] = "solo"
+    ttl_seconds: Annotated[Decimal, msgspec.Meta(extra={"least": 1})] = Decimal(10)
+
+
 class Health(Section, frozen=True, kw_only=True):
     """[health]: /livez, /readyz, /metrics. `port` 0 takes a free one; unset: 8701, 8702, 8703."""
 
@@ -142,6 +150,7 @@ class Config(Section, frozen=True, kw_only=True):
     jobs: Jobs = Jobs()
     journal: JournalSection = JournalSection()
     reconcile: Reconcile = Reconcile()
+    lease: LeaseSection = LeaseSection()
     health: Health = Health()
 
 
@@ -343,57 +352,3 @@ def _environment_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-TEMPLATE = """\
-# betatrader's configuration. Every value here is the default: keep only what you change.
-# Environment variables override it: BETATRADER_RISK__DAILY_LOSS_USD=15
-
-mode = "paper"            # paper: real or recorded market data, a simulated venue
-log_level = "info"        # debug, info, warning, error
-
-[risk]                    # what no order may exceed; the defaults fit an account of 100 USD
-order_notional_usd = 10
-position_notional_usd = 20
-total_notional_usd = 100
-open_positions = 3
-open_orders = 20
-daily_loss_usd = 20       # reached: HALTED until a person resumes
-drawdown = 0.2            # of the highest equity; reached: HALTED
-collar = 0.05             # how far beyond the other side's best price an order may reach
-stale_data_seconds = 5
-
-[paper]
-cash_usd = 100
-latency_ms = 5            # one way, to the simulated venue and back
-
-[feed]
-data = []                 # recordings or segments; none: the packaged excerpt
-generated = true          # and, without data, a generated binary contract
-seed = 1
-pattern = 1.0             # how learnable the generated market is; 0: not at all
-speed = 1                 # recorded time this many times as fast
-
-[intel]
-models = ""               # a folder with a manifest; "": the models that ship
-threads = 1
-
-[jobs]                    # five-field cron expressions, UTC
-pnl_report = "* * * * *"
-stream_upkeep = "* * * * *"
-keep_hours = 24           # how long the audit stream is kept
-
-[journal]                 # every event and answer, in the home's folder `journal`
-keep_mb = 1024            # closed files; the oldest go first
-sync_ms = 50              # how often what was written is made to survive the machine
-
-[health]
-# port = 8701             # unset: 8701 trading, 8702 intel, 8703 jobs; 0: any free one
-everywhere = false        # true: all addresses, IPv4 and IPv6; false: loopback alone
-
-# Without any [[strategies]], both that ship run with their defaults.
-# [[strategies]]
-# name = "forecast_edge"  # or a path: "my.py", "my.py:MyStrategy"
-# parameters = { min_edge = 0.05, kelly_fraction = 0.2 }
-"""
-"""What `config init` writes; a test holds it equal to the defaults."""

@@ -8,6 +8,7 @@ show         status, orders, fills, positions, signals, events, limits
 status       what status gathers
 past         what is known of a run, live or ended
 sentences    records in sentences and in fields
+template    the file that `config init` writes
 configuring  config init, check, show
 diagnosis    doctor
 data         data import, list, show

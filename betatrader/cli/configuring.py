@@ -7,7 +7,8 @@ import click
 import msgspec
 
 from betatrader.cli.output import Group, json_option, print_json, print_table
-from betatrader.config import TEMPLATE, Section, find_file, load
+from betatrader.cli.template import TEMPLATE
+from betatrader.config import Section, find_file, load
 from betatrader.model.errors import RefusedError
 from betatrader.ops.home import default_home
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from betatrader.engine import closing, risk
+from betatrader.engine import booking, closing, risk
 from betatrader.engine.checks import OPERATOR, STOP
 from betatrader.engine.market import Market
 from betatrader.engine.state import FOLDS, State, fold_refused, fold_submit
@@ -85,10 +85,11 @@ class Engine:
             account.OrderExpired: self._on_report,
             account.CancelRejected: self._on_report,
             account.OrderInDoubt: self._on_report,
-            account.CashFlow: self._on_cash,
-            account.PositionTransfer: self._on_transfer,
+            account.CashFlow: self._on_told,
+            account.PositionTransfer: self._on_told,
             account.Reconciled: self._on_reconciled,
             instruction.Started: self._on_started,
+            instruction.Fenced: self._on_told,
             instruction.Halt: self._on_halt,
             instruction.Reduce: self._on_reduce,
             instruction.Resume: self._on_resume,
@@ -194,12 +195,9 @@ class Engine:
         self._note(Booked(str(kind), event.order, reason))
         self._end_flattening()
 
-    def _on_cash(self, event: account.CashFlow, _seen: object) -> None:
-        self._note(Booked("cash_flow", event.venue, show(event.amount)))
-
-    def _on_transfer(self, event: account.PositionTransfer, _seen: object) -> None:
-        self._note(Booked("transfer", event.instrument, show(event.quantity)))
-        self._note(Alert("error", f"{event.instrument}: {event.reason}"))
+    def _on_told(self, event: booking.Told, _seen: object) -> None:
+        for change in booking.told(event):
+            self._note(change)
 
     def _on_reconciled(self, event: account.Reconciled, _seen: object) -> None:
         self._note(Booked("reconciled", event.venue, f"{len(event.repaired)} differences repaired"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from betatrader.engine import lifecycle
 from betatrader.engine.holdings import Holdings
 from betatrader.engine.market import Market
 from betatrader.engine.orders import Orders
@@ -26,7 +27,7 @@ from betatrader.model.command import (
 from betatrader.model.ids import InstrumentId, StrategyId
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.limits import Limits, raised
+from betatrader.model.limits import Limits
 from betatrader.model.money import proceeds
 from betatrader.model.order import Side
 from betatrader.model.signal import Forecast
@@ -35,8 +36,7 @@ DAY_NS = 86_400 * 1_000_000_000
 UNKNOWN = StrategyId("unknown")
 """Whose fill it is where no order of ours is known for it."""
 
-ENDED_KEPT = 16
-"""Instruments that have ended and are remembered, for fills that are reported late."""
+ENDED_KEPT = 16  # instruments that have ended and are remembered, for late fills
 
 
 class State(msgspec.Struct):
@@ -110,13 +110,6 @@ class State(msgspec.Struct):
             self.day_equity = equity
 
 
-def _arrive(state: State, time_ns: int) -> None:
-    """Count an event and move the clock, which never goes back."""
-    state.event_sequence += 1
-    if time_ns > state.now_ns:
-        state.now_ns = time_ns
-
-
 # The folds of market events return the market that they changed: the engine looks it up no more.
 
 
@@ -149,7 +142,7 @@ def _fold_trade(state: State, event: market.PublicTrade) -> Market:
 
 
 def _fold_delta(state: State, event: market.BookDelta) -> Market:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     seen = state.markets[event.instrument]
     seen.book.apply(event.bids, event.asks, event.update_id)
     if event.update_id >= seen.quote_id:  # a book may lag behind the quotes of the same venue
@@ -158,7 +151,7 @@ def _fold_delta(state: State, event: market.BookDelta) -> Market:
 
 
 def _fold_snapshot(state: State, event: market.BookSnapshot) -> Market:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     seen = state.markets[event.instrument]
     seen.book.replace(event.bids, event.asks, event.update_id)
     _take_top(state, seen, event)
@@ -174,7 +167,7 @@ def _take_top(state: State, seen: Market, event: market.BookDelta | market.BookS
 
 
 def _fold_listed(state: State, event: market.InstrumentListed) -> None:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     definition = event.definition
     seen = state.markets.get(definition.id)
     if seen is None:
@@ -195,12 +188,12 @@ def _forget_ended(state: State) -> None:
 
 
 def _fold_status(state: State, event: market.InstrumentStatus) -> None:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     state.markets[event.instrument].tradable = event.tradable
 
 
 def _fold_resolution(state: State, event: market.Resolution) -> Market:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     seen = state.markets[event.instrument]
     seen.resolved, seen.tradable, seen.held, seen.stop = True, False, False, 0
     seen.payout = event.payout
@@ -211,7 +204,7 @@ def _fold_resolution(state: State, event: market.Resolution) -> Market:
 
 
 def _fold_forecast(state: State, event: Forecast) -> Market | None:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     seen = state.markets.get(event.instrument)
     if seen is not None:
         seen.forecast = event
@@ -219,12 +212,12 @@ def _fold_forecast(state: State, event: Forecast) -> Market | None:
 
 
 def _fold_report(state: State, event: account.OrderEvent) -> None:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     state.orders.take(event)
 
 
 def _fold_fill(state: State, event: account.Fill) -> Market | None:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     seen = state.markets.get(event.instrument)
     if not state.orders.is_new_fill(event):
         return seen
@@ -254,7 +247,7 @@ def _fold_fill(state: State, event: account.Fill) -> Market | None:
 
 
 def _fold_cash(state: State, event: account.CashFlow) -> None:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     state.portfolio.deposit(event.amount)
     state.equity_high += event.amount
     state.day_equity += event.amount
@@ -262,7 +255,7 @@ def _fold_cash(state: State, event: account.CashFlow) -> None:
 
 
 def _fold_transfer(state: State, event: account.PositionTransfer) -> None:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     value = state.portfolio.transfer(event.instrument, event.quantity, event.price)
     state.equity_high += value
     state.day_equity += value
@@ -277,47 +270,13 @@ def _fold_transfer(state: State, event: account.PositionTransfer) -> None:
 
 
 def _fold_reconciled(state: State, event: account.Reconciled) -> None:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     state.reconciling = False
-    _watch_risk(state)
-
-
-def _fold_started(state: State, event: instruction.Started) -> None:
-    _arrive(state, event.time_ns)
-    state.epoch = event.epoch
-    state.order_counter = 0
-    state.trading_state = event.trading_state
-    state.halt_reason = event.reason
-    state.reconciling = event.reconcile
-    if event.limits is not None:
-        more = state.confirmed is not None and raised(event.limits, state.confirmed)
-        state.offered = event.limits if more else None
-        state.confirmed = state.confirmed if more else event.limits
-    _watch_risk(state)
-
-
-def _watch_risk(state: State) -> None:
-    state.may_add_risk = state.trading_state is TradingState.ACTIVE and not state.reconciling
-
-
-def _fold_instruction(state: State, event: instruction.Instruction) -> None:
-    _arrive(state, event.time_ns)
-
-
-def _fold_confirm(state: State, event: instruction.ConfirmLimits) -> None:
-    _arrive(state, event.time_ns)
-    state.confirmed = state.offered or state.confirmed
-    state.offered = None
-
-
-def _fold_resume(state: State, event: instruction.Resume) -> None:
-    """A person resumed: the loss limits count from here, or they would halt again at once."""
-    _arrive(state, event.time_ns)
-    state.equity_high = state.day_equity = state.equity()
+    lifecycle.watch_risk(state)
 
 
 def _fold_timer(state: State, event: instruction.TimerFired) -> None:
-    _arrive(state, event.time_ns)
+    lifecycle.arrive(state, event.time_ns)
     state.watch_equity()
 
 
@@ -336,13 +295,6 @@ def fold_refused(state: State, refused: Refused) -> None:
 
 def _fold_cancel(state: State, command: CancelOrder) -> None:
     state.orders.cancel(command, state.now_ns)
-
-
-def _fold_state_changed(state: State, change: StateChanged) -> None:
-    state.trading_state = change.state
-    state.halt_reason = change.reason
-    state.flattening = change.flattening
-    _watch_risk(state)
 
 
 def _fold_failed(state: State, change: StrategyFailed) -> None:
@@ -380,18 +332,19 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     account.CashFlow: _fold_cash,
     account.PositionTransfer: _fold_transfer,
     account.Reconciled: _fold_reconciled,
-    instruction.Started: _fold_started,
-    instruction.Halt: _fold_instruction,
-    instruction.Reduce: _fold_instruction,
-    instruction.Resume: _fold_resume,
-    instruction.CancelAll: _fold_instruction,
-    instruction.Flatten: _fold_instruction,
-    instruction.ConfirmLimits: _fold_confirm,
+    instruction.Started: lifecycle.fold_started,
+    instruction.Fenced: lifecycle.fold_fenced,
+    instruction.Halt: lifecycle.fold_instruction,
+    instruction.Reduce: lifecycle.fold_instruction,
+    instruction.Resume: lifecycle.fold_resume,
+    instruction.CancelAll: lifecycle.fold_instruction,
+    instruction.Flatten: lifecycle.fold_instruction,
+    instruction.ConfirmLimits: lifecycle.fold_confirm,
     instruction.TimerFired: _fold_timer,
     Approved: fold_submit,
     CancelOrder: _fold_cancel,
     Refused: fold_refused,
-    StateChanged: _fold_state_changed,
+    StateChanged: lifecycle.fold_state_changed,
     StrategyFailed: _fold_failed,
     Booked: _fold_booked,
     Step: _fold_step,

@@ -7,6 +7,7 @@ from betatrader.model.command import Step
 from betatrader.model.instruction import (
     CancelAll,
     ConfirmLimits,
+    Fenced,
     Flatten,
     Halt,
     Reduce,
@@ -35,7 +36,7 @@ MarketInput = (
     | Resolution
 )
 OperatorInput = Halt | Reduce | Resume | CancelAll | Flatten | ConfirmLimits
-Event = MarketInput | AccountEvent | Forecast | OperatorInput | Started | TimerFired
+Event = MarketInput | AccountEvent | Forecast | OperatorInput | Started | Fenced | TimerFired
 
 SCHEMA_VERSION = 1
 """Rides in every stream and journal header; readers accept the last two."""

@@ -63,6 +63,13 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag="started", array_like=T
     limits: Limits | None = None
 
 
+class Fenced(msgspec.Struct, frozen=True, gc=False, tag="fenced", array_like=True):
+    """The lease may be over: no order passes until a Reconciled event says that it is ours."""
+
+    time_ns: int
+    reason: str = ""
+
+
 class TimerFired(msgspec.Struct, frozen=True, gc=False, tag="timer", array_like=True):
     """The edge's clock tick, about once a second (`key` is "tick")."""
 

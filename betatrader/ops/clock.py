@@ -7,6 +7,15 @@ now_ns = time.time_ns
 """UTC, ns since 1970."""
 
 
+def boot_s() -> float:
+    """Seconds since some moment, counted also while the machine sleeps: a laptop that was shut
+    finds its lease over."""
+    return time.clock_gettime(_BOOT)
+
+
+_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux alone has the former
+
+
 def iso(time_ns: int) -> str:
     """UTC ns as ISO 8601 with milliseconds: `2026-11-25T02:00:00.123Z`."""
     moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)

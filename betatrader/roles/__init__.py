@@ -11,6 +11,7 @@ intel       requests to forecasts
 jobs        the schedule
 local       up and demo: a private server and the three roles side by side
 explaining  the life of one order, from the journal
+leading     the lease: waited for, kept, and what happens where it is lost
 recovering  the engine as the last run's journal left it
 reconciling our books beside the venue's, at the start and while running
 replaying   a journal through the engine that wrote it

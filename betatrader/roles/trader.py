@@ -95,11 +95,20 @@ class Trader:
         if step is not None and self._gateway is not None and self._gateway.carry(step):
             self.event_to_command_ns.append(time.perf_counter_ns() - began)
             self.last_order_ns = step.time_ns
+        if self._gateway is not None and self._gateway.unsent:
+            self._tell_unsent(self._gateway)
         if type(event) not in NOT_AUDITED:
             self._audit.offer(event)
             self._count(event)
         if step is not None:
             self._publish(step)
+
+    def _tell_unsent(self, gateway: Gateway) -> None:
+        """What was kept back never left: the engine is told so, as of an order refused."""
+        kept, gateway.unsent = gateway.unsent, []
+        for report in kept:
+            metrics.UNSENT.labels(type(report).__name__).inc()
+            self._waiting.append(report)  # type: ignore[arg-type]
 
     def give_up(self, error: JournalBrokenError) -> None:
         """What cannot be journaled must not be done; cancelling what rests is safe, and is."""

@@ -21,13 +21,14 @@ from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow
 from betatrader.model.errors import UsageError
 from betatrader.model.event import OperatorInput
-from betatrader.model.instruction import CancelAll, Started, TimerFired, TradingState
+from betatrader.model.instruction import CancelAll, Fenced, Started, TimerFired, TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, metrics
 from betatrader.roles import feeds, strategies
 from betatrader.roles.account import summarise
+from betatrader.roles.leading import Leadership
 from betatrader.roles.reconciling import Reconciler
 from betatrader.roles.recovering import recover
 from betatrader.roles.service import Service
@@ -60,7 +61,18 @@ PAUSE_S = 0.5
 
 async def serve(service: Service) -> None:
     """Trade until told to stop or the feed ends; then drain, and write the final summary."""
-    role = TradingRole(service)
+    leadership = Leadership(service)
+    if not await leadership.win():
+        return
+    async with anyio.create_task_group() as leading:
+        leading.start_soon(leadership.keep)
+        await _trade(service, leadership)
+        leading.cancel_scope.cancel()
+    await leadership.leave()
+
+
+async def _trade(service: Service, leadership: Leadership) -> None:
+    role = TradingRole(service, leadership)
     await role.start()
     async with anyio.create_task_group() as group:
         group.start_soon(role.audit.run)
@@ -80,11 +92,16 @@ async def serve(service: Service) -> None:
         group.cancel_scope.cancel()
 
 
+async def _nothing() -> None:
+    """No contract was lost: the feed has gone on."""
+
+
 class TradingRole:
     """One trader with all that stands around it."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, leadership: Leadership) -> None:
         config = service.config
+        self.leadership = leadership
         self.service = service
         self.started_ns = clock.now_ns()
         self.run = f"{self.started_ns // 1_000_000:x}"
@@ -100,10 +117,12 @@ class TradingRole:
         )
         books = LedgerFile(service.home / "paper" / "ledger.btl")
         self.paper = PaperVenue(exchange, self.trader.take, books)
-        self.trader.connect(Gateway(self.paper), self.paper)
+        self.trader.connect(Gateway(self.paper, leadership), self.paper)
         self.reconciler = Reconciler(
             self.paper, lambda: engine.state, self.trader.take, config.reconcile.unexplained
         )
+        leadership.on_fenced = self._fenced
+        leadership.on_regained = self._regained
         self.source = feeds.open_feed(config.feed, self.started_ns)
         self.signals = self._consumer(keys.signals(self.run), Forecast)
         self.instructions = self._consumer(keys.instructions(self.run), OperatorInput)
@@ -173,7 +192,7 @@ class TradingRole:
             made = (before.epoch, before.order_counter)
             self.service.log.info("recovered", **self.recovered._asdict() | {"limits": "as then"})
         now = self.started_ns
-        epoch = max(now // 1_000_000, before.epoch + 1)
+        epoch = max(self.leadership.lease.epoch, before.epoch + 1)
         limits = self.trader.engine.limits
         self.trader.take(Started(now, epoch, state, reason, reconcile=True, limits=limits))
         for seen in list(before.markets.values()):  # a replica of this run must know them too
@@ -186,6 +205,14 @@ class TradingRole:
         await self.reconciler.at_start(made, self._settle_lost)
         self._summarise()
         await self.audit.flush()
+
+    def _fenced(self, reason: str) -> None:
+        self.trader.take(Fenced(clock.now_ns(), reason))
+
+    async def _regained(self) -> None:
+        """The lease held after all: compare with the venue before the next order."""
+        state = self.trader.engine.state
+        await self.reconciler.at_start((state.epoch, state.order_counter), _nothing)
 
     async def _settle_lost(self) -> None:
         """Contracts of a feed that ended with the process before this one."""

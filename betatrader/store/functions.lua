@@ -79,6 +79,43 @@ local function finish(keys, args)
   return 1
 end
 
+-- Take the trading lease. The epoch is its fencing token and only grows: past the counter, past what
+-- the caller knows (a failover may have lost the last write) and past the clock (all may be lost).
+-- KEYS: lease, counter. ARGV: holder, ttl ms, known epoch.
+local function lease_acquire(keys, args)
+  local now, lease = now_ms(), fields(redis.call('HGETALL', keys[1]))
+  local left = tonumber(lease['until'] or '0') - now
+  if lease['holder'] and lease['holder'] ~= args[1] and left > 0 then
+    return {'held', lease['epoch'], text(left)}
+  end
+  local epoch = math.max(tonumber(redis.call('GET', keys[2]) or '0'), tonumber(lease['epoch'] or '0'),
+    tonumber(args[3]), now - 1) + 1
+  redis.call('SET', keys[2], text(epoch))
+  redis.call('HSET', keys[1], 'holder', args[1], 'epoch', text(epoch), 'until', text(now + args[2]))
+  return {'taken', text(epoch), args[2]}
+end
+
+-- Renew it: 1 done, 0 somebody else's, -1 over. KEYS: lease. ARGV: holder, epoch, ttl ms.
+local function lease_renew(keys, args)
+  local now, lease = now_ms(), fields(redis.call('HGETALL', keys[1]))
+  if not lease['holder'] then return -1 end
+  if lease['holder'] ~= args[1] or lease['epoch'] ~= args[2] then return 0 end
+  if tonumber(lease['until']) <= now then return -1 end
+  redis.call('HSET', keys[1], 'until', text(now + args[3]))
+  return 1
+end
+
+-- Give it back; the epoch stays. KEYS: lease. ARGV: holder, epoch.
+local function lease_release(keys, args)
+  local lease = fields(redis.call('HGETALL', keys[1]))
+  if lease['holder'] ~= args[1] or lease['epoch'] ~= args[2] then return 0 end
+  redis.call('HSET', keys[1], 'until', '0')
+  return 1
+end
+
+redis.register_function{function_name='bt_lease_acquire', callback=lease_acquire, flags={'allow-oom'}}
+redis.register_function{function_name='bt_lease_renew', callback=lease_renew, flags={'allow-oom'}}
+redis.register_function{function_name='bt_lease_release', callback=lease_release, flags={'allow-oom'}}
 redis.register_function{function_name='bt_trim', callback=trim, flags={'allow-oom'}}
 redis.register_function{function_name='bt_claim', callback=claim, flags={'allow-oom'}}
 redis.register_function{function_name='bt_finish', callback=finish, flags={'allow-oom'}}

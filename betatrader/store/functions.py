@@ -1,7 +1,7 @@
 """The server-side functions (functions.lua), loaded by every role at its start."""
 
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -29,16 +29,41 @@ class Claim(NamedTuple):
     run: int
 
 
-async def claim(redis: Client, job: str, slot_ms: int, holder: str, lease_ms: int) -> Claim:
-    """Claim a slot of a job; at most three tries a slot."""
-    arguments = (2, keys.job_state(job), keys.job_history(job), slot_ms, holder, lease_ms, 3)
+async def lease_acquire(
+    redis: Client, holder: str, ttl_ms: int, known: int
+) -> tuple[str, int, int]:
+    """ "taken" or "held"; the epoch; and for how many ms it holds."""
+    found = await _called(
+        redis, "bt_lease_acquire", 2, keys.LEASE, keys.LEASE_EPOCH, holder, ttl_ms, known
+    )
+    return found[0].decode(), int(found[1]), int(found[2])
+
+
+async def lease_renew(redis: Client, holder: str, epoch: int, ttl_ms: int) -> int:
+    """1 done, 0 somebody else's, -1 over."""
+    return int(await _called(redis, "bt_lease_renew", 1, keys.LEASE, holder, epoch, ttl_ms))
+
+
+async def lease_release(redis: Client, holder: str, epoch: int) -> None:
+    """Give it back."""
+    await _called(redis, "bt_lease_release", 1, keys.LEASE, holder, epoch)
+
+
+async def _called(redis: Client, name: str, *arguments: str | int) -> Any:
+    """Call a function; where the server came back empty, put ours in place first."""
     try:
-        verdict, run = await redis.fcall("bt_claim", *arguments)
+        return await redis.fcall(name, *arguments)
     except ResponseError as error:
         if "not found" not in str(error):
             raise
-        await load(redis)  # the server came back empty: nothing was claimed
-        verdict, run = await redis.fcall("bt_claim", *arguments)
+        await load(redis)
+        return await redis.fcall(name, *arguments)
+
+
+async def claim(redis: Client, job: str, slot_ms: int, holder: str, lease_ms: int) -> Claim:
+    """Claim a slot of a job; at most three tries a slot."""
+    arguments = (2, keys.job_state(job), keys.job_history(job), slot_ms, holder, lease_ms, 3)
+    verdict, run = await _called(redis, "bt_claim", *arguments)
     return Claim(verdict.decode(), int(run))
 
 

@@ -2,6 +2,7 @@
 
 | key | kind | written by | read by | bound |
 |---|---|---|---|---|
+| bt:{lease:trading}:l, :e | hash, string | trading | trading, command line | one |
 | bt:{trading}:run | string | trading | command line, jobs | one |
 | bt:{trading}:kept | hash | trading | trading at its next start | one |
 | bt:{trading:RUN}:audit | stream | trading | command line, jobs | by age, 200,000 entries |
@@ -14,6 +15,8 @@
 | STREAM:dead | stream | the consumer | a person | 1,000 entries |
 """
 
+LEASE = "bt:{lease:trading}:l"
+LEASE_EPOCH = "bt:{lease:trading}:e"
 RUN = "bt:{trading}:run"
 KEPT = "bt:{trading}:kept"
 REQUESTS = "bt:{intel}:requests"

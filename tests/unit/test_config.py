@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from betatrader.config import TEMPLATE, Config, load, loads
+from betatrader.cli.template import TEMPLATE
+from betatrader.config import Config, load, loads
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.limits import Limits
 
@@ -33,7 +34,7 @@ def test_every_error_is_told_at_once_with_line_field_and_suggestion() -> None:
     )
     assert problems(text) == [
         "f.toml line 1: nope: unknown field; known: mode, log_level, risk, paper, feed, "
-        "strategies, intel, jobs, journal, reconcile, health",
+        "strategies, intel, jobs, journal, reconcile, lease, health",
         "f.toml line 3: risk.daily_los_usd: unknown field; did you mean `daily_loss_usd`?",
         "f.toml line 4: risk.open_orders: expected `int` >= 1, found -5",
         "f.toml line 5: risk.collar: expected a number, found 'x'",

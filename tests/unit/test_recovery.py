@@ -27,7 +27,7 @@ from betatrader.model.account import (
 )
 from betatrader.model.command import Alert, Approved, CancelOrder
 from betatrader.model.event import encode
-from betatrader.model.instruction import ConfirmLimits, Halt, Resume, Started, TradingState
+from betatrader.model.instruction import ConfirmLimits, Fenced, Halt, Resume, Started, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import SCALE, parse
@@ -372,3 +372,13 @@ def test_to_confirm_limits_ends_no_halt() -> None:
     scene.take(Halt(SECOND, "i1", "test"))
     scene.take(ConfirmLimits(SECOND, "i2", "test"))
     assert scene.state.trading_state is TradingState.HALTED
+
+
+def test_a_fenced_trader_sends_nothing_until_it_has_reconciled_again() -> None:
+    scene = Scene()
+    step = scene.take(Fenced(SECOND, "Redis is away"))
+    assert step is not None
+    assert "Redis is away" in str(step.changes)
+    assert scene.refused_by(terms(BUY, "9.90", "0.5")) == "reconciled"
+    scene.take(Reconciled(SECOND, "SIM"))
+    assert scene.refused_by(terms(BUY, "9.90", "0.5")) == ""

@@ -1,0 +1,62 @@
+"""The configuration file that `config init` writes."""
+
+TEMPLATE = """\
+# betatrader's configuration. Every value here is the default: keep only what you change.
+# Environment variables override it: BETATRADER_RISK__DAILY_LOSS_USD=15
+
+mode = "paper"            # paper: real or recorded market data, a simulated venue
+log_level = "info"        # debug, info, warning, error
+
+[risk]                    # what no order may exceed; the defaults fit an account of 100 USD
+order_notional_usd = 10
+position_notional_usd = 20
+total_notional_usd = 100
+open_positions = 3
+open_orders = 20
+daily_loss_usd = 20       # reached: HALTED until a person resumes
+drawdown = 0.2            # of the highest equity; reached: HALTED
+collar = 0.05             # how far beyond the other side's best price an order may reach
+stale_data_seconds = 5
+
+[paper]
+cash_usd = 100
+latency_ms = 5            # one way, to the simulated venue and back
+
+[feed]
+data = []                 # recordings or segments; none: the packaged excerpt
+generated = true          # and, without data, a generated binary contract
+seed = 1
+pattern = 1.0             # how learnable the generated market is; 0: not at all
+speed = 1                 # recorded time this many times as fast
+
+[intel]
+models = ""               # a folder with a manifest; "": the models that ship
+threads = 1
+
+[jobs]                    # five-field cron expressions, UTC
+pnl_report = "* * * * *"
+stream_upkeep = "* * * * *"
+keep_hours = 24           # how long the audit stream is kept
+
+[journal]                 # every event and answer, in the home's folder `journal`
+keep_mb = 1024            # closed files; the oldest go first
+sync_ms = 50              # how often what was written is made to survive the machine
+
+[reconcile]               # our books beside the venue's, while running
+every_seconds = 10
+unexplained = "adopt"     # a balance that no order explains: adopt books it, halt halts besides
+
+[lease]                   # one writer
+mode = "solo"             # solo: one machine, trades on while Redis is away; strict: it does not
+ttl_seconds = 10
+
+[health]
+# port = 8701             # unset: 8701 trading, 8702 intel, 8703 jobs; 0: any free one
+everywhere = false        # true: all addresses, IPv4 and IPv6; false: loopback alone
+
+# Without any [[strategies]], both that ship run with their defaults.
+# [[strategies]]
+# name = "forecast_edge"  # or a path: "my.py", "my.py:MyStrategy"
+# parameters = { min_edge = 0.05, kelly_fraction = 0.2 }
+"""
+"""What `config init` writes; a test holds it equal to the defaults."""

@@ -1,0 +1,70 @@
+"""Folds of what starts, stops and holds back the trader: instructions, leases, trading states."""
+
+from typing import TYPE_CHECKING
+
+from betatrader.model import instruction
+from betatrader.model.command import StateChanged
+from betatrader.model.instruction import TradingState
+from betatrader.model.limits import raised
+
+if TYPE_CHECKING:
+    from betatrader.engine.state import State
+
+
+def arrive(state: "State", time_ns: int) -> None:
+    """Count an event and move the clock, which never goes back."""
+    state.event_sequence += 1
+    if time_ns > state.now_ns:
+        state.now_ns = time_ns
+
+
+def fold_started(state: "State", event: instruction.Started) -> None:
+    """A run begins: a new epoch, and ids count from 0 in it."""
+    arrive(state, event.time_ns)
+    state.epoch = event.epoch
+    state.order_counter = 0
+    state.trading_state = event.trading_state
+    state.halt_reason = event.reason
+    state.reconciling = event.reconcile
+    if event.limits is not None:
+        more = state.confirmed is not None and raised(event.limits, state.confirmed)
+        state.offered = event.limits if more else None
+        state.confirmed = state.confirmed if more else event.limits
+    watch_risk(state)
+
+
+def fold_fenced(state: "State", event: instruction.Fenced) -> None:
+    """No order passes until the books are compared with the venue's again."""
+    arrive(state, event.time_ns)
+    state.reconciling = True
+    watch_risk(state)
+
+
+def watch_risk(state: "State") -> None:
+    state.may_add_risk = state.trading_state is TradingState.ACTIVE and not state.reconciling
+
+
+def fold_instruction(state: "State", event: instruction.Instruction) -> None:
+    """What the operator orders is carried out by the engine's answers."""
+    arrive(state, event.time_ns)
+
+
+def fold_confirm(state: "State", event: instruction.ConfirmLimits) -> None:
+    """The limits that waited are in force."""
+    arrive(state, event.time_ns)
+    state.confirmed = state.offered or state.confirmed
+    state.offered = None
+
+
+def fold_resume(state: "State", event: instruction.Resume) -> None:
+    """A person resumed: the loss limits count from here, or they would halt again at once."""
+    arrive(state, event.time_ns)
+    state.equity_high = state.day_equity = state.equity()
+
+
+def fold_state_changed(state: "State", change: StateChanged) -> None:
+    """The trading state moved."""
+    state.trading_state = change.state
+    state.halt_reason = change.reason
+    state.flattening = change.flattening
+    watch_risk(state)

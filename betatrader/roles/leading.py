@@ -1,0 +1,136 @@
+"""Leadership: waits for the lease, keeps it, fences the trader where it cannot.
+
+`strict` lets no order leave once the lease may have ended. `solo`, for one machine, trades on
+through an outage of Redis: there the lock on the home is what keeps a second trader away.
+"""
+
+import fcntl
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import IO
+
+import anyio
+import anyio.lowlevel
+
+from betatrader.model.errors import RefusedError
+from betatrader.ops import clock, metrics
+from betatrader.roles.service import Service
+from betatrader.store.connection import AWAY
+from betatrader.store.lease import RENEWALS, Lease, holder_name
+
+POLL_S = 0.25
+
+
+class Leadership:
+    """One trading process's claim to be the only writer."""
+
+    def __init__(self, service: Service) -> None:
+        settings = service.config.lease
+        self.solo = settings.mode == "solo"
+        self.on_fenced: Callable[[str], None] = lambda _reason: None
+        self.on_regained: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+        self._fenced = False
+        self._service = service
+        self._home_lock = _lock_home(service.home)
+        self.lease = Lease(
+            service.redis,
+            holder_name(service.home, solo=self.solo),
+            float(settings.ttl_seconds),
+            service.home / "lease-epoch",
+            clock.boot_s,
+        )
+
+    def may_order(self) -> bool:
+        """Whether a new order may leave this process now."""
+        return self.solo or self.lease.may_order()
+
+    def may_cancel(self) -> bool:
+        """Whether a cancel may leave of the trader's own accord."""
+        return self.solo or self.lease.may_cancel()
+
+    async def win(self) -> bool:
+        """Wait, ready and idle, until the lease is ours; False where we are told to stop."""
+        service = self._service
+        await self.lease.check_clocks(clock.now_ns() / 1e9)
+        waiting = False
+        while not service.is_stopping():
+            try:
+                held = await self.lease.acquire()
+            except (*AWAY, TimeoutError) as error:
+                service.log.warning("redis_away", what="lease", error=str(error))
+                await anyio.sleep(POLL_S)
+                continue
+            if held is None:
+                metrics.LEADER.set(1)
+                service.log.info("leading", epoch=self.lease.epoch, solo=self.solo)
+                return True
+            if not waiting:
+                waiting = True
+                service.ready()
+                service.log.info("standby", leader_epoch=held.epoch, left_s=held.left_s)
+            await anyio.sleep(min(POLL_S, max(0.01, held.left_s)))
+        return False
+
+    async def keep(self) -> None:
+        """Renew until cancelled. A lease that is lost ends the process: it starts anew as standby,
+        recovers and reconciles; only where nobody has it does a solo trader take it again."""
+        service = self._service
+        while True:
+            await anyio.sleep(self.lease.ttl_s / RENEWALS)
+            try:
+                answer = await self.lease.renew()
+                if answer == "over" and self.solo and await self.lease.acquire() is None:
+                    service.log.warning("lease_taken_again", epoch=self.lease.epoch)
+                    continue
+            except (*AWAY, TimeoutError) as error:
+                metrics.REDIS_ERRORS.labels("lease").inc()
+                service.log.warning("lease_not_renewed", error=str(error))
+                self._fence_if_over(f"the lease could not be renewed ({error})")
+                continue
+            if answer == "held" and self._fenced:
+                self._fenced = False
+                await self.on_regained()
+            if answer != "held":
+                metrics.LEADER.set(0)
+                service.failure = RefusedError(
+                    f"the trading lease is {answer}\nThis trader has stopped; started again, it "
+                    "waits for its turn."
+                )
+                service.log.error("lease_lost", answer=answer)
+                service.stop()
+                return
+
+    def _fence_if_over(self, reason: str) -> None:
+        if not self._fenced and not self.may_order():
+            self._fenced = True
+            metrics.LEADER.set(0)
+            self.on_fenced(reason)
+
+    async def leave(self) -> None:
+        """Nothing of ours is under way: let the next one begin at once."""
+        metrics.LEADER.set(0)
+        try:
+            await self.lease.release()
+        except AWAY as error:
+            self._service.log.warning("lease_not_released", error=str(error))
+
+
+def _lock_home(home: Path) -> IO[str]:
+    """Hold the home's trading lock until this process ends; raises RefusedError."""
+    home.mkdir(parents=True, exist_ok=True)
+    lock = (home / "trading.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        pid = lock.read().strip() or "unknown"
+        lock.close()
+        raise RefusedError(
+            f"another trader works in {home} (pid {pid})\n"
+            "Stop it, or give this one a home of its own with BETATRADER_HOME."
+        ) from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock

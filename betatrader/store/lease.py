@@ -1,0 +1,125 @@
+"""The lease that makes one trader the only writer, with a fencing token (epoch) that only grows.
+
+The holder trusts its own clock alone: orders may leave until `margin` before the end that it
+counted from before it asked, cancels until that end. The server's clock decides who may take it.
+The token is also written to a file before the first act under it, so that a Redis that came back
+older, or empty, never gives a smaller one.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+
+from betatrader.model.errors import RefusedError
+from betatrader.store import functions
+from betatrader.store.connection import Client
+
+MARGIN = 0.3
+"""Of the ttl: no new order in the last part (renewal's time-out, clock rates, longest send)."""
+
+RENEWALS = 4
+"""Tries within a ttl."""
+
+ANSWER_S = 1.0
+CLOCKS_APART_S = 5.0
+
+
+class Held(NamedTuple):
+    """Somebody else holds the lease, for so long at most."""
+
+    epoch: int
+    left_s: float
+
+
+class Lease:
+    """One process's claim. `clock` counts seconds and never goes back."""
+
+    def __init__(
+        self, redis: Client, holder: str, ttl_s: float, kept: Path, clock: Callable[[], float]
+    ) -> None:
+        self.epoch = 0
+        self.ttl_s = ttl_s
+        self.holder = holder
+        self._redis = redis
+        self._kept = kept
+        self._clock = clock
+        self._end = 0.0
+
+    def may_order(self) -> bool:
+        """Whether an order may leave now."""
+        return self._clock() < self._end - MARGIN * self.ttl_s
+
+    def may_cancel(self) -> bool:
+        """Whether a cancel may leave now."""
+        return self._clock() < self._end
+
+    async def acquire(self) -> Held | None:
+        """Take it: None where it is ours, with a new `epoch`. Raises what the client raises."""
+        began = self._clock()
+        known = max(self.epoch, self._known())
+        with anyio.fail_after(ANSWER_S):
+            verdict, epoch, left = await functions.lease_acquire(
+                self._redis, self.holder, self.ttl_ms, known
+            )
+        if verdict != "taken":
+            return Held(epoch, left / 1000)
+        self._keep(epoch)
+        self.epoch = epoch
+        self._end = began + self.ttl_s
+        return None
+
+    async def renew(self) -> str:
+        """ "held", "over" (nobody has it) or "taken" (by somebody else)."""
+        began = self._clock()
+        with anyio.fail_after(ANSWER_S):
+            answer = await functions.lease_renew(self._redis, self.holder, self.epoch, self.ttl_ms)
+        if answer == 1:
+            self._end = began + self.ttl_s
+            return "held"
+        return "over" if answer == -1 else "taken"
+
+    async def release(self) -> None:
+        """Give it back: nothing of ours is under way any more."""
+        self._end = 0.0
+        with anyio.move_on_after(ANSWER_S):
+            await functions.lease_release(self._redis, self.holder, self.epoch)
+
+    async def check_clocks(self, now_s: float) -> None:
+        """Raises RefusedError where the server's clock and ours are too far apart to trust."""
+        seconds, micros = await self._redis.time()
+        apart = abs(seconds + micros / 1e6 - now_s)
+        if apart > CLOCKS_APART_S:
+            raise RefusedError(
+                f"the clocks of this machine and of Redis are {apart:.0f} s apart\n"
+                "Set both by NTP: a lease cannot be trusted across them."
+            )
+
+    @property
+    def ttl_ms(self) -> int:
+        """The time for which it is asked."""
+        return int(self.ttl_s * 1000)
+
+    def _known(self) -> int:
+        try:
+            return int(self._kept.read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def _keep(self, epoch: int) -> None:
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        part = self._kept.with_name(self._kept.name + ".part")
+        with part.open("w") as out:
+            out.write(f"{epoch}\n")
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(self._kept)
+
+
+def holder_name(home: Path, *, solo: bool) -> str:
+    """Who asks. A solo trader is its home, which one process alone can hold: it takes its own lease
+    back at once. Else each start is somebody new, who waits for the former to end."""
+    return f"home {home}" if solo else f"{os.uname().nodename} {os.getpid()} {secrets.token_hex(4)}"

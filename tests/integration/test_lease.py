@@ -1,0 +1,130 @@
+"""The lease on a real server: one holder, a token that only grows, and the edge cases."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from betatrader.model.errors import RefusedError
+from betatrader.store import keys
+from betatrader.store.connection import Client
+from betatrader.store.lease import Lease
+
+TTL_S = 1.0
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def lease(
+    redis: Client,
+    folder: Path,
+    holder: str = "one",
+    clock: Clock | None = None,
+    ttl_s: float = TTL_S,
+) -> Lease:
+    return Lease(redis, holder, ttl_s, folder / f"{holder}-epoch", clock or Clock())
+
+
+async def test_one_holds_it_and_the_other_is_told_for_how_long(
+    redis: Client, tmp_path: Path
+) -> None:
+    one, two = lease(redis, tmp_path), lease(redis, tmp_path, "two")
+    assert await one.acquire() is None
+    held = await two.acquire()
+    assert held is not None
+    assert held.epoch == one.epoch
+    assert 0 < held.left_s <= TTL_S
+    assert not two.may_order()
+
+
+async def test_of_many_contenders_one_wins(redis: Client, tmp_path: Path) -> None:
+    many = [lease(redis, tmp_path, f"h{n}") for n in range(20)]
+    answers = await asyncio.gather(*(one.acquire() for one in many))
+    assert answers.count(None) == 1
+
+
+async def test_a_released_lease_is_taken_at_once_with_a_larger_token(
+    redis: Client, tmp_path: Path
+) -> None:
+    one, two = lease(redis, tmp_path), lease(redis, tmp_path, "two")
+    await one.acquire()
+    await one.release()
+    assert not one.may_cancel()
+    assert await two.acquire() is None
+    assert two.epoch > one.epoch
+
+
+async def test_after_its_end_nobody_renews_and_the_next_takes_over(
+    redis: Client, tmp_path: Path
+) -> None:
+    one = lease(redis, tmp_path, ttl_s=0.05)
+    two = lease(redis, tmp_path, "two")
+    await one.acquire()
+    await asyncio.sleep(0.08)
+    assert await one.renew() == "over"
+    assert await two.acquire() is None
+    assert await one.renew() == "taken"
+
+
+async def test_the_holder_fences_itself_by_its_own_clock(redis: Client, tmp_path: Path) -> None:
+    clock = Clock()
+    one = lease(redis, tmp_path, clock=clock)
+    await one.acquire()
+    clock.now_s += 0.69 * TTL_S
+    assert (one.may_order(), one.may_cancel()) == (True, True)
+    clock.now_s += 0.02 * TTL_S
+    assert (one.may_order(), one.may_cancel()) == (False, True)
+    clock.now_s += 0.30 * TTL_S
+    assert (one.may_order(), one.may_cancel()) == (False, False)
+    await one.acquire()
+    assert one.may_order()
+    clock.now_s += 0.5 * TTL_S
+    assert await one.renew() == "held"
+    clock.now_s += 0.5 * TTL_S
+    assert one.may_order(), "renewed"
+
+
+@pytest.mark.parametrize("loss", ["all", "counter", "older"])
+async def test_a_server_that_forgot_gives_no_smaller_token(
+    redis: Client, tmp_path: Path, loss: str
+) -> None:
+    one = lease(redis, tmp_path)
+    tokens = []
+    for _ in range(5):
+        await one.acquire()
+        tokens.append(one.epoch)
+        match loss:
+            case "all":
+                await redis.flushall()
+            case "counter":
+                await redis.delete(keys.LEASE_EPOCH)
+            case "older":
+                await redis.set(keys.LEASE_EPOCH, "5")
+                await redis.hset(keys.LEASE, "epoch", "5")
+    assert tokens == sorted(set(tokens))
+
+
+async def test_the_token_is_kept_on_disk_before_it_is_used(redis: Client, tmp_path: Path) -> None:
+    one = lease(redis, tmp_path)
+    await one.acquire()
+    (tmp_path / "one-epoch").write_text(str(one.epoch + 10**6))
+    again = lease(redis, tmp_path)
+    await again.acquire()
+    assert again.epoch > one.epoch + 10**6, "what the file knows wins over what the server lost"
+
+
+async def test_clocks_far_apart_are_refused(redis: Client, tmp_path: Path) -> None:
+    import time
+
+    one = lease(redis, tmp_path)
+    await one.check_clocks(time.time())
+    with pytest.raises(RefusedError, match="clocks"):
+        await one.check_clocks(time.time() - 60)
