@@ -44,6 +44,7 @@ class Risk(Section, frozen=True, kw_only=True):
     total_notional_usd: Amount = Decimal(100)
     open_positions: Count = 3
     open_orders: Count = 20
+    orders_per_minute: Count = 300
     daily_loss_usd: Amount = Decimal(20)
     drawdown: Share = Decimal("0.2")
     collar: Share = Decimal("0.05")
@@ -57,6 +58,7 @@ class Risk(Section, frozen=True, kw_only=True):
             total_notional=units(self.total_notional_usd),
             open_positions=self.open_positions,
             open_orders=self.open_orders,
+            orders_per_minute=self.orders_per_minute,
             daily_loss=units(self.daily_loss_usd),
             drawdown=units(self.drawdown),
             collar=units(self.collar),

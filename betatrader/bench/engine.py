@@ -42,6 +42,7 @@ RICH = Limits(
     position_notional=DEPOSIT,
     total_notional=DEPOSIT,
     open_orders=10_000,
+    orders_per_minute=1_000_000,
     daily_loss=DEPOSIT,
 )
 

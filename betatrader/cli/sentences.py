@@ -12,6 +12,7 @@ from betatrader.model.command import (
     StateChanged,
     Step,
     StrategyFailed,
+    Warned,
 )
 from betatrader.model.market import InstrumentListed, Resolution
 from betatrader.model.money import show
@@ -47,6 +48,8 @@ def sentence(change: Any) -> str:
                 f"denied {change.terms.side} {change.terms.instrument}: {change.check}, "
                 f"limit {change.limit}, was {change.actual}"
             )
+        case Warned():
+            return f"WARNING {change.check} is near: 80% is {change.limit}, now {change.actual}"
         case StateChanged():
             return f"state {change.state} {change.reason}".rstrip()
         case StrategyFailed():

@@ -13,6 +13,7 @@ position_notional_usd = 20
 total_notional_usd = 100
 open_positions = 3
 open_orders = 20
+orders_per_minute = 300   # orders and cancels; cancels count, and are never refused
 daily_loss_usd = 20       # reached: HALTED until a person resumes
 drawdown = 0.2            # of the highest equity; reached: HALTED
 collar = 0.05             # how far beyond the other side's best price an order may reach

@@ -3,7 +3,7 @@
 engine     the order of work for one event, nothing else
 state      everything the engine knows, and `fold`, which applies a record and never decides
 lifecycle  folds of what starts, stops and holds back the trader
-booking    sentences for events that ask for no decision
+booking    what is answered where nothing is decided: sentences, requests for forecasts
 book       an order book from snapshots and deltas
 market     one instrument as the engine sees it
 orders     the life of orders: legal transitions, deduplicated fills

@@ -1,8 +1,11 @@
-"""Sentences for events that change the books, or stop them, and ask for no decision."""
+"""What the engine answers where nothing is decided: sentences, and requests for forecasts."""
 
+from betatrader.engine.state import State
+from betatrader.engine.strategy import Ask
 from betatrader.model.account import CashFlow, PositionTransfer
-from betatrader.model.command import Alert, Booked, Change
+from betatrader.model.command import Alert, Booked, Change, RequestForecast
 from betatrader.model.instruction import Fenced
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.money import show
 
 Told = CashFlow | PositionTransfer | Fenced
@@ -18,3 +21,12 @@ def told(event: Told) -> list[Change]:
         Booked("transfer", event.instrument, show(event.quantity)),
         Alert("error", f"{event.instrument}: {event.reason}"),
     ]
+
+
+def request(state: State, intent: Ask) -> RequestForecast:
+    """What intel is asked for: a probability of a contract, a return of anything else."""
+    definition = state.markets[intent.instrument].definition
+    kind = "probability" if isinstance(definition, BinaryContract) else "return"
+    return RequestForecast(
+        intent.instrument, kind, intent.horizon_ns, intent.features, state.now_ns
+    )

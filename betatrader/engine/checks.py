@@ -12,8 +12,11 @@ from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, cost, show
+from betatrader.model.order import OrderState
 
 ACTIVE, REDUCING = TradingState.ACTIVE, TradingState.REDUCING
+
+UNANSWERED = (OrderState.SUBMITTED, OrderState.IN_DOUBT)
 
 OPERATOR = StrategyId("operator")
 """Orders that `flatten` makes."""
@@ -207,6 +210,27 @@ def open_orders(proposal: Proposal) -> Breach:
     return str(proposal.limits.open_orders), str(count + 1)
 
 
+def order_rate(proposal: Proposal) -> Breach:
+    """No more orders and cancels than this have been sent this minute; a close may still go."""
+    state = proposal.state
+    sent = state.orders.sent - state.rate_from
+    if proposal.strategy in (OPERATOR, STOP) or sent < proposal.limits.orders_per_minute:
+        return None
+    return f"{proposal.limits.orders_per_minute} a minute", str(sent + 1)
+
+
+def duplicate_intent(proposal: Proposal) -> Breach:
+    """The same order of the same strategy is not on its way already, unanswered."""
+    for order in proposal.resting:
+        if (
+            order.state in UNANSWERED
+            and order.strategy == proposal.strategy
+            and order.terms == proposal.terms
+        ):
+            return "one of its kind under way", f"{order.id[-6:]} is {order.state}"
+    return None
+
+
 def self_trade(proposal: Proposal) -> Breach:
     """An order does not meet one of our own on the other side."""
     if not proposal.resting:
@@ -282,6 +306,8 @@ CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     collar,
     short_sale,
     netting,
+    order_rate,
+    duplicate_intent,
     self_trade,
     open_orders,
     open_positions,
@@ -294,3 +320,16 @@ CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     drawdown,
 )
 """Every check, in the order in which they are asked."""
+
+CAPACITY: tuple[Callable[[Proposal], Breach], ...] = (
+    order_quantity,
+    order_notional,
+    order_rate,
+    open_orders,
+    open_positions,
+    position_notional,
+    total_notional,
+    daily_loss,
+    drawdown,
+)
+"""Those whose limit is used up little by little: near it, risk warns."""

@@ -35,6 +35,9 @@ def far_from_limits(state: State, calm: Limits, market: Market, terms: OrderTerm
         or (type(definition) is BinaryContract and (definition.nets or price >= SCALE))
     ):
         return False
+    orders = state.orders
+    if orders.submitted + orders.cancels - state.rate_from >= calm.orders_per_minute:
+        return False
     if terms.side is not BUY:
         return _sale(state, market, terms)
     name = terms.instrument
@@ -46,9 +49,11 @@ def far_from_limits(state: State, calm: Limits, market: Market, terms: OrderTerm
     ):
         return False
     here = spent = worth
-    orders = state.orders.open
-    for order in orders.values():
+    open_orders = orders.open
+    for order in open_orders.values():
         theirs = order.terms
+        if theirs == terms:
+            return False
         if theirs.side is BUY:
             other = theirs.price * theirs.quantity // SCALE + 1
             spent += other
@@ -59,9 +64,9 @@ def far_from_limits(state: State, calm: Limits, market: Market, terms: OrderTerm
     portfolio = state.portfolio
     equity = portfolio.cash
     spent *= 2  # no fee is above the notional, so that twice that covers both
-    if spent > equity or len(orders) >= calm.open_orders:
+    if spent > equity or len(open_orders) >= calm.open_orders:
         return False
-    kinds = len(orders) + 1
+    kinds = len(open_orders) + 1
     for held, position in portfolio.positions.items():
         if position.quantity:
             value = state.mark(held) * position.quantity // SCALE
@@ -92,6 +97,8 @@ def _sale(state: State, market: Market, terms: OrderTerms) -> bool:
     for order in orders.values():
         theirs = order.terms
         if theirs.instrument == name:
+            if theirs == terms:
+                return False
             if theirs.side is not BUY:
                 free -= theirs.quantity
             elif price <= theirs.price:

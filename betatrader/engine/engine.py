@@ -22,7 +22,6 @@ from betatrader.model.command import (
     Booked,
     CancelOrder,
     Change,
-    RequestForecast,
     StateChanged,
     Step,
     StrategyFailed,
@@ -30,7 +29,6 @@ from betatrader.model.command import (
 from betatrader.model.event import Event
 from betatrader.model.ids import StrategyId, id_prefix
 from betatrader.model.instruction import TradingState
-from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits, raised
 from betatrader.model.money import show
 from betatrader.model.order import OrderTerms, OrderType, Side
@@ -48,7 +46,7 @@ class Engine:
     ) -> None:
         self.state = state if state is not None else State()
         self.limits = limits
-        self._judge = risk.Judge(limits).judge
+        self._risk = risk.Judge(limits)
         self.strategies = strategies
         self._changes: list[Change] = []
         self._telling = False  # whether they hold more than requests
@@ -287,7 +285,7 @@ class Engine:
             elif type(intent) is Cancel:
                 self._cancel(strategy, intent)
             elif type(intent) is Ask:
-                self._request(intent)
+                self._changes.append(booking.request(self.state, intent))
             else:
                 raise TypeError(f"{type(intent).__name__} is no intent")
 
@@ -300,22 +298,17 @@ class Engine:
                 self._note(CancelOrder(order.id, order.terms.instrument, "its strategy failed"))
         self._connect()
 
-    def _request(self, intent: Ask) -> None:
-        definition = self.state.markets[intent.instrument].definition
-        kind = "probability" if isinstance(definition, BinaryContract) else "return"
-        self._changes.append(
-            RequestForecast(
-                intent.instrument, kind, intent.horizon_ns, intent.features, self.state.now_ns
-            )
-        )
-
     def _place(self, strategy: StrategyId, intent: Place) -> None:
         state = self.state
         prefix = self._prefixes.get(strategy)
         if prefix is None:
             prefix = self._prefixes[strategy] = id_prefix(strategy, state.epoch)
         order = prefix + state.order_counter.to_bytes(6).hex()  # as model.ids.client_order_id
-        verdict = self._judge(state, order, strategy, intent)  # type: ignore[arg-type]
+        verdict = self._risk.judge(state, order, strategy, intent)  # type: ignore[arg-type]
+        if self._risk.warnings:
+            warnings, self._risk.warnings = self._risk.warnings, []
+            for warning in warnings:
+                self._note(warning)
         self._changes.append(verdict)
         self._telling = True
         if isinstance(verdict, Approved):

@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING
 
 from betatrader.model import instruction
-from betatrader.model.command import StateChanged
+from betatrader.model.command import StateChanged, Warned
 from betatrader.model.instruction import TradingState
 from betatrader.model.limits import raised
+
+MINUTE_NS = 60_000_000_000
 
 if TYPE_CHECKING:
     from betatrader.engine.state import State
@@ -41,6 +43,7 @@ def fold_fenced(state: "State", event: instruction.Fenced) -> None:
 
 
 def watch_risk(state: "State") -> None:
+    """Keep whether new risk is let through at all."""
     state.may_add_risk = state.trading_state is TradingState.ACTIVE and not state.reconciling
 
 
@@ -68,3 +71,15 @@ def fold_state_changed(state: "State", change: StateChanged) -> None:
     state.halt_reason = change.reason
     state.flattening = change.flattening
     watch_risk(state)
+
+
+def fold_warned(state: "State", change: Warned) -> None:
+    """A limit is near: remembered, so that a person is told once a while."""
+    state.warned[change.check] = state.now_ns
+
+
+def move_rate_window(state: "State") -> None:
+    """Orders and cancels are counted by windows of a minute, which the clock's tick moves."""
+    if state.now_ns >= state.rate_until_ns:
+        state.rate_until_ns = state.now_ns + MINUTE_NS
+        state.rate_from = state.orders.sent

@@ -40,6 +40,13 @@ class Orders(msgspec.Struct):
     """How many different fills were taken."""
     submitted: int = 0
     """How many orders were made."""
+    cancels: int = 0
+    """How many cancels were asked for."""
+
+    @property
+    def sent(self) -> int:
+        """Orders and cancels together."""
+        return self.submitted + self.cancels
 
     def find(self, order: ClientOrderId) -> Order | None:
         """An open or remembered order."""
@@ -74,6 +81,7 @@ class Orders(msgspec.Struct):
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Record that a cancel is under way."""
         order = self.open.get(command.order)
+        self.cancels += order is not None
         if order is not None and PENDING_CANCEL in TRANSITIONS[order.state]:
             transition(order, PENDING_CANCEL, now_ns)
 

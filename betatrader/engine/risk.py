@@ -1,12 +1,13 @@
 """Risk: asks every check of every order, and is the only maker of `Approved`."""
 
-from betatrader.engine.checks import CHECKS, collar_width
+from betatrader.engine.checks import CAPACITY, CHECKS, collar_width
 from betatrader.engine.clearance import far_from_limits
+from betatrader.engine.lifecycle import MINUTE_NS
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, Proposal
 from betatrader.engine.state import State
 from betatrader.engine.strategy import Place
-from betatrader.model.command import Approved, Refused
+from betatrader.model.command import Approved, Refused, Warned
 from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits, calm
@@ -20,11 +21,13 @@ UNCONFIRMED = "raised limits wait for `betatrader limits confirm`"
 class Judge:
     """Asks every check of every order. `limits` are in force; near them (80%) it looks closer."""
 
-    __slots__ = ("calm", "limits")
+    __slots__ = ("calm", "limits", "warnings")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.calm = calm(limits)
+        self.warnings: list[Warned] = []
+        """Of the last approvals, until they are noted: at most one a check and minute."""
 
     def judge(
         self, state: State, order: ClientOrderId, strategy: StrategyId, intent: Place
@@ -45,7 +48,18 @@ class Judge:
             if breach is not None:
                 limit, actual = breach
                 return Refused(order, strategy, terms, check.__name__, limit, actual)
+        self._warn(proposal)
         return Approved(order, strategy, terms, intent.reason, intent.stop)
+
+    def _warn(self, proposal: Proposal) -> None:
+        """Hold the order to 80% of what is used up little by little: near it, a person is told."""
+        proposal.limits = self.calm
+        state = proposal.state
+        for check in CAPACITY:
+            breach = check(proposal)
+            told = state.warned.get(check.__name__)
+            if breach is not None and (told is None or state.now_ns - told >= MINUTE_NS):
+                self.warnings.append(Warned(check.__name__, *breach))
 
 
 def breached(state: State, limits: Limits) -> str:

@@ -23,6 +23,7 @@ from betatrader.model.command import (
     StateChanged,
     Step,
     StrategyFailed,
+    Warned,
 )
 from betatrader.model.ids import InstrumentId, StrategyId
 from betatrader.model.instruction import TradingState
@@ -56,6 +57,11 @@ class State(msgspec.Struct):
     """The last limits that needed no confirmation, or had it."""
     offered: Limits | None = None
     """Limits that wait for it."""
+    warned: dict[str, int] = msgspec.field(default_factory=dict)
+    """When a person was last told that a limit is near, by check."""
+    rate_until_ns: int = 0
+    rate_from: int = 0
+    """Of `orders.sent`, at the beginning of this minute."""
     may_add_risk: bool = True
     """ACTIVE, and not reconciling: kept, since strategies ask at every event."""
     markets: dict[InstrumentId, Market] = msgspec.field(default_factory=dict)
@@ -277,6 +283,7 @@ def _fold_reconciled(state: State, event: account.Reconciled) -> None:
 
 def _fold_timer(state: State, event: instruction.TimerFired) -> None:
     lifecycle.arrive(state, event.time_ns)
+    lifecycle.move_rate_window(state)
     state.watch_equity()
 
 
@@ -344,6 +351,7 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     Approved: fold_submit,
     CancelOrder: _fold_cancel,
     Refused: fold_refused,
+    Warned: lifecycle.fold_warned,
     StateChanged: lifecycle.fold_state_changed,
     StrategyFailed: _fold_failed,
     Booked: _fold_booked,

@@ -64,6 +64,14 @@ class Refused(msgspec.Struct, frozen=True, gc=False, tag="refused", array_like=T
     actual: str
 
 
+class Warned(msgspec.Struct, frozen=True, gc=False, tag="warned", array_like=True):
+    """An order passed, and with it more than 80% of a limit is used."""
+
+    check: str
+    limit: str
+    actual: str
+
+
 class StateChanged(msgspec.Struct, frozen=True, gc=False, tag="state_changed", array_like=True):
     """The trading state moved."""
 
@@ -90,7 +98,7 @@ class Booked(msgspec.Struct, frozen=True, gc=False, tag="booked", array_like=Tru
     text: str
 
 
-Change = Command | Refused | StateChanged | StrategyFailed | Booked
+Change = Command | Refused | Warned | StateChanged | StrategyFailed | Booked
 
 
 class Step(msgspec.Struct, frozen=True, gc=False, tag="step", array_like=True):

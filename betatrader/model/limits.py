@@ -22,6 +22,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     collar_ticks: int = 5
     """The collar is never narrower than this many ticks (a binary contract's price is small)."""
     stale_data_ns: int = 5 * SECOND_NS
+    orders_per_minute: int = 300
+    """Orders and cancels together; cancels count, and are never refused."""
     order_quantity: int = 1_000_000 * SCALE
 
 

@@ -114,6 +114,11 @@ def _limits(state: State, limits: Limits, equity: int) -> tuple[LimitLine, ...]:
         ("total_notional_usd", show(limits.total_notional), show(sum(worth.values()) + bound)),
         ("open_positions", str(limits.open_positions), str(len(held))),
         ("open_orders", str(limits.open_orders), str(len(state.orders.open))),
+        (
+            "orders_per_minute",
+            str(limits.orders_per_minute),
+            str(state.orders.sent - state.rate_from),
+        ),
         ("daily_loss_usd", show(limits.daily_loss), show(max(0, state.day_equity - equity))),
         (
             "drawdown",

@@ -12,7 +12,7 @@ import structlog
 
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow, Fill
-from betatrader.model.command import Alert, Refused, RequestForecast, Step
+from betatrader.model.command import Alert, Refused, RequestForecast, Step, Warned
 from betatrader.model.event import Event
 from betatrader.model.instruction import TimerFired
 from betatrader.model.market import BookDelta, BookSnapshot, PublicTrade, Quote
@@ -140,6 +140,8 @@ class Trader:
             news = True
             if isinstance(change, Refused):
                 metrics.DENIALS.labels(change.check).inc()
+            elif isinstance(change, Warned):
+                metrics.WARNINGS.labels(change.check).inc()
             elif isinstance(change, Alert):
                 self._log.error("alert", level_of=change.level, text=change.text)
         if news:

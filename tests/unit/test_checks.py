@@ -1,11 +1,14 @@
 """Each risk check alone: one order that it refuses, and one just inside that it lets through."""
 
+import msgspec
 import pytest
 from scenes import COIN, NO, SECOND, YES, Scene, contract, quote, terms
 
 from betatrader.engine.checks import CHECKS
-from betatrader.model.account import OrderInDoubt
-from betatrader.model.command import Approved
+from betatrader.engine.strategy import Place
+from betatrader.model.account import OrderAccepted, OrderInDoubt
+from betatrader.model.command import Approved, CancelOrder, Warned
+from betatrader.model.instruction import TimerFired
 from betatrader.model.limits import Limits
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import SCALE, parse
@@ -20,7 +23,7 @@ WIDE = Limits(
 
 def test_the_checks_have_names_of_their_own() -> None:
     names = [check.__name__ for check in CHECKS]
-    assert len(set(names)) == len(names) == 21
+    assert len(set(names)) == len(names) == 23
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,7 @@ def test_open_orders_are_counted_and_what_reduces_is_let_through() -> None:
     scene = Scene(Limits(open_orders=1))
     scene.hold("1")
     scene.propose(terms(BUY, "9.00", "0.2"))
-    assert scene.refused_by(terms(BUY, "9.00", "0.2")) == "open_orders"
+    assert scene.refused_by(terms(BUY, "9.01", "0.2")) == "open_orders"
     assert scene.refused_by(terms(SELL, "10.10", "0.5")) == ""
 
 
@@ -173,6 +176,7 @@ def test_a_stale_forecast_and_none_at_all() -> None:
     scene.take(Forecast(SECOND, COIN, "return", 0.1, 0.5, SECOND, 2 * SECOND, "m"))
     assert scene.refused_by(asked, uses_forecast=True) == ""
     scene.now_s = 2.1
+    asked = terms(BUY, "10.00", "0.4")
     assert scene.refused_by(asked, uses_forecast=True) == "stale_forecast"
     assert scene.refused_by(terms(BUY, "10.00", "0.4")) == ""
 
@@ -199,3 +203,39 @@ def test_losses_refuse_new_risk_before_they_halt() -> None:
     assert checks.drawdown(asked) is None
     scene.state.equity_high += 6 * SCALE
     assert checks.drawdown(asked) is not None
+
+
+def test_orders_and_cancels_of_a_minute_are_bounded_and_a_close_goes_through() -> None:
+    scene = Scene(msgspec.structs.replace(Limits(), orders_per_minute=4))
+    first = scene.propose(terms(BUY, "9.90", "0.2"))
+    assert isinstance(first, Approved)
+    scene.state.fold(CancelOrder(first.order, COIN))
+    assert scene.refused_by(terms(BUY, "9.91", "0.2")) == ""
+    assert scene.refused_by(terms(BUY, "9.92", "0.2")) == ""
+    assert scene.refused_by(terms(BUY, "9.93", "0.2")) == "order_rate"
+    scene.take(TimerFired(61 * SECOND, "tick"))
+    scene.now_s = 61.0
+    assert scene.refused_by(terms(BUY, "9.93", "0.2")) == ""
+
+
+def test_the_same_order_is_not_proposed_twice_before_it_is_answered() -> None:
+    scene = Scene()
+    order = scene.propose(terms(BUY, "9.90", "0.2"))
+    assert scene.refused_by(terms(BUY, "9.90", "0.2")) == "duplicate_intent"
+    assert scene.refused_by(terms(BUY, "9.90", "0.3")) == ""
+    scene.take(OrderAccepted(SECOND, order.order))
+    assert scene.refused_by(terms(BUY, "9.90", "0.2")) == ""
+
+
+def test_at_four_fifths_of_a_limit_a_person_is_told_once_a_minute() -> None:
+    scene = Scene()
+
+    def warned(quantity: str) -> list[str]:
+        scene.puppet.intents = [Place(terms(BUY, "9.00", quantity))]
+        step = scene.quote()
+        assert step is not None
+        return [change.check for change in step.changes if isinstance(change, Warned)]
+
+    assert warned("0.85") == []
+    assert warned("0.95") == ["order_notional", "position_notional"]
+    assert scene.state.warned == {"order_notional": SECOND, "position_notional": SECOND}

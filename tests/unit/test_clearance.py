@@ -103,8 +103,9 @@ def test_what_is_near_a_limit_is_looked_at_closely() -> None:
     assert not glance(scene, terms(BUY, "9.00", "0.9"))
     assert not glance(scene, terms(SELL, "10.02", "0.3"))
     assert not glance(scene, terms(BUY, "10.02", "0.3"))
-    for _ in range(3):
-        assert isinstance(scene.propose(terms(BUY, "9.90", "0.5")), Approved)
+    for price in ("9.90", "9.91", "9.92"):
+        assert isinstance(scene.propose(terms(BUY, price, "0.5")), Approved)
+    assert not glance(scene, terms(BUY, "9.90", "0.5"))
     assert not glance(scene, terms(BUY, "9.90", "0.3"))
 
 
@@ -117,6 +118,7 @@ def test_an_order_that_would_meet_our_own_is_looked_at_closely() -> None:
     assert isinstance(scene.propose(terms(BUY, "10.00", "0.2")), Approved)
     assert not glance(scene, terms(SELL, "10.00", "0.1"))
     assert not glance(scene, terms(SELL, "10.01", "0.6"))
+    assert not glance(scene, terms(SELL, "10.01", "0.4")), "the same is under way"
 
 
 def test_calm_limits_are_four_fifths() -> None:
