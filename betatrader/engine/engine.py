@@ -159,7 +159,7 @@ class Engine:
     def _on_top(self, _event: market.MarketEvent, seen: Market) -> None:
         if seen.held:
             self._protect(seen)
-        for listen, view in self._quote:
+        for listen, view in self._quote:  # `_ask`, written out: a call less on the hottest path
             try:
                 intents = listen(view, seen)
                 if intents:

@@ -6,6 +6,7 @@ import msgspec
 
 from betatrader.model.summary import Summary
 from betatrader.ops import clock
+from betatrader.ops.files import replace_whole
 from betatrader.store import keys
 from betatrader.store.connection import Client
 
@@ -19,8 +20,8 @@ async def write(redis: Client, folder: Path) -> str:
     summary = msgspec.json.decode(data, type=Summary)
     target = folder / summary.run
     target.mkdir(parents=True, exist_ok=True)
-    _replace(target / "pnl.json", msgspec.json.format(data, indent=2))
-    _replace(target / "pnl.md", markdown(summary).encode())
+    replace_whole(target / "pnl.json", msgspec.json.format(data, indent=2))
+    replace_whole(target / "pnl.md", markdown(summary).encode())
     return f"run {summary.run}: profit and loss {summary.pnl} USD, in {target}"
 
 
@@ -53,9 +54,3 @@ def markdown(summary: Summary) -> str:
             for p in summary.positions
         ]
     return "\n".join(lines) + "\n"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)

@@ -6,6 +6,7 @@ metrics         every metric of ours, by name
 health          /livez, /readyz and /metrics over HTTP
 probe           asks a health endpoint
 home            where a run lives: its home, its folder of sockets, runtime.json
+files           files that appear whole, locks that end with their process
 process         a process and its parent: end with it, start time, resident memory
 embedded_redis  the bundled server: start, lock, stop
 supervision     child processes, restarted with backoff

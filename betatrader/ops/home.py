@@ -1,6 +1,5 @@
 """Where a run lives: its home on disk, its short folder of sockets, and how commands find it."""
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -11,6 +10,7 @@ from typing import IO
 import msgspec
 
 from betatrader.model.errors import RefusedError, UnreachableError
+from betatrader.ops.files import Taken, lock, replace_whole
 from betatrader.ops.process import alive
 
 
@@ -61,22 +61,15 @@ class Hold:
         for folder in (sockets_root(), self.folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
-        lock = (self.home / "lock").open("a+")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            pid = lock.read().strip() or "unknown"
-            lock.close()
+            held = lock(self.home / "lock")
+        except Taken as taken:
             raise RefusedError(
-                f"another run holds {self.home} (pid {pid})\n"
-                f"Stop it (kill {pid}), or choose another home with BETATRADER_HOME."
+                f"another run holds {self.home} (pid {taken.pid})\n"
+                f"Stop it (kill {taken.pid}), or choose another home with BETATRADER_HOME."
             ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
         self._clear_leftovers()
-        return lock
+        return held
 
     def _clear_leftovers(self) -> None:
         """What a run that was killed left behind."""
@@ -85,9 +78,7 @@ class Hold:
 
     def announce(self, runtime: Runtime) -> None:
         """Write runtime.json, whole or not at all."""
-        part = self.folder / "runtime.json.part"
-        part.write_bytes(msgspec.json.encode(runtime))
-        part.replace(self.folder / "runtime.json")
+        replace_whole(self.folder / "runtime.json", msgspec.json.encode(runtime))
 
     def release(self) -> None:
         """Leave nothing in the folder of sockets, and let go of the home."""

@@ -4,17 +4,16 @@
 through an outage of Redis: there the lock on the home is what keeps a second trader away.
 """
 
-import fcntl
-import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import anyio
 import anyio.lowlevel
 
 from betatrader.model.errors import RefusedError
 from betatrader.ops import clock, metrics
+from betatrader.ops.files import Taken, lock
 from betatrader.roles.service import Service
 from betatrader.store.connection import AWAY
 from betatrader.store.lease import RENEWALS, Lease, holder_name
@@ -29,7 +28,7 @@ class Leadership:
         settings = service.config.lease
         self.solo = settings.mode == "solo"
         self.on_fenced: Callable[[str], None] = lambda _reason: None
-        self.on_regained: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+        self.on_regained: Callable[[], Coroutine[Any, Any, None]] = anyio.lowlevel.checkpoint
         self._fenced = False
         self._service = service
         self._home_lock = _lock_home(service.home)
@@ -73,33 +72,48 @@ class Leadership:
         return False
 
     async def keep(self) -> None:
-        """Renew until cancelled. A lease that is lost ends the process: it starts anew as standby,
-        recovers and reconciles; only where nobody has it does a solo trader take it again."""
-        service = self._service
-        while True:
-            await anyio.sleep(self.lease.ttl_s / RENEWALS)
-            try:
-                answer = await self.lease.renew()
-                if answer == "over" and self.solo and await self.lease.acquire() is None:
-                    service.log.warning("lease_taken_again", epoch=self.lease.epoch)
+        """Renew until cancelled. Where somebody else has it the process ends, and starts anew as a
+        standby; where it ran out and nobody has it, it is taken again, under a new epoch."""
+        async with anyio.create_task_group() as group:
+            pause_s = self.lease.ttl_s / RENEWALS
+            while True:
+                await anyio.sleep(pause_s)
+                try:
+                    answer = await self._renew()
+                except (*AWAY, TimeoutError) as error:
+                    metrics.REDIS_ERRORS.labels("lease").inc()
+                    self._service.log.warning("lease_not_renewed", error=str(error))
+                    self._fence_if_over(f"the lease could not be renewed ({error or 'no answer'})")
+                    pause_s = POLL_S
                     continue
-            except (*AWAY, TimeoutError) as error:
-                metrics.REDIS_ERRORS.labels("lease").inc()
-                service.log.warning("lease_not_renewed", error=str(error))
-                self._fence_if_over(f"the lease could not be renewed ({error})")
-                continue
-            if answer == "held" and self._fenced:
-                self._fenced = False
-                await self.on_regained()
-            if answer != "held":
-                metrics.LEADER.set(0)
-                service.failure = RefusedError(
-                    f"the trading lease is {answer}\nThis trader has stopped; started again, it "
-                    "waits for its turn."
-                )
-                service.log.error("lease_lost", answer=answer)
-                service.stop()
-                return
+                pause_s = self.lease.ttl_s / RENEWALS
+                if answer == "taken":
+                    self._lose()
+                    return
+                if answer == "again" or self._fenced:
+                    self._fenced = False
+                    metrics.LEADER.set(1)
+                    group.start_soon(self.on_regained)  # beside it the lease is renewed
+
+    async def _renew(self) -> str:
+        """ "held", "taken" by somebody else, or ours "again"."""
+        answer = await self.lease.renew()
+        if answer != "over":
+            return answer
+        self._fence_if_over("the lease ran out")
+        if await self.lease.acquire() is not None:
+            return "taken"
+        self._service.log.warning("lease_taken_again", epoch=self.lease.epoch)
+        return "again"
+
+    def _lose(self) -> None:
+        metrics.LEADER.set(0)
+        self._service.failure = RefusedError(
+            "another trader holds the lease\n"
+            "This one has stopped; started again, it waits for its turn."
+        )
+        self._service.log.error("lease_lost")
+        self._service.stop()
 
     def _fence_if_over(self, reason: str) -> None:
         if not self._fenced and not self.may_order():
@@ -118,19 +132,10 @@ class Leadership:
 
 def _lock_home(home: Path) -> IO[str]:
     """Hold the home's trading lock until this process ends; raises RefusedError."""
-    home.mkdir(parents=True, exist_ok=True)
-    lock = (home / "trading.lock").open("a+")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        pid = lock.read().strip() or "unknown"
-        lock.close()
+        return lock(home / "trading.lock")
+    except Taken as taken:
         raise RefusedError(
-            f"another trader works in {home} (pid {pid})\n"
+            f"another trader works in {home} (pid {taken.pid})\n"
             "Stop it, or give this one a home of its own with BETATRADER_HOME."
         ) from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock

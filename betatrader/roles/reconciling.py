@@ -59,16 +59,12 @@ class Reconciler:
         self._made = made
         repaired: list[str] = []
         while True:
-            account = await self._account()
-            if account is not None:
-                repaired += self._repair(self._orders(account))
-                if not any(o.state in IN_FLIGHT for o in self._state().orders.open.values()):
-                    break
+            repaired += self._repair(self._orders(await self._answer()))
+            if not any(o.state in IN_FLIGHT for o in self._state().orders.open.values()):
+                break
             await anyio.sleep(PAUSE_S)
         await settle()
-        account = await self._account()
-        if account is not None:  # else the next look, while running, finds what differs
-            repaired += self._repair(self._balances(account))
+        repaired += self._repair(self._balances(await self._answer()))
         name = self._venue.name
         self._take(Reconciled(clock.now_ns(), name, tuple(repaired)))
         self._made = None
@@ -92,6 +88,13 @@ class Reconciler:
                 self._repair(found)
                 told = []
             before = told
+
+    async def _answer(self) -> VenueAccount:
+        while True:
+            account = await self._account()
+            if account is not None:
+                return account
+            await anyio.sleep(PAUSE_S)
 
     async def _account(self) -> VenueAccount | None:
         try:

@@ -8,9 +8,11 @@ import msgspec
 from betatrader.engine.engine import Engine
 from betatrader.engine.state import State
 from betatrader.model.errors import UsageError
-from betatrader.model.limits import Limits
 from betatrader.store import journal
 from betatrader.store.journal import Head, Reader
+
+Described = tuple[tuple[str, dict[str, str | int | float | bool]], ...]
+"""The strategies as configured: name and parameters (`roles.strategies.described`)."""
 
 
 class Recovered(NamedTuple):
@@ -19,11 +21,9 @@ class Recovered(NamedTuple):
     run: str
     records: int
     torn: int
-    limits: Limits
-    """Those that were in force."""
 
 
-def recover(root: Path, engine: Engine, described: object) -> Recovered | None:
+def recover(root: Path, engine: Engine, described: Described) -> Recovered | None:
     """Recover from the newest journal below `root`; None where there is none.
 
     `described` are the strategies as configured now: one keeps its memory where it is the same
@@ -42,8 +42,7 @@ def recover(root: Path, engine: Engine, described: object) -> Recovered | None:
             for entry in reader:
                 engine.follow(entry.record)
                 records += 1
-            limits = msgspec.msgpack.decode(reader.head.setup.limits, type=Limits)
-            return Recovered(reader.head.run, records, reader.torn, limits)
+            return Recovered(reader.head.run, records, reader.torn)
     return None
 
 
@@ -58,24 +57,13 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def _restore(engine: Engine, head: Head, described: object) -> None:
+def _restore(engine: Engine, head: Head, described: Described) -> None:
     if not head.snapshot:
         return
-    then = list(head.setup.strategies)
-    if then == list(described):  # type: ignore[call-overload]
-        engine.restore(head.snapshot)
-        return
     state, memories = msgspec.msgpack.decode(head.snapshot, type=tuple[State, list[bytes]])
-    kept = {name: memory for (name, _), memory in zip(then, memories, strict=True)}
-    same = {name for name, parameters in then if (name, parameters) in list(described)}  # type: ignore[call-overload]
-    engine.restore(
-        msgspec.msgpack.encode(
-            (
-                state,
-                [
-                    kept[name] if name in same else strategy.snapshot()
-                    for (name, _), strategy in zip(described, engine.strategies, strict=True)  # type: ignore[call-overload]
-                ],
-            )
-        )
-    )
+    then = list(zip(head.setup.strategies, memories, strict=True))
+    kept = [
+        next((memory for old, memory in then if old == new), strategy.snapshot())
+        for new, strategy in zip(described, engine.strategies, strict=True)
+    ]
+    engine.restore(msgspec.msgpack.encode((state, kept)))

@@ -26,6 +26,7 @@ from betatrader.model.instrument import BinaryContract
 from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, metrics
+from betatrader.ops.files import replace_whole
 from betatrader.roles import feeds, strategies
 from betatrader.roles.account import summarise
 from betatrader.roles.leading import Leadership
@@ -190,7 +191,7 @@ class TradingRole:
         if self.recovered is not None:
             state, reason = before.trading_state, before.halt_reason
             made = (before.epoch, before.order_counter)
-            self.service.log.info("recovered", **self.recovered._asdict() | {"limits": "as then"})
+            self.service.log.info("recovered", **self.recovered._asdict())
         now = self.started_ns
         epoch = max(self.leadership.lease.epoch, before.epoch + 1)
         limits = self.trader.engine.limits
@@ -210,9 +211,13 @@ class TradingRole:
         self.trader.take(Fenced(clock.now_ns(), reason))
 
     async def _regained(self) -> None:
-        """The lease held after all: compare with the venue before the next order."""
+        """The lease is ours again: compare with the venue before the next order."""
         state = self.trader.engine.state
-        await self.reconciler.at_start((state.epoch, state.order_counter), _nothing)
+        made, epoch = (state.epoch, state.order_counter), self.leadership.lease.epoch
+        if epoch > state.epoch:
+            now, reason = clock.now_ns(), state.halt_reason
+            self.trader.take(Started(now, epoch, state.trading_state, reason, reconcile=True))
+        await self.reconciler.at_start(made, _nothing)
 
     async def _settle_lost(self) -> None:
         """Contracts of a feed that ended with the process before this one."""
@@ -290,10 +295,7 @@ class TradingRole:
 
     def _keep_summary(self, data: bytes) -> None:
         target = self.service.home / "reports" / self.run / "summary.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name("summary.json.part")
-        part.write_bytes(data)
-        part.replace(target)
+        replace_whole(target, data)
 
     async def keep_reconciled(self) -> None:
         """Look again now and then, for as long as the trader runs."""

@@ -25,6 +25,7 @@ import zstandard
 from betatrader.model.command import Step
 from betatrader.model.errors import BetatraderError, UsageError
 from betatrader.model.event import SCHEMA_VERSION, Event, decode_audit, encode
+from betatrader.ops.files import append_whole
 
 MAGIC = b"BTJNL\x00\x01\n"
 CHAIN = 16
@@ -156,11 +157,9 @@ class Journal:
         rest = chain + payload
         frame = len(payload).to_bytes(4) + zlib.crc32(rest).to_bytes(4) + rest
         try:
-            written = os.write(self._file, frame)
+            append_whole(self._file, frame)
         except OSError as error:
             raise self._broken(error) from error
-        if written < len(frame):
-            raise self._broken(OSError(f"only {written} of {len(frame)} bytes fitted"))
         self._chain = chain
         self._size += len(frame)
         self._dirty = True

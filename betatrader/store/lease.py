@@ -15,6 +15,7 @@ from typing import NamedTuple
 import anyio
 
 from betatrader.model.errors import RefusedError
+from betatrader.ops.files import replace_whole
 from betatrader.store import functions
 from betatrader.store.connection import Client
 
@@ -110,16 +111,11 @@ class Lease:
             return 0
 
     def _keep(self, epoch: int) -> None:
-        self._kept.parent.mkdir(parents=True, exist_ok=True)
-        part = self._kept.with_name(self._kept.name + ".part")
-        with part.open("w") as out:
-            out.write(f"{epoch}\n")
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(self._kept)
+        replace_whole(self._kept, f"{epoch}\n".encode(), sync=True)
 
 
 def holder_name(home: Path, *, solo: bool) -> str:
     """Who asks. A solo trader is its home, which one process alone can hold: it takes its own lease
     back at once. Else each start is somebody new, who waits for the former to end."""
-    return f"home {home}" if solo else f"{os.uname().nodename} {os.getpid()} {secrets.token_hex(4)}"
+    machine = os.uname().nodename
+    return f"{machine} {home}" if solo else f"{machine} {os.getpid()} {secrets.token_hex(4)}"

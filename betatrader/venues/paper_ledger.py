@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from betatrader.model.errors import BetatraderError, UsageError
+from betatrader.ops.files import append_whole, replace_whole
 from betatrader.sim.exchange import US
 from betatrader.sim.ledger import Entry, Ledger
 
@@ -36,7 +37,6 @@ class LedgerFile:
         """Bytes of a torn tail that were cut off."""
         self.ledger = self._read() if path.exists() else None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._write_anew(self.ledger or Ledger())
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         except OSError as error:
@@ -46,13 +46,10 @@ class LedgerFile:
         """Write one entry of our own account; raises LedgerBrokenError."""
         if owner != US:
             return
-        frame = _framed(_encode(entry))
         try:
-            written = os.write(self._file, frame)
+            append_whole(self._file, _framed(_encode(entry)))
         except OSError as error:
             raise self._broken(error) from error
-        if written < len(frame):
-            raise self._broken(OSError(f"only {written} of {len(frame)} bytes fitted"))
 
     def close(self) -> None:
         """Make all of it survive the machine, and close."""
@@ -61,12 +58,7 @@ class LedgerFile:
 
     def _write_anew(self, ledger: Ledger) -> None:
         """Start with the whole ledger; the new file appears at once or not at all."""
-        part = self.path.with_name(self.path.name + ".part")
-        with part.open("wb") as out:
-            out.write(MAGIC + _framed(_encode(ledger)))
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(self.path)
+        replace_whole(self.path, MAGIC + _framed(_encode(ledger)), sync=True)
 
     def _read(self) -> Ledger:
         data = self.path.read_bytes()

@@ -11,8 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from betatrader.model.command import Approved, Step
 from betatrader.ops.home import Runtime
 from betatrader.ops.process import alive
+from betatrader.sim.ledger import Ledger
+from betatrader.store.journal import Reader
+from betatrader.venues.paper_ledger import LedgerFile
 
 PROGRAM = [sys.executable, "-m", "betatrader"]
 
@@ -84,6 +88,27 @@ def up(*arguments: str, **more: str) -> Iterator[Up]:
             if pipe is not None:
                 pipe.close()
         started.process.wait(10)
+
+
+def ledger_of(home: Path) -> Ledger:
+    """The paper venue's books, read from a copy: to open a ledger is to write it anew."""
+    copy = home.parent / f"{home.name}-copy.btl"
+    copy.write_bytes((home / "paper" / "ledger.btl").read_bytes())
+    found = LedgerFile(copy).ledger
+    assert found is not None
+    return found
+
+
+def approved(home: Path, since_ns: int = 0) -> set[str]:
+    """The ids of all orders that a home's journals hold, made after a moment."""
+    return {
+        change.order
+        for folder in (home / "journal").iterdir()
+        for entry in Reader(folder)
+        if isinstance(entry.record, Step) and entry.record.time_ns > since_ns
+        for change in entry.record.changes
+        if isinstance(change, Approved)
+    }
 
 
 def until(look: Callable[[], Any], seconds: float) -> Any:

@@ -12,12 +12,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from running import PROGRAM, environment, until
+from running import PROGRAM, approved, environment, ledger_of, until
 
 from betatrader.ops.embedded_redis import EmbeddedRedis
-from betatrader.sim.ledger import Ledger
-from betatrader.store.journal import Reader
-from betatrader.venues.paper_ledger import LedgerFile
 
 KILLS = int(os.environ.get("BETATRADER_KILLS", "10"))
 SEED = int(os.environ.get("BETATRADER_KILL_SEED", "0")) or random.SystemRandom().randrange(1 << 30)
@@ -42,14 +39,14 @@ def test_no_kill_loses_or_doubles_anything(own_home: Path) -> None:
                 assert trader.wait(20) == (-signal.SIGKILL if number < KILLS else 0)
             finally:
                 trader.kill()
-            ledger = _ledger(own_home)
+            ledger = ledger_of(own_home)
             assert orders <= set(ledger.orders), "the venue's own books never forget"
             orders, fills = set(ledger.orders), ledger.fill_count
     summary = _summaries(own_home)[-1]
     assert summary["invariants"]
     assert [name for name, holds in summary["invariants"].items() if not holds] == []
     assert len(_summaries(own_home)) == KILLS + 1
-    assert orders <= _journaled(own_home), "every order at the venue is in a journal"
+    assert orders <= approved(own_home), "every order at the venue is in a journal"
     assert summary["fills"] == fills > 0
 
 
@@ -66,23 +63,3 @@ def _summaries(home: Path) -> list[dict]:  # type: ignore[type-arg]
     """The last summary of each run, oldest run first."""
     found = sorted(home.glob("reports/*/summary.json"))
     return [json.loads(path.read_bytes()) for path in found]
-
-
-def _ledger(home: Path) -> Ledger:
-    """The venue's books, read from a copy so that the original is not written anew."""
-    copy = home.parent / "copy.btl"
-    copy.write_bytes((home / "paper" / "ledger.btl").read_bytes())
-    found = LedgerFile(copy).ledger
-    assert found is not None
-    return found
-
-
-def _journaled(home: Path) -> set[str]:
-    """The ids of all orders that were journaled."""
-    return {
-        change.order
-        for folder in (home / "journal").iterdir()
-        for entry in Reader(folder)
-        for change in getattr(entry.record, "changes", ())
-        if type(change).__name__ == "Approved"
-    }

@@ -1,0 +1,51 @@
+"""Files that appear whole, appends that fit whole, and locks that end with their process."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+
+def replace_whole(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write a file that appears under its name whole, or not at all; with `sync` it also survives
+    the machine. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as out:
+        out.write(data)
+        if sync:
+            out.flush()
+            os.fsync(out.fileno())
+    part.replace(path)
+
+
+def append_whole(file: int, data: bytes) -> None:
+    """Append to a file descriptor; raises OSError, also where only a part has fitted."""
+    written = os.write(file, data)
+    if written < len(data):
+        raise OSError(f"only {written} of {len(data)} bytes fitted")
+
+
+class Taken(Exception):  # noqa: N818  it says what happened
+    """Somebody holds the lock: `pid`, as far as it is known."""
+
+    def __init__(self, pid: str) -> None:
+        super().__init__(pid)
+        self.pid = pid
+
+
+def lock(path: Path) -> IO[str]:
+    """Hold a lock file until it is closed or the process ends; raises Taken."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = path.open("a+")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.seek(0)
+        pid = held.read().strip() or "unknown"
+        held.close()
+        raise Taken(pid) from None
+    held.truncate(0)
+    held.write(f"{os.getpid()}\n")
+    held.flush()
+    return held
