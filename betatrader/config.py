@@ -71,6 +71,10 @@ class Paper(Section, frozen=True, kw_only=True):
 
     cash_usd: Amount = Decimal(100)
     latency_ms: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 5
+    link: Annotated[str, msgspec.Meta(pattern=r"^$|^[^ ]+:[0-9]{1,5}$")] = ""
+    """HOST:PORT of a venue in a process of its own (`betatrader venue serve sim`)."""
+    account: str = "us"
+    """Ours there."""
 
 
 class Feed(Section, frozen=True, kw_only=True):

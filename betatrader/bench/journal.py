@@ -97,7 +97,7 @@ def _spans(recorded: list[MarketInput], *, journaled: bool) -> list[int]:
         setup = Setup(limits=msgspec.Raw(msgspec.msgpack.encode(RICH)), strategies=())
         journal = Journal(Path(folder), "bench", "0", setup) if journaled else None
         trader = Trader(engine, "bench", venue, journal)  # type: ignore[arg-type]
-        trader.connect(gateway, None)
+        trader.connect(gateway)
         venue.report = trader.take
         start = recorded[0].time_ns
         trader.take(Started(start, 1, TradingState.ACTIVE))

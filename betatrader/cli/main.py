@@ -32,6 +32,7 @@ COMMANDS = {
     "replay": "journal",
     "explain": "journal",
     "models": "models",
+    "venue": "venue",
     "bench": "bench",
 }
 """Each command and the module that holds it; a module is imported when its command is named."""

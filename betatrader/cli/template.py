@@ -22,6 +22,8 @@ stale_data_seconds = 5
 [paper]
 cash_usd = 100
 latency_ms = 5            # one way, to the simulated venue and back
+link = ""                 # HOST:PORT of a venue of its own process: betatrader venue serve sim
+account = "us"            # ours there
 
 [feed]
 data = []                 # recordings or segments; none: the packaged excerpt

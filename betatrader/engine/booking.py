@@ -2,19 +2,22 @@
 
 from betatrader.engine.state import State
 from betatrader.engine.strategy import Ask
-from betatrader.model.account import CashFlow, PositionTransfer
+from betatrader.model.account import CashFlow, PositionTransfer, VenueConnection
 from betatrader.model.command import Alert, Booked, Change, RequestForecast
 from betatrader.model.instruction import Fenced
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.money import show
 
-Told = CashFlow | PositionTransfer | Fenced
+Told = CashFlow | PositionTransfer | VenueConnection | Fenced
 
 
 def told(event: Told) -> list[Change]:
     """What the Step says of it."""
     if isinstance(event, CashFlow):
         return [Booked("cash_flow", event.venue, show(event.amount))]
+    if isinstance(event, VenueConnection):
+        text = f"{event.venue} is reached" if event.up else f"{event.venue} is away: {event.reason}"
+        return [Alert("info" if event.up else "error", text)]
     if isinstance(event, Fenced):
         return [Alert("critical", f"no order leaves: {event.reason}")]
     return [

@@ -38,6 +38,11 @@ def instrument(proposal: Proposal) -> Breach:
     return None
 
 
+def venue_connection(proposal: Proposal) -> Breach:
+    """The venue is reached."""
+    return None if proposal.state.connected else ("a venue that is reached", "it is away")
+
+
 def reconciled(proposal: Proposal) -> Breach:
     """Our books have been compared with the venue's since the start."""
     if proposal.state.reconciling:
@@ -296,6 +301,7 @@ def collar_width(limits: Limits, market: Market, price: int) -> int:
 
 CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     instrument,
+    venue_connection,
     reconciled,
     trading_state,
     tick,

@@ -24,6 +24,7 @@ def far_from_limits(state: State, calm: Limits, market: Market, terms: OrderTerm
     if (
         state.trading_state is not ACTIVE
         or state.reconciling
+        or not state.connected
         or not market.tradable
         or market.resolved
         or price <= 0

@@ -86,6 +86,7 @@ class Engine:
             account.CashFlow: self._on_told,
             account.PositionTransfer: self._on_told,
             account.Reconciled: self._on_reconciled,
+            account.VenueConnection: self._on_told,
             instruction.Started: self._on_started,
             instruction.Fenced: self._on_told,
             instruction.Halt: self._on_halt,

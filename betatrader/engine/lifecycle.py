@@ -28,6 +28,7 @@ def fold_started(state: "State", event: instruction.Started) -> None:
     state.trading_state = event.trading_state
     state.halt_reason = event.reason
     state.reconciling = event.reconcile
+    state.connected = True
     if event.limits is not None:
         more = state.confirmed is not None and raised(event.limits, state.confirmed)
         state.offered = event.limits if more else None
@@ -44,7 +45,9 @@ def fold_fenced(state: "State", event: instruction.Fenced) -> None:
 
 def watch_risk(state: "State") -> None:
     """Keep whether new risk is let through at all."""
-    state.may_add_risk = state.trading_state is TradingState.ACTIVE and not state.reconciling
+    state.may_add_risk = (
+        state.trading_state is TradingState.ACTIVE and state.connected and not state.reconciling
+    )
 
 
 def fold_instruction(state: "State", event: instruction.Instruction) -> None:

@@ -34,6 +34,7 @@ from betatrader.model.order import Side
 from betatrader.model.signal import Forecast
 
 DAY_NS = 86_400 * 1_000_000_000
+UNTOLD_NS = DAY_NS // 24
 UNKNOWN = StrategyId("unknown")
 """Whose fill it is where no order of ours is known for it."""
 
@@ -53,6 +54,8 @@ class State(msgspec.Struct):
     flattening: bool = False
     reconciling: bool = False
     """Our books are not yet compared with the venue's: no order passes."""
+    connected: bool = True
+    """The venue is reached."""
     confirmed: Limits | None = None
     """The last limits that needed no confirmation, or had it."""
     offered: Limits | None = None
@@ -185,12 +188,20 @@ def _fold_listed(state: State, event: market.InstrumentListed) -> None:
 
 def _forget_ended(state: State) -> None:
     """Drop the oldest ended instruments that hold nothing: their gains stand in the totals."""
-    ended = [name for name, seen in state.markets.items() if seen.resolved]
+    ended = [name for name, seen in state.markets.items() if _is_over(state, seen)]
     busy = {order.terms.instrument for order in state.orders.open.values()}
     for name in ended[: max(0, len(ended) - ENDED_KEPT)]:
         if name not in busy:
             del state.markets[name]
             state.portfolio.forget(name)
+
+
+def _is_over(state: State, seen: Market) -> bool:
+    """Resolved; or, where nobody told us since we held nothing, long past its expiry."""
+    definition = seen.definition
+    if seen.resolved or seen.held or not isinstance(definition, BinaryContract):
+        return seen.resolved
+    return state.now_ns > definition.expires_ns + UNTOLD_NS
 
 
 def _fold_status(state: State, event: market.InstrumentStatus) -> None:
@@ -275,6 +286,13 @@ def _fold_transfer(state: State, event: account.PositionTransfer) -> None:
     state.watch_equity()
 
 
+def _fold_connection(state: State, event: account.VenueConnection) -> None:
+    lifecycle.arrive(state, event.time_ns)
+    state.connected = event.up
+    state.reconciling = state.reconciling or not event.up  # what happened meanwhile comes first
+    lifecycle.watch_risk(state)
+
+
 def _fold_reconciled(state: State, event: account.Reconciled) -> None:
     lifecycle.arrive(state, event.time_ns)
     state.reconciling = False
@@ -339,6 +357,7 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     account.CashFlow: _fold_cash,
     account.PositionTransfer: _fold_transfer,
     account.Reconciled: _fold_reconciled,
+    account.VenueConnection: _fold_connection,
     instruction.Started: lifecycle.fold_started,
     instruction.Fenced: lifecycle.fold_fenced,
     instruction.Halt: lifecycle.fold_instruction,

@@ -68,7 +68,7 @@ class View:
 
     @property
     def may_add_risk(self) -> bool:
-        """Whether new risk is let through at all: ACTIVE, and reconciled with the venue."""
+        """Whether new risk is let through at all: ACTIVE, connected and reconciled."""
         return self._state.may_add_risk
 
     @property

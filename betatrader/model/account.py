@@ -100,12 +100,23 @@ class VenueOrder(msgspec.Struct, frozen=True, gc=False):
 
 
 class VenueAccount(msgspec.Struct, frozen=True):
-    """What a venue says of our account: balances, orders (working, and ended of late), fills."""
+    """What a venue says of our account: balances, orders (those that work, and what became of those
+    that were asked for), the last fills, and what contracts that ended of late have paid."""
 
     cash: int
     positions: dict[InstrumentId, int]
     orders: dict[ClientOrderId, VenueOrder]
     fills: tuple[Fill, ...]
+    resolved: dict[InstrumentId, int] = {}
+
+
+class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", array_like=True):
+    """The venue is reached, or not: while it is not, no order passes."""
+
+    time_ns: int
+    venue: str
+    up: bool
+    reason: str = ""
 
 
 AccountEvent = (
@@ -119,4 +130,5 @@ AccountEvent = (
     | CashFlow
     | PositionTransfer
     | Reconciled
+    | VenueConnection
 )

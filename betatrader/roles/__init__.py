@@ -5,6 +5,7 @@ service     the life of every role: start, readiness, heartbeat, drain
 trading     feeds to engine to venue, and the bus
 trader      the synchronous run from an event to the venue's sender
 account     the trader's Summary
+desks       where it trades: the paper venue inside, or the reference venue's link
 feeds       where market data comes from
 strategies  finds strategies by name or path
 intel       requests to forecasts
@@ -14,6 +15,7 @@ explaining  the life of one order, from the journal
 leading     the lease: waited for, kept, and what happens where it is lost
 recovering  the engine as the last run's journal left it
 reconciling our books beside the venue's, at the start and while running
+serving     the reference venue as a process
 replaying   a journal through the engine that wrote it
 report      what a run did, as JSON and as text
 """

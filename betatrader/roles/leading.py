@@ -4,12 +4,11 @@
 through an outage of Redis: there the lock on the home is what keeps a second trader away.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import anyio
-import anyio.lowlevel
 
 from betatrader.model.errors import RefusedError
 from betatrader.ops import clock, metrics
@@ -28,7 +27,7 @@ class Leadership:
         settings = service.config.lease
         self.solo = settings.mode == "solo"
         self.on_fenced: Callable[[str], None] = lambda _reason: None
-        self.on_regained: Callable[[], Coroutine[Any, Any, None]] = anyio.lowlevel.checkpoint
+        self.on_regained: Callable[[], None] = lambda: None
         self._fenced = False
         self._service = service
         self._home_lock = _lock_home(service.home)
@@ -74,26 +73,25 @@ class Leadership:
     async def keep(self) -> None:
         """Renew until cancelled. Where somebody else has it the process ends, and starts anew as a
         standby; where it ran out and nobody has it, it is taken again, under a new epoch."""
-        async with anyio.create_task_group() as group:
+        pause_s = self.lease.ttl_s / RENEWALS
+        while True:
+            await anyio.sleep(pause_s)
+            try:
+                answer = await self._renew()
+            except (*AWAY, TimeoutError) as error:
+                metrics.REDIS_ERRORS.labels("lease").inc()
+                self._service.log.warning("lease_not_renewed", error=str(error))
+                self._fence_if_over(f"the lease could not be renewed ({error or 'no answer'})")
+                pause_s = POLL_S
+                continue
             pause_s = self.lease.ttl_s / RENEWALS
-            while True:
-                await anyio.sleep(pause_s)
-                try:
-                    answer = await self._renew()
-                except (*AWAY, TimeoutError) as error:
-                    metrics.REDIS_ERRORS.labels("lease").inc()
-                    self._service.log.warning("lease_not_renewed", error=str(error))
-                    self._fence_if_over(f"the lease could not be renewed ({error or 'no answer'})")
-                    pause_s = POLL_S
-                    continue
-                pause_s = self.lease.ttl_s / RENEWALS
-                if answer == "taken":
-                    self._lose()
-                    return
-                if answer == "again" or self._fenced:
-                    self._fenced = False
-                    metrics.LEADER.set(1)
-                    group.start_soon(self.on_regained)  # beside it the lease is renewed
+            if answer == "taken":
+                self._lose()
+                return
+            if answer == "again" or self._fenced:
+                self._fenced = False
+                metrics.LEADER.set(1)
+                self.on_regained()
 
     async def _renew(self) -> str:
         """ "held", "taken" by somebody else, or ours "again"."""

@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable
 
 import anyio
+import anyio.lowlevel
 import structlog
 
 from betatrader.engine.state import State
 from betatrader.model.account import (
-    AccountEvent,
     CashFlow,
     Fill,
     PositionTransfer,
@@ -16,22 +16,34 @@ from betatrader.model.account import (
 )
 from betatrader.model.event import Event
 from betatrader.model.instruction import Halt
+from betatrader.model.market import Resolution
 from betatrader.model.money import show
+from betatrader.model.order import OrderState
 from betatrader.ops import clock, metrics
-from betatrader.venues.reconcile import IN_FLIGHT, missing_fills, order_reports, unexplained
+from betatrader.venues.reconcile import (
+    IN_FLIGHT,
+    missing_fills,
+    order_reports,
+    resolutions,
+    unexplained,
+)
 from betatrader.venues.venue import Venue
 
 ANSWER_S = 5.0
 """How long a venue may take to state our account."""
 
 PAUSE_S = 0.2
+DOUBT_S = 0.5
+"""How soon the venue is asked for an order that stays without an answer."""
+
+UNANSWERED = (*IN_FLIGHT, OrderState.PENDING_CANCEL)
 
 
 class Reconciler:
     """Repairs what differs by events through the trader, and lists them.
 
     `unexplained` says what a balance that no order explains leads to: "adopt" books it, "halt"
-    books it and halts.
+    books it and halts. `may` says whether this process is the one that may write.
     """
 
     def __init__(
@@ -40,13 +52,24 @@ class Reconciler:
         state: Callable[[], State],
         take: Callable[[Event], None],
         unexplained: str = "adopt",
+        may: Callable[[], bool] = lambda: True,
     ) -> None:
         self._venue = venue
         self._state = state
         self._take = take
         self._unexplained = unexplained
+        self._may = may
         self._made: tuple[int, int] | None = None
+        self._wake = anyio.Event()
         self._log = structlog.get_logger()
+
+    def look_now(self, made: tuple[int, int] | None = None) -> None:
+        """Let `keep` look at once: something happened that may have left a difference.
+
+        `made` is given where others may have traded meanwhile, as for `at_start`.
+        """
+        self._made = made or self._made
+        self._wake.set()
 
     async def at_start(
         self, made: tuple[int, int], settle: Callable[[], Awaitable[None]]
@@ -57,37 +80,84 @@ class Reconciler:
         where the venue does not answer, since no order may leave before.
         """
         self._made = made
-        repaired: list[str] = []
-        while True:
-            repaired += self._repair(self._orders(await self._answer()))
-            if not any(o.state in IN_FLIGHT for o in self._state().orders.open.values()):
-                break
-            await anyio.sleep(PAUSE_S)
+        repaired = await self._agree_on_orders()
         await settle()
-        repaired += self._repair(self._balances(await self._answer()))
+        while found := await self._balances():
+            repaired += self._repair(found)
         name = self._venue.name
         self._take(Reconciled(clock.now_ns(), name, tuple(repaired)))
         self._made = None
         self._log.info("reconciled", venue=name, repaired=repaired)
         return tuple(repaired)
 
-    async def keep(self, every_s: float) -> None:
-        """While running: what differs in two looks running is repaired.
-
-        One look proves nothing: reports are under way, and a balance may lag behind its fills.
-        """
-        before: list[str] = []
+    async def _agree_on_orders(self) -> list[str]:
+        repaired: list[str] = []
         while True:
-            await anyio.sleep(every_s)
-            account = await self._account()
-            if account is None:
+            repaired += self._repair(self._orders(await self._answer()))
+            if not self._in_flight():
+                return repaired
+            await anyio.sleep(PAUSE_S)
+
+    async def _balances(self) -> list[Event]:
+        """What differs in two answers that are so far apart that nothing was under way in both,
+        or lagged in both; a contract's end needs no second word."""
+        found = self._of_balances(await self._answer())
+        if not found or isinstance(found[0], Resolution):
+            return found
+        await anyio.sleep(self._venue.under_way_ns / 1e9)
+        again = await self._answer()
+        late = self._orders(again)
+        if late:
+            return late
+        told = [describe(event) for event in found]
+        return [event for event in self._of_balances(again) if describe(event) in told]
+
+    async def keep(self, every_s: float) -> None:
+        """While running: look now and then, and at once where an order stays without an answer.
+
+        What the venue says of orders and fills counts at its first word. A balance does not, since
+        reports are under way and balances lag: it is believed where two looks, far enough apart,
+        differ in the same way. Where the books come before the next order, they are compared as at
+        the start.
+        """
+        told: list[str] = []
+        since = looked = anyio.current_time()
+        while True:
+            with anyio.move_on_after(DOUBT_S):
+                await self._wake.wait()
+            woken, now = self._wake.is_set(), anyio.current_time()
+            if woken:
+                self._wake = anyio.Event()
+            state = self._state()
+            if state.reconciling:
+                if state.connected and self._may():
+                    made = self._made or (state.epoch, state.order_counter)
+                    await self.at_start(made, anyio.lowlevel.checkpoint)
                 continue
-            found = self._orders(account) or self._balances(account)
-            told = [describe(event) for event in found]
-            if told and told == before:
+            if not woken and now - looked < every_s and not self._stuck():
+                continue
+            looked = now
+            account = await self._account()
+            if account is None or self._repair(self._orders(account)) or self._in_flight():
+                continue
+            found = self._of_balances(account)
+            differs = [describe(event) for event in found]
+            if differs != told:
+                told, since = differs, now
+            elif found and now - since >= self._venue.under_way_ns / 1e9:
                 self._repair(found)
                 told = []
-            before = told
+
+    def _in_flight(self) -> bool:
+        return any(order.state in IN_FLIGHT for order in self._state().orders.open.values())
+
+    def _stuck(self) -> bool:
+        """Whether an order has been without an answer for a while."""
+        late_ns = clock.now_ns() - int(DOUBT_S * 1e9)
+        return any(
+            order.state in UNANSWERED and order.updated_ns < late_ns
+            for order in self._state().orders.open.values()
+        )
 
     async def _answer(self) -> VenueAccount:
         while True:
@@ -99,25 +169,27 @@ class Reconciler:
     async def _account(self) -> VenueAccount | None:
         try:
             with anyio.fail_after(ANSWER_S):
-                return await self._venue.account()
+                return await self._venue.account(tuple(self._state().orders.open))
         except (TimeoutError, OSError) as error:
             self._log.warning("venue_away", venue=self._venue.name, error=str(error))
             return None
 
-    def _orders(self, account: VenueAccount) -> list[AccountEvent]:
+    def _orders(self, account: VenueAccount) -> list[Event]:
         """Fills that we miss; and only where there are none, what became of orders."""
         state = self._state()
         made = self._made or (state.epoch, state.order_counter)
-        fills: list[AccountEvent] = list(missing_fills(state, account, made))
+        fills: list[Event] = list(missing_fills(state, account, made))
         if fills:
             return fills
         reports = order_reports(state, account, clock.now_ns(), self._venue.under_way_ns)
         return list(reports)  # type: ignore[arg-type]
 
-    def _balances(self, account: VenueAccount) -> list[AccountEvent]:
-        return list(unexplained(self._state(), account, self._venue.name, clock.now_ns()))
+    def _of_balances(self, account: VenueAccount) -> list[Event]:
+        """Contracts that have ended; and only where there are none, what nothing explains."""
+        ended: list[Event] = list(resolutions(self._state(), account, clock.now_ns()))
+        return ended or list(unexplained(self._state(), account, self._venue.name, clock.now_ns()))
 
-    def _repair(self, events: list[AccountEvent]) -> list[str]:
+    def _repair(self, events: list[Event]) -> list[str]:
         for event in events:
             metrics.RECONCILED.labels(type(event).__name__).inc()
             self._log.warning("reconciling", difference=describe(event))
@@ -129,7 +201,7 @@ class Reconciler:
         return [describe(event) for event in events]
 
 
-def describe(event: AccountEvent) -> str:
+def describe(event: Event) -> str:
     """A difference as one sentence, without its time."""
     kind = str(type(event).__struct_config__.tag)
     match event:

@@ -22,7 +22,6 @@ from betatrader.store import keys
 from betatrader.store.audit import AuditLog
 from betatrader.store.journal import Journal, JournalBrokenError
 from betatrader.venues.gateway import Gateway
-from betatrader.venues.paper import PaperVenue
 
 TIMINGS_KEPT = 20_000
 REQUEST_LIFE = 4
@@ -50,19 +49,12 @@ class Trader:
         self._log = structlog.get_logger()
         self._journal = journal
         self._gateway: Gateway | None = None
-        self._paper: PaperVenue | None = None
         self._waiting: deque[Event] = deque()
         self._busy = False
 
-    def connect(self, gateway: Gateway, paper: PaperVenue | None) -> None:
-        """Give the way to the venue; in paper mode also the exchange that watches the market."""
+    def connect(self, gateway: Gateway) -> None:
+        """Give the way to the venue."""
         self._gateway = gateway
-        self._paper = paper
-
-    @property
-    def orders(self) -> int:
-        """Orders handed to the venue."""
-        return self._gateway.orders if self._gateway is not None else 0
 
     def take(self, event: Event) -> None:
         """Take one event, and all that arise from it."""
@@ -77,17 +69,6 @@ class Trader:
             self.give_up(error)
         finally:
             self._busy = False
-
-    def market(self, event: Event) -> None:
-        """Take a market event; in paper mode what was due before it happens before it."""
-        paper = self._paper
-        if paper is None:
-            self.take(event)
-            return
-        if paper.exchange.next_due_ns <= event.time_ns:
-            paper.advance(event.time_ns)
-        self.take(event)
-        paper.market(event)
 
     def _process(self, event: Event) -> None:
         began = time.perf_counter_ns()

@@ -11,39 +11,36 @@ from contextlib import suppress
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import msgspec
 from anyio import to_thread
+from anyio.abc import TaskGroup
 from structlog.contextvars import bound_contextvars
 
 from betatrader import __version__
-from betatrader import config as configuration
 from betatrader.engine.engine import Engine
-from betatrader.model.account import CashFlow
 from betatrader.model.errors import UsageError
 from betatrader.model.event import OperatorInput
 from betatrader.model.instruction import CancelAll, Fenced, Started, TimerFired, TradingState
-from betatrader.model.instrument import BinaryContract
 from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, metrics
 from betatrader.ops.files import replace_whole
-from betatrader.roles import feeds, strategies
+from betatrader.roles import strategies
 from betatrader.roles.account import summarise
+from betatrader.roles.desks import Desk, LinkDesk, PaperDesk
 from betatrader.roles.leading import Leadership
 from betatrader.roles.reconciling import Reconciler
 from betatrader.roles.recovering import recover
 from betatrader.roles.service import Service
 from betatrader.roles.trader import Trader
 from betatrader.sim import invariants
-from betatrader.sim.exchange import NEVER, SimulatedExchange
 from betatrader.store import journal, keys
 from betatrader.store.audit import AuditLog
 from betatrader.store.bus import Consumer, Seen
 from betatrader.store.connection import AWAY
 from betatrader.store.journal import Journal, JournalBrokenError, Setup
 from betatrader.venues.gateway import Gateway
-from betatrader.venues.paper import PaperVenue
-from betatrader.venues.paper_ledger import LedgerFile
 
 SLOT = "trading-0"
 TICK_S = 1.0
@@ -54,8 +51,8 @@ SETTLE_S = 3.0
 BROKEN_SETTLE_S = 0.2
 """The same where the journal is broken: reports are not taken any more."""
 
-YIELD_EVERY = 200
-"""Events that may be taken in a row where the feed is behind: others get their turn."""
+LAST_LOOK_S = 4.0
+"""How long the last comparison with the venue may take."""
 
 PAUSE_S = 0.5
 
@@ -74,10 +71,9 @@ async def serve(service: Service) -> None:
 
 async def _trade(service: Service, leadership: Leadership) -> None:
     role = TradingRole(service, leadership)
-    await role.start()
     async with anyio.create_task_group() as group:
+        await role.start(group)
         group.start_soon(role.audit.run)
-        group.start_soon(role.paper.run)
         group.start_soon(role.keep_journal)
         async with anyio.create_task_group() as intake:
             intake.start_soon(role.feed, intake.cancel_scope)
@@ -91,10 +87,6 @@ async def _trade(service: Service, leadership: Leadership) -> None:
             intake.cancel_scope.cancel()
         await role.drain()
         group.cancel_scope.cancel()
-
-
-async def _nothing() -> None:
-    """No contract was lost: the feed has gone on."""
 
 
 class TradingRole:
@@ -112,23 +104,28 @@ class TradingRole:
         self.recovered = recover(service.home / "journal", engine, described)
         self.journal = self._open_journal(described, engine)
         self.trader = Trader(engine, self.run, self.audit, self.journal)
-        exchange = SimulatedExchange(
-            config.paper.latency_ms * 1_000_000,
-            share_book=lambda name: engine.state.markets[name].book,
-        )
-        books = LedgerFile(service.home / "paper" / "ledger.btl")
-        self.paper = PaperVenue(exchange, self.trader.take, books)
-        self.trader.connect(Gateway(self.paper, leadership), self.paper)
+        self.desk = self._open_desk(engine)
+        self.trader.connect(Gateway(self.desk.venue, leadership))
         self.reconciler = Reconciler(
-            self.paper, lambda: engine.state, self.trader.take, config.reconcile.unexplained
+            self.desk.venue,
+            lambda: engine.state,
+            self.trader.take,
+            config.reconcile.unexplained,
+            leadership.may_order,
         )
+        self.desk.on_question = self.reconciler.look_now
         leadership.on_fenced = self._fenced
         leadership.on_regained = self._regained
-        self.source = feeds.open_feed(config.feed, self.started_ns)
         self.signals = self._consumer(keys.signals(self.run), Forecast)
         self.instructions = self._consumer(keys.instructions(self.run), OperatorInput)
         self.seen = Seen()
         self.error = ""
+
+    def _open_desk(self, engine: Engine) -> Desk:
+        config, take = self.service.config, self.trader.take
+        if config.paper.link:
+            return LinkDesk(config, engine.state, take)
+        return PaperDesk(config, self.service.home, engine.state, take)
 
     def _open_journal(self, described: Any, engine: Engine) -> Journal:
         setup = Setup(
@@ -177,7 +174,7 @@ class TradingRole:
             decode=msgspec.msgpack.Decoder(kind).decode,
         )
 
-    async def start(self) -> None:
+    async def start(self, group: TaskGroup) -> None:
         """Say which run this is, keep the trading state of the last, and agree with the venue."""
         redis = self.service.redis
         kept = await redis.hgetall(keys.KEPT)
@@ -198,47 +195,33 @@ class TradingRole:
         self.trader.take(Started(now, epoch, state, reason, reconcile=True, limits=limits))
         for seen in list(before.markets.values()):  # a replica of this run must know them too
             self.trader.take(InstrumentListed(now, seen.definition))
-        if self.paper.is_new:
-            cash = configuration.units(self.service.config.paper.cash_usd)
-            self.paper.exchange.deposit(cash)
-            if self.recovered is None:
-                self.trader.take(CashFlow(now, self.paper.name, cash, "opening balance"))
-        await self.reconciler.at_start(made, self._settle_lost)
+        group.start_soon(self.desk.run)
+        await self.desk.open(is_new=self.recovered is None)
+        await self.reconciler.at_start(made, self.desk.settle_lost)
         self._summarise()
         await self.audit.flush()
 
     def _fenced(self, reason: str) -> None:
         self.trader.take(Fenced(clock.now_ns(), reason))
 
-    async def _regained(self) -> None:
-        """The lease is ours again: compare with the venue before the next order."""
+    def _regained(self) -> None:
+        """The lease is ours again: others may have traded, so that the books come first."""
         state = self.trader.engine.state
-        made, epoch = (state.epoch, state.order_counter), self.leadership.lease.epoch
+        made, epoch = self._made(), self.leadership.lease.epoch
         if epoch > state.epoch:
             now, reason = clock.now_ns(), state.halt_reason
             self.trader.take(Started(now, epoch, state.trading_state, reason, reconcile=True))
-        await self.reconciler.at_start(made, _nothing)
+        self.reconciler.look_now(made)
 
-    async def _settle_lost(self) -> None:
-        """Contracts of a feed that ended with the process before this one."""
-        lost = [
-            seen.id
-            for seen in self.trader.engine.state.markets.values()
-            if isinstance(seen.definition, BinaryContract) and not seen.resolved
-        ]
-        for event in self.paper.settle_lost(lost, clock.now_ns()):
-            self.trader.take(event)
+    def _made(self) -> tuple[int, int]:
+        """All orders of ours up to this epoch and counter are in our journal."""
+        state = self.trader.engine.state
+        return state.epoch, state.order_counter
 
     async def feed(self, scope: anyio.CancelScope) -> None:
-        """Each event when its time has come; a feed that ends or breaks ends the run."""
-        in_a_row = 0
+        """The market; where it ends or breaks, the run ends."""
         try:
-            for event in self.source:
-                wait_s = (event.time_ns - clock.now_ns()) / 1e9
-                in_a_row = in_a_row + 1 if wait_s <= 0 else 0
-                if wait_s > 0 or in_a_row % YIELD_EVERY == 0:
-                    await anyio.sleep(max(0.0, wait_s))
-                self.trader.market(event)
+            await self.desk.feed()
         except UsageError as error:
             self.error = str(error)
             self.service.failure = error
@@ -306,22 +289,24 @@ class TradingRole:
         self.trader.take(CancelAll(clock.now_ns(), "drain", "betatrader", "stopping"))
         settle_s = SETTLE_S + 2 * self.service.config.paper.latency_ms / 1000
         with anyio.move_on_after(settle_s if self.trader.broken is None else BROKEN_SETTLE_S):
-            while self.trader.engine.state.orders.open or self.paper.exchange.next_due_ns < NEVER:
-                await anyio.sleep(0.01)
-                self.paper.advance(clock.now_ns())
-        exchange = self.paper.exchange
-        engine = self.trader.engine
-        verdicts = invariants.check(
-            engine.state, engine.limits, exchange.ledgers["us"], resting=exchange.resting()
-        )
-        data = self._summarise(verdicts if self.trader.broken is None else {})
+            await self.desk.settle()
+        if self.trader.broken is None:
+            with anyio.move_on_after(LAST_LOOK_S):
+                await self.reconciler.at_start(self._made(), anyio.lowlevel.checkpoint)
+        books = await self.desk.books()
+        verdicts: dict[str, bool] = {}
+        if books is not None and self.trader.broken is None:
+            ledger, resting = books
+            engine = self.trader.engine
+            verdicts = invariants.check(engine.state, engine.limits, ledger, resting=resting)
+        data = self._summarise(verdicts)
         with suppress(OSError):  # a full disk: Redis has it too
             self._keep_summary(data)
         with anyio.move_on_after(SETTLE_S):
             await self._write_all()
         if self.trader.broken is None:
             self.journal.close()
-            self.paper.close()
+            self.desk.close()
 
     async def _write_all(self) -> None:
         while True:

@@ -5,6 +5,7 @@ pool       the liquidity of one instrument: recorded levels and individual order
 admission  whether the venue takes an order
 ledger     the venue's own account of orders, fills and balances, which the engine never touches
 generator  a seeded market: order flow for a spot pair and for binary contracts that resolve
+faults     what a link may do to a message
 excerpt    cuts a stretch out of recorded data
 session    one engine and one exchange on a stream of events
 replay     a journal's events through an engine, compared

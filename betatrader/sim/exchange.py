@@ -9,7 +9,7 @@ The rules, which are those of design.md and of the first issue:
 - Requests arrive one latency after they were sent; reports return one latency after that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from typing import Any
 
@@ -22,6 +22,7 @@ from betatrader.model.account import (
     OrderEvent,
     OrderExpired,
     OrderRejected,
+    VenueAccount,
 )
 from betatrader.model.command import CancelOrder, SubmitOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId
@@ -117,19 +118,27 @@ class SimulatedExchange:
 
         Reports to others wait until they ask.
         """
-        reports = self._outbox.pop(owner, [])
+        for whose, report in self.deliver(now_ns):
+            self._outbox.setdefault(whose, []).append(report)
+        return self._outbox.pop(owner, [])
+
+    def deliver(self, now_ns: int) -> list[tuple[str, OrderEvent]]:
+        """Let time pass: the reports that are due, with their owners."""
+        reports: list[tuple[str, OrderEvent]] = []
         while self._due and self._due[0][0] <= now_ns:
             due, _, whose, item = heappop(self._due)
             if isinstance(item, SubmitOrder):
                 self._arrive(item, due, whose)
             elif isinstance(item, CancelOrder):
                 self._arrive_cancel(item, due, whose)
-            elif whose == owner:
-                reports.append(item)
             else:
-                self._outbox.setdefault(whose, []).append(item)
+                reports.append((whose, item))
         self.next_due_ns = self._due[0][0] if self._due else NEVER
         return reports
+
+    def account(self, asked: Iterable[ClientOrderId], owner: str = US) -> VenueAccount:
+        """The venue's word on an account, and on the orders that are asked for."""
+        return self.ledgers.setdefault(owner, Ledger()).account(asked)
 
     def resting(self, owner: str = US) -> set[str]:
         """The ids of an owner's orders that rest in the book."""
@@ -211,6 +220,7 @@ class SimulatedExchange:
         pool = self.pools[event.instrument]
         pool.tradable = False
         pool.ended = True
+        pool.payout = event.payout
         for order in list(pool.working.values()):
             self._drop(pool, order)
             self._end(order, OrderState.EXPIRED, "resolved", event.time_ns)

@@ -3,6 +3,8 @@
 A ledger is folded from entries, so that a venue which keeps its entries comes back with its books.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from betatrader.model.account import Fill, VenueAccount, VenueOrder
@@ -12,6 +14,9 @@ from betatrader.model.order import OrderState, OrderTerms, Side
 
 ORDERS_KEPT = 50_000
 FILLS_KEPT = 10_000
+SETTLED_KEPT = 1_000
+FILLS_TOLD = 2_000
+"""The last ones, in an answer for the account."""
 
 
 class Deposited(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="deposited"):
@@ -72,6 +77,8 @@ class Ledger(msgspec.Struct):
     """What is left of each order in the book."""
     ended: dict[ClientOrderId, Ended] = msgspec.field(default_factory=dict)
     """How those of `orders` ended that were not filled."""
+    settled: dict[InstrumentId, int] = msgspec.field(default_factory=dict)
+    """What contracts have paid that were held as they ended."""
     refused: int = 0
     fills: list[Fill] = msgspec.field(default_factory=list)
     """The last executions."""
@@ -108,19 +115,24 @@ class Ledger(msgspec.Struct):
                 self.working.pop(entry.order, None)
                 self.ended[entry.order] = entry
             case Settled():
+                self.settled[entry.instrument] = entry.payout
+                if len(self.settled) > SETTLED_KEPT:
+                    del self.settled[next(iter(self.settled))]
                 quantity = self.positions.pop(entry.instrument, 0)
                 self.cash += quantity * entry.payout // SCALE
 
-    def account(self) -> VenueAccount:
-        """What the venue would answer to a question for the whole account."""
+    def account(self, asked: Iterable[ClientOrderId]) -> VenueAccount:
+        """What the venue answers to a question for the account and for the orders `asked`."""
         filled: dict[ClientOrderId, int] = {}
         for fill in self.fills:
             filled[fill.order] = filled.get(fill.order, 0) + fill.quantity
+        names = {*self.working, *(name for name in asked if name in self.orders)}
         orders = {
-            name: VenueOrder(name, terms, filled.get(name, 0), *self._state(name))
-            for name, terms in self.orders.items()
+            name: VenueOrder(name, self.orders[name], filled.get(name, 0), *self._state(name))
+            for name in sorted(names)
         }
-        return VenueAccount(self.cash, dict(self.positions), orders, tuple(self.fills))
+        fills = tuple(self.fills[-FILLS_TOLD:])
+        return VenueAccount(self.cash, dict(self.positions), orders, fills, dict(self.settled))
 
     def _state(self, order: ClientOrderId) -> tuple[OrderState, str]:
         ended = self.ended.get(order)

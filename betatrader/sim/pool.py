@@ -35,6 +35,7 @@ class Pool:
         "highest_buy",
         "lowest_sell",
         "opened",
+        "payout",
         "quote",
         "shared",
         "taken",
@@ -51,6 +52,7 @@ class Pool:
         self.working: dict[ClientOrderId, WorkingOrder] = {}
         self.opened = False
         self.ended = False
+        self.payout = 0
         self.tradable = True
         self.highest_buy = 0
         self.lowest_sell = NEVER_MET

@@ -4,7 +4,7 @@ import anyio
 
 from betatrader.model.account import VenueAccount
 from betatrader.model.command import Approved, CancelOrder
-from betatrader.model.ids import InstrumentId
+from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.market import Resolution
 from betatrader.ops import clock
 from betatrader.sim.exchange import NEVER, US, SimulatedExchange
@@ -27,6 +27,7 @@ class PaperVenue:
         self.under_way_ns = 2 * exchange.latency_ns + SECOND_NS
         self._report = report
         self._books = books
+        self._wake = anyio.Event()
         if books is not None:
             exchange.keep = books.keep
             if books.ledger is not None:
@@ -37,9 +38,9 @@ class PaperVenue:
         """Whether the account was opened just now, and is empty."""
         return self._books is None or self._books.ledger is None
 
-    async def account(self) -> VenueAccount:
+    async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """The ledger's word."""
-        return self.exchange.ledgers[US].account()
+        return self.exchange.account(orders)
 
     def settle_lost(self, lost: list[InstrumentId], now_ns: int) -> list[Resolution]:
         """The market of these contracts ended with the process that made it: each is settled at
@@ -55,7 +56,6 @@ class PaperVenue:
         """Close the books."""
         if self._books is not None:
             self._books.close()
-        self._wake = anyio.Event()
 
     def submit(self, command: Approved, now_ns: int) -> None:
         """The order arrives one latency later."""

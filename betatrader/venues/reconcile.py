@@ -21,6 +21,7 @@ from betatrader.model.account import (
     VenueOrder,
 )
 from betatrader.model.ids import ClientOrderId
+from betatrader.model.market import Resolution
 from betatrader.model.order import Order, OrderState
 
 NEVER_TAKEN = "the venue never took it"
@@ -44,6 +45,15 @@ def missing_fills(state: State, account: VenueAccount, made: tuple[int, int]) ->
 
 def _number(order: ClientOrderId) -> tuple[int, int]:
     return int(order[8:20], 16), int(order[20:], 16)
+
+
+def resolutions(state: State, account: VenueAccount, now_ns: int) -> list[Resolution]:
+    """Contracts that ended while we did not look."""
+    return [
+        Resolution(now_ns, name, payout)
+        for name, payout in account.resolved.items()
+        if name in state.markets and not state.markets[name].resolved
+    ]
 
 
 def order_reports(

@@ -9,6 +9,7 @@ from typing import Protocol
 from betatrader.model.account import VenueAccount
 from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.event import Event
+from betatrader.model.ids import ClientOrderId
 
 Report = Callable[[Event], None]
 """Takes one account event; called on the event loop's thread."""
@@ -32,5 +33,8 @@ class Venue(Sender, Protocol):
     """The longest time that an order can be under way to it: what it does not know then, it will
     never take."""
 
-    async def account(self) -> VenueAccount:
-        """What the venue says of our account now: balances, orders, fills."""
+    async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
+        """What the venue says of our account now, and what became of these orders.
+
+        Raises OSError or TimeoutError where it does not answer.
+        """

@@ -35,7 +35,7 @@ class Told:
 def scene_and_trader() -> tuple[Scene, Trader, Told]:
     scene, told = Scene(), Told()
     trader = Trader(scene.engine, "r1", told)  # type: ignore[arg-type]
-    trader.connect(Gateway(told), None)
+    trader.connect(Gateway(told))
     scene.take = trader.take  # type: ignore[method-assign, assignment]
     return scene, trader, told
 

@@ -232,7 +232,7 @@ def trader(folder: Path, scene: Scene) -> tuple[Trader, Nowhere, Journal]:
 
     log, nowhere = opened(folder), Nowhere()
     made = Trader(scene.engine, "r1", nowhere, log)  # type: ignore[arg-type]
-    made.connect(Gateway(nowhere), None)
+    made.connect(Gateway(nowhere))
     return made, nowhere, log
 
 

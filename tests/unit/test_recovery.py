@@ -24,6 +24,7 @@ from betatrader.model.account import (
     OrderRejected,
     PositionTransfer,
     Reconciled,
+    VenueConnection,
 )
 from betatrader.model.command import Alert, Approved, CancelOrder
 from betatrader.model.event import encode
@@ -135,9 +136,13 @@ class Books:
         state, now = self.state, int(now_s * SECOND)
         taken: list[object] = []
         for look in (
-            lambda: missing_fills(state, self.ledger.account(), (state.epoch, state.order_counter)),
-            lambda: order_reports(state, self.ledger.account(), now, UNDER_WAY),
-            lambda: unexplained(state, self.ledger.account(), "SIM", now),
+            lambda: missing_fills(
+                state,
+                self.ledger.account(state.orders.open),
+                (state.epoch, state.order_counter),
+            ),
+            lambda: order_reports(state, self.ledger.account(state.orders.open), now, UNDER_WAY),
+            lambda: unexplained(state, self.ledger.account(state.orders.open), "SIM", now),
         ):
             for event in look():
                 self.scene.take(event)
@@ -317,7 +322,7 @@ def test_t16_ownership_goes_by_id_and_never_by_time() -> None:
     stranger = "00000000" + f"{1:012x}" + f"{0:012x}"
     fill = Fill(SECOND, stranger, COIN, SELL, parse("10"), parse("0.5"), 0, True, "T9")  # type: ignore[arg-type]
     made = (books.state.epoch, books.state.order_counter)
-    account = books.ledger.account()
+    account = books.ledger.account(())
     old = msgspec.structs.replace(account, fills=(fill,))
     assert missing_fills(books.state, old, made) == [], "an order of ours that ended long ago"
     later = "00000000" + f"{1:012x}" + f"{77:012x}"
@@ -386,3 +391,18 @@ def test_a_fenced_trader_sends_nothing_until_it_has_reconciled_again() -> None:
     assert scene.refused_by(terms(BUY, "9.90", "0.5")) == "reconciled"
     scene.take(Reconciled(SECOND, "SIM"))
     assert scene.refused_by(terms(BUY, "9.90", "0.5")) == ""
+
+
+def test_a_venue_that_was_away_is_compared_with_before_the_next_order() -> None:
+    scene = Scene()
+    asked = terms(BUY, "10.00", "0.5")
+    step = scene.take(VenueConnection(2 * SECOND, "SIM", False, "cut"))
+    assert step is not None
+    assert step.changes == (Alert("error", "SIM is away: cut"),)
+    assert scene.refused_by(asked) == "venue_connection"
+    step = scene.take(VenueConnection(3 * SECOND, "SIM", True))
+    assert step is not None
+    assert step.changes == (Alert("info", "SIM is reached"),)
+    assert scene.refused_by(asked) == "reconciled"
+    scene.take(Reconciled(4 * SECOND, "SIM"))
+    assert scene.refused_by(asked) == ""

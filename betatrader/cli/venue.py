@@ -1,0 +1,58 @@
+"""`venue`: exchange simulators that speak a venue's protocol."""
+
+import click
+
+SHARE = click.FloatRange(0, 1)
+
+
+@click.group()
+def venue() -> None:
+    """Serve a simulated venue, to trade against or to test with.
+
+    Example: betatrader venue serve sim --port 8800
+    """
+
+
+@venue.command()
+@click.argument("name", type=click.Choice(["sim"]))
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="0: any that is free.")
+@click.option("--config", "config_path", metavar="FILE", help="Its [feed] and [paper] are used.")
+@click.option("--seed", type=click.IntRange(0), help="Of the market and of the faults.")
+@click.option("--lost", type=SHARE, default=0.0, help="Share of answers and reports lost.")
+@click.option("--late", type=SHARE, default=0.0, help="Share that comes up to half a second late.")
+@click.option("--twice", type=SHARE, default=0.0, help="Share that comes twice.")
+@click.option(
+    "--unknown", type=SHARE, default=0.0, help="Share of questions blind to the last 2 s' orders."
+)
+def serve(
+    name: str,  # noqa: ARG001  one there is so far
+    port: int,
+    config_path: str | None,
+    seed: int | None,
+    **shares: float,
+) -> None:
+    """Serve the reference venue `sim`: msgpack messages over TCP, on loopback.
+
+    Prints one JSON line with its address when it is ready, and serves until Ctrl-C. A trader uses
+    it with BETATRADER_PAPER__LINK=HOST:PORT.
+
+    \b
+    Examples:
+      betatrader venue serve sim --port 8800
+      betatrader venue serve sim --lost 0.05 --late 0.1 --twice 0.1 --unknown 0.2
+    """
+    from pathlib import Path
+
+    import msgspec
+
+    from betatrader.config import find_file, load
+    from betatrader.ops.home import default_home
+    from betatrader.roles.serving import run
+    from betatrader.sim.faults import Faults
+
+    path = find_file(config_path, default_home())
+    config = load(Path(path) if path is not None else None).config
+    if seed is not None:
+        feed = msgspec.structs.replace(config.feed, seed=seed)
+        config = msgspec.structs.replace(config, feed=feed)
+    run(config, port, Faults(**shares), lambda line: click.echo(line))

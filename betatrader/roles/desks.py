@@ -1,0 +1,201 @@
+"""Where a trader trades: the paper venue inside its own process, or the reference venue's link.
+
+A desk is a venue with the market that it shows, and what the role must know of it at the start and
+at the end.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+
+from betatrader import config as configuration
+from betatrader.config import Config
+from betatrader.engine.state import State
+from betatrader.model.account import CancelRejected, CashFlow, VenueConnection
+from betatrader.model.errors import UnreachableError
+from betatrader.model.event import Event
+from betatrader.model.instrument import BinaryContract
+from betatrader.ops import clock
+from betatrader.roles import feeds
+from betatrader.sim.exchange import NEVER, US, SimulatedExchange
+from betatrader.sim.ledger import Ledger
+from betatrader.venues.link.client import LinkVenue
+from betatrader.venues.paper import PaperVenue
+from betatrader.venues.paper_ledger import LedgerFile
+from betatrader.venues.venue import Venue
+
+YIELD_EVERY = 200
+"""Events that may be taken in a row where the feed is behind: others get their turn."""
+
+REACH_S = 10.0
+
+Take = Callable[[Event], None]
+
+
+class Desk(Protocol):
+    """What the trading role needs of the place where it trades."""
+
+    @property
+    def venue(self) -> Venue:
+        """Where orders go."""
+
+    on_question: Callable[[], None]
+    """Called where the books are to be compared soon: the venue was away, or contradicts us."""
+
+    async def run(self) -> None:
+        """Carry reports, until cancelled."""
+
+    async def open(self, *, is_new: bool) -> None:
+        """Be ready for reconciliation; `is_new` says that we know of no account yet."""
+
+    async def settle_lost(self) -> None:
+        """Tell the trader of contracts that nobody else will."""
+
+    async def feed(self) -> None:
+        """Market events, until the market ends; raises UsageError where it breaks."""
+
+    async def settle(self) -> None:
+        """Return when nothing is under way."""
+
+    async def books(self) -> tuple[Ledger, set[str]] | None:
+        """The venue's own ledger and what rests there; None where it is not to be had."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class PaperDesk:
+    """The simulated exchange in this process, on recorded and generated markets."""
+
+    def __init__(self, config: Config, home: Path, state: State, take: Take) -> None:
+        self.on_question: Callable[[], None] = lambda: None
+        exchange = SimulatedExchange(
+            config.paper.latency_ms * 1_000_000,
+            share_book=lambda name: state.markets[name].book,
+        )
+        self.venue = PaperVenue(exchange, take, LedgerFile(home / "paper" / "ledger.btl"))
+        self._cash = configuration.units(config.paper.cash_usd)
+        self._state = state
+        self._take = take
+        self._source = feeds.open_feed(config.feed, clock.now_ns())
+
+    async def run(self) -> None:
+        """Carry reports, until cancelled."""
+        await self.venue.run()
+
+    async def open(self, *, is_new: bool) -> None:
+        """Open an account where there is none."""
+        if not self.venue.is_new:
+            return
+        self.venue.exchange.deposit(self._cash)
+        if is_new:
+            self._take(CashFlow(clock.now_ns(), self.venue.name, self._cash, "opening balance"))
+
+    async def settle_lost(self) -> None:
+        """Contracts of a feed that ended with the process before this one."""
+        lost = [
+            seen.id
+            for seen in self._state.markets.values()
+            if isinstance(seen.definition, BinaryContract) and not seen.resolved
+        ]
+        for event in self.venue.settle_lost(lost, clock.now_ns()):
+            self._take(event)
+
+    async def feed(self) -> None:
+        """Each event when its time has come: what was due at the venue before it comes before it,
+        and the engine takes it before the venue, which may share its books."""
+        venue, in_a_row = self.venue, 0
+        for event in self._source:
+            wait_s = (event.time_ns - clock.now_ns()) / 1e9
+            in_a_row = in_a_row + 1 if wait_s <= 0 else 0
+            if wait_s > 0 or in_a_row % YIELD_EVERY == 0:
+                await anyio.sleep(max(0.0, wait_s))
+            if venue.exchange.next_due_ns <= event.time_ns:
+                venue.advance(event.time_ns)
+            self._take(event)
+            venue.market(event)
+
+    async def settle(self) -> None:
+        """Return when nothing is under way."""
+        while self._state.orders.open or self.venue.exchange.next_due_ns < NEVER:
+            await anyio.sleep(0.01)
+            self.venue.advance(clock.now_ns())
+
+    async def books(self) -> tuple[Ledger, set[str]] | None:
+        """The venue's own ledger and what rests there."""
+        exchange = self.venue.exchange
+        return exchange.ledgers[US], exchange.resting()
+
+    def close(self) -> None:
+        """Close the books."""
+        self.venue.close()
+
+
+class LinkDesk:
+    """The reference venue in a process of its own: `betatrader venue serve sim`."""
+
+    def __init__(self, config: Config, state: State, take: Take) -> None:
+        host, _, port = config.paper.link.rpartition(":")
+        self._reached = anyio.Event()
+        self.venue = LinkVenue(host, int(port), config.paper.account, self._told, self._shown)
+        self._quiet = False
+        self.on_question: Callable[[], None] = lambda: None
+        self._state = state
+        self._take = take
+
+    def _shown(self, event: Event) -> None:
+        if not self._quiet:
+            self._take(event)
+
+    def _told(self, event: Event) -> None:
+        self._take(event)
+        if isinstance(event, VenueConnection) and event.up:
+            self._reached.set()
+        if isinstance(event, VenueConnection | CancelRejected):
+            self.on_question()
+
+    async def run(self) -> None:
+        """Stay connected, until cancelled."""
+        await self.venue.run()
+
+    async def open(self, *, is_new: bool) -> None:
+        """Wait for the first connection, and take its cash as the opening balance where we knew
+        of none; raises UnreachableError."""
+        try:
+            with anyio.fail_after(REACH_S):
+                await self._reached.wait()
+                cash = (await self.venue.account(())).cash if is_new else 0
+        except (OSError, TimeoutError):
+            raise UnreachableError(
+                f"no venue answers in {REACH_S:.0f} s at {':'.join(map(str, self.venue.address))}\n"
+                "Start it (betatrader venue serve sim), or mend [paper] link."
+            ) from None
+        if cash:
+            self._take(CashFlow(clock.now_ns(), self.venue.name, cash, "opening balance"))
+
+    async def settle_lost(self) -> None:
+        """The venue tells of its contracts itself."""
+
+    async def feed(self) -> None:
+        """The market comes over the link for as long as we run."""
+        await anyio.sleep_forever()
+
+    async def settle(self) -> None:
+        """Return when nothing is under way; the market is not followed any more."""
+        self._quiet = True
+        while True:
+            await anyio.sleep(0.01)
+            if not self._state.orders.open and not self.venue.busy:
+                return
+
+    async def books(self) -> tuple[Ledger, set[str]] | None:
+        """The venue's own ledger and what rests there; None where it does not answer."""
+        try:
+            return await self.venue.ledger()
+        except (OSError, TimeoutError):
+            return None
+
+    def close(self) -> None:
+        """The connection ends with the process."""
