@@ -115,6 +115,8 @@ class JournalSection(Section, frozen=True, kw_only=True):
 
     keep_mb: Annotated[int, msgspec.Meta(ge=16)] = 1024
     sync_ms: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
+    durability: Literal["local", "shipped"] = "local"
+    """When an order may leave: once its record is on this disk, or once Redis has it too."""
 
 
 class Reconcile(Section, frozen=True, kw_only=True):
@@ -211,6 +213,14 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
         place = reader.place(("mode",))
         raise ConfigurationError(
             [f'{place}: mode: "{config.mode}" needs a real venue, not there yet; use "paper"']
+        )
+    if config.lease.mode == "solo" and config.journal.durability == "shipped":
+        place = reader.place(("journal", "durability"))
+        raise ConfigurationError(
+            [
+                f'{place}: journal.durability: "shipped" sends no order while Redis is away, and '
+                'lease.mode "solo" is there to trade on; use "strict", or "local"'
+            ]
         )
     return Loaded(config, reader.sources)
 

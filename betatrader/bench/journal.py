@@ -12,7 +12,7 @@ from betatrader.bench.engine import RICH
 from betatrader.bench.result import Result, at_most, quantile
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow, OrderAccepted, OrderCanceled
-from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.command import Approved, CancelOrder, Step
 from betatrader.model.event import Event, MarketInput
 from betatrader.model.instruction import Started, TradingState
 from betatrader.model.money import SCALE
@@ -56,12 +56,12 @@ class _Stopwatch(Gateway):
         self.began = 0
         self.spans: list[int] = []
 
-    def carry(self, step: object) -> bool:
+    def carry(self, step: Step, ticket: int = 0) -> bool:
         spent = time.perf_counter_ns() - self.began
-        changes = step.changes  # type: ignore[attr-defined]
+        changes = step.changes
         if any(isinstance(change, Approved | CancelOrder) for change in changes):
             self.spans.append(spent)
-        return super().carry(step)  # type: ignore[arg-type]
+        return super().carry(step)
 
 
 def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Result]:

@@ -44,6 +44,7 @@ keep_hours = 24           # how long the audit stream is kept
 [journal]                 # every event and answer, in the home's folder `journal`
 keep_mb = 1024            # closed files; the oldest go first
 sync_ms = 50              # how often what was written is made to survive the machine
+durability = "local"      # an order leaves once on this disk; shipped: once Redis has it too
 
 [reconcile]               # our books beside the venue's, while running
 every_seconds = 10

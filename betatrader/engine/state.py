@@ -332,6 +332,8 @@ def _fold_booked(state: State, change: Booked) -> None:
 
 def _fold_step(state: State, step: Step) -> None:
     state.step_sequence = step.sequence
+    state.event_sequence = step.event  # where market events are not followed, both lag behind
+    state.now_ns = max(state.now_ns, step.time_ns)
     for change in step.changes:
         apply = FOLDS.get(type(change))
         if apply is not None:

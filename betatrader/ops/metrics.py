@@ -11,6 +11,11 @@ EQUITY = Gauge("bt_equity_usd", "Cash and positions at their marks")
 RECONCILED = Counter("bt_reconciled_total", "Differences to the venue repaired", ["kind"])
 LEADER = Gauge("bt_leader", "1 while this trader holds the lease")
 UNSENT = Counter("bt_unsent_total", "Commands not sent, since the lease did not hold", ["kind"])
+SHIPPED_WHOLE = Counter(
+    "bt_shipped_whole_total", "Snapshots shipped since the server or our queue had lost records"
+)
+STANDBY_BEHIND = Gauge("bt_standby_behind_ms", "How long ago the last record followed was shipped")
+HELD_BACK = Counter("bt_held_back_total", "Orders not sent, since their record was not shipped")
 AUDIT_DROPPED = Counter("bt_audit_dropped_total", "Audit records dropped while Redis was away")
 REQUESTS_DROPPED = Counter("bt_requests_dropped_total", "Forecast requests dropped, Redis away")
 REDIS_ERRORS = Counter("bt_redis_errors_total", "Redis calls that failed", ["what"])

@@ -13,6 +13,8 @@ jobs        the schedule
 local       up and demo: a private server and the three roles side by side
 explaining  the life of one order, from the journal
 leading     the lease: waited for, kept, and what happens where it is lost
+standby     before a trader leads: an engine that follows
+following   the shipped journal into an engine
 recovering  the engine as the last run's journal left it
 reconciling our books beside the venue's, at the start and while running
 serving     the reference venue as a process

@@ -4,7 +4,7 @@ A desk is a venue with the market that it shows, and what the role must know of 
 at the end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from betatrader.config import Config
 from betatrader.engine.state import State
 from betatrader.model.account import CancelRejected, CashFlow, VenueConnection
 from betatrader.model.errors import UnreachableError
-from betatrader.model.event import Event
+from betatrader.model.event import Event, MarketInput
 from betatrader.model.instrument import BinaryContract
 from betatrader.ops import clock
 from betatrader.roles import feeds
@@ -69,24 +69,26 @@ class Desk(Protocol):
 class PaperDesk:
     """The simulated exchange in this process, on recorded and generated markets."""
 
-    def __init__(self, config: Config, home: Path, state: State, take: Take) -> None:
+    def __init__(self, config: Config, home: Path, state: Callable[[], State], take: Take) -> None:
         self.on_question: Callable[[], None] = lambda: None
         exchange = SimulatedExchange(
             config.paper.latency_ms * 1_000_000,
-            share_book=lambda name: state.markets[name].book,
+            share_book=lambda name: state().markets[name].book,
         )
         self.venue = PaperVenue(exchange, take, LedgerFile(home / "paper" / "ledger.btl"))
         self._cash = configuration.units(config.paper.cash_usd)
         self._state = state
         self._take = take
-        self._source = feeds.open_feed(config.feed, clock.now_ns())
+        self._feed = config.feed
+        self._source: Iterator[MarketInput] = iter(())
 
     async def run(self) -> None:
         """Carry reports, until cancelled."""
         await self.venue.run()
 
     async def open(self, *, is_new: bool) -> None:
-        """Open an account where there is none."""
+        """Open the market, and an account where there is none."""
+        self._source = feeds.open_feed(self._feed, clock.now_ns())
         if not self.venue.is_new:
             return
         self.venue.exchange.deposit(self._cash)
@@ -97,7 +99,7 @@ class PaperDesk:
         """Contracts of a feed that ended with the process before this one."""
         lost = [
             seen.id
-            for seen in self._state.markets.values()
+            for seen in self._state().markets.values()
             if isinstance(seen.definition, BinaryContract) and not seen.resolved
         ]
         for event in self.venue.settle_lost(lost, clock.now_ns()):
@@ -119,7 +121,7 @@ class PaperDesk:
 
     async def settle(self) -> None:
         """Return when nothing is under way."""
-        while self._state.orders.open or self.venue.exchange.next_due_ns < NEVER:
+        while self._state().orders.open or self.venue.exchange.next_due_ns < NEVER:
             await anyio.sleep(0.01)
             self.venue.advance(clock.now_ns())
 
@@ -136,9 +138,8 @@ class PaperDesk:
 class LinkDesk:
     """The reference venue in a process of its own: `betatrader venue serve sim`."""
 
-    def __init__(self, config: Config, state: State, take: Take) -> None:
+    def __init__(self, config: Config, state: Callable[[], State], take: Take) -> None:
         host, _, port = config.paper.link.rpartition(":")
-        self._reached = anyio.Event()
         self.venue = LinkVenue(host, int(port), config.paper.account, self._told, self._shown)
         self._quiet = False
         self.on_question: Callable[[], None] = lambda: None
@@ -151,8 +152,6 @@ class LinkDesk:
 
     def _told(self, event: Event) -> None:
         self._take(event)
-        if isinstance(event, VenueConnection) and event.up:
-            self._reached.set()
         if isinstance(event, VenueConnection | CancelRejected):
             self.on_question()
 
@@ -165,7 +164,8 @@ class LinkDesk:
         of none; raises UnreachableError."""
         try:
             with anyio.fail_after(REACH_S):
-                await self._reached.wait()
+                while not self.venue.connected:
+                    await self.venue.changed.wait()
                 cash = (await self.venue.account(())).cash if is_new else 0
         except (OSError, TimeoutError):
             raise UnreachableError(
@@ -187,7 +187,7 @@ class LinkDesk:
         self._quiet = True
         while True:
             await anyio.sleep(0.01)
-            if not self._state.orders.open and not self.venue.busy:
+            if not self._state().orders.open and not self.venue.busy:
                 return
 
     async def books(self) -> tuple[Ledger, set[str]] | None:

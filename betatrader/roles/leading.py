@@ -4,7 +4,7 @@
 through an outage of Redis: there the lock on the home is what keeps a second trader away.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +18,7 @@ from betatrader.store.connection import AWAY
 from betatrader.store.lease import RENEWALS, Lease, holder_name
 
 POLL_S = 0.25
+STANDBY_S = 0.05
 
 
 class Leadership:
@@ -47,8 +48,8 @@ class Leadership:
         """Whether a cancel may leave of the trader's own accord."""
         return self.solo or self.lease.may_cancel()
 
-    async def win(self) -> bool:
-        """Wait, ready and idle, until the lease is ours; False where we are told to stop."""
+    async def win(self, follow: Callable[[], Awaitable[None]]) -> bool:
+        """Wait, ready and following, until the lease is ours; False where we are told to stop."""
         service = self._service
         await self.lease.check_clocks(clock.now_ns() / 1e9)
         waiting = False
@@ -67,7 +68,8 @@ class Leadership:
                 waiting = True
                 service.ready()
                 service.log.info("standby", leader_epoch=held.epoch, left_s=held.left_s)
-            await anyio.sleep(min(POLL_S, max(0.01, held.left_s)))
+            await follow()
+            await anyio.sleep(min(STANDBY_S, max(0.01, held.left_s)))
         return False
 
     async def keep(self) -> None:

@@ -9,10 +9,8 @@ from betatrader.engine.engine import Engine
 from betatrader.engine.state import State
 from betatrader.model.errors import UsageError
 from betatrader.store import journal
-from betatrader.store.journal import Head, Reader
-
-Described = tuple[tuple[str, dict[str, str | int | float | bool]], ...]
-"""The strategies as configured: name and parameters (`roles.strategies.described`)."""
+from betatrader.store.journal import Reader
+from betatrader.store.shipping import Described
 
 
 class Recovered(NamedTuple):
@@ -37,7 +35,9 @@ def recover(root: Path, engine: Engine, described: Described) -> Recovered | Non
                 if path.stat().st_size > TINY or path.name.endswith(journal.PACKED):
                     raise
                 continue  # the process died as it opened this file: the one before it holds all
-            _restore(engine, reader.head, described)
+            head = reader.head
+            if head.snapshot:
+                restore(engine, head.snapshot, head.setup.strategies, described)
             records = 0
             for entry in reader:
                 engine.follow(entry.record)
@@ -57,13 +57,12 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def _restore(engine: Engine, head: Head, described: Described) -> None:
-    if not head.snapshot:
-        return
-    state, memories = msgspec.msgpack.decode(head.snapshot, type=tuple[State, list[bytes]])
-    then = list(zip(head.setup.strategies, memories, strict=True))
+def restore(engine: Engine, snapshot: bytes, then: Described, now: Described) -> None:
+    """Take back a snapshot; a strategy keeps its memory where it is configured as it was."""
+    state, memories = msgspec.msgpack.decode(snapshot, type=tuple[State, list[bytes]])
+    known = list(zip(then, memories, strict=True))
     kept = [
-        next((memory for old, memory in then if old == new), strategy.snapshot())
-        for new, strategy in zip(described, engine.strategies, strict=True)
+        next((memory for old, memory in known if old == new), strategy.snapshot())
+        for new, strategy in zip(now, engine.strategies, strict=True)
     ]
     engine.restore(msgspec.msgpack.encode((state, kept)))

@@ -21,7 +21,11 @@ from betatrader.ops import clock, metrics
 from betatrader.store import keys
 from betatrader.store.audit import AuditLog
 from betatrader.store.journal import Journal, JournalBrokenError
+from betatrader.store.shipping import Shipper
 from betatrader.venues.gateway import Gateway
+
+HOLD_NS = 1_000_000_000
+"""How long an order may wait for its record to be shipped: the market has moved on by then."""
 
 TIMINGS_KEPT = 20_000
 REQUEST_LIFE = 4
@@ -49,6 +53,8 @@ class Trader:
         self._log = structlog.get_logger()
         self._journal = journal
         self._gateway: Gateway | None = None
+        self._shipper: Shipper | None = None
+        self._hold = False
         self._waiting: deque[Event] = deque()
         self._busy = False
 
@@ -56,9 +62,34 @@ class Trader:
         """Give the way to the venue."""
         self._gateway = gateway
 
+    def ship(self, shipper: Shipper, *, hold: bool) -> None:
+        """Give the journal's second home; with `hold` orders wait until their record is there."""
+        self._shipper = shipper
+        self._hold = hold
+        shipper.on_acknowledged = self._shipped
+
+    def _shipped(self, number: int) -> None:
+        if self._hold and self._gateway is not None and self.broken is None:
+            self._gateway.shipped(number)
+            self._take_unsent(self._gateway)
+
+    def give_up_held(self, now_ns: int) -> None:
+        """Orders whose record could not be shipped in time are not sent any more."""
+        if self._gateway is not None:
+            metrics.HELD_BACK.inc(self._gateway.give_up_held(now_ns - HOLD_NS, now_ns))
+            self._take_unsent(self._gateway)
+
+    def _take_unsent(self, gateway: Gateway) -> None:
+        if gateway.unsent:
+            self._tell_unsent(gateway)
+            self._drain()
+
     def take(self, event: Event) -> None:
         """Take one event, and all that arise from it."""
         self._waiting.append(event)
+        self._drain()
+
+    def _drain(self) -> None:
         if self._busy:
             return
         self._busy = True
@@ -72,17 +103,30 @@ class Trader:
 
     def _process(self, event: Event) -> None:
         began = time.perf_counter_ns()
+        told = type(event) not in NOT_AUDITED
         step = self._decide(event)
-        if step is not None and self._gateway is not None and self._gateway.carry(step):
+        ticket = self._offer(event if told else None, step) if self._shipper is not None else 0
+        if step is not None and self._gateway is not None and self._gateway.carry(step, ticket):
             self.event_to_command_ns.append(time.perf_counter_ns() - began)
             self.last_order_ns = step.time_ns
         if self._gateway is not None and self._gateway.unsent:
             self._tell_unsent(self._gateway)
-        if type(event) not in NOT_AUDITED:
+        if told:
             self._audit.offer(event)
             self._count(event)
         if step is not None:
             self._publish(step)
+
+    def _offer(self, event: Event | None, step: Step | None) -> int:
+        """Ship what changes the books; the ticket for which orders wait, 0 where they do not."""
+        shipper = self._shipper
+        assert shipper is not None
+        if event is not None:
+            shipper.offer(event)
+        if step is None or all(type(change) is RequestForecast for change in step.changes):
+            return 0
+        shipper.offer(step)
+        return shipper.offered if self._hold else 0
 
     def _tell_unsent(self, gateway: Gateway) -> None:
         """What was kept back never left: the engine is told so, as of an order refused."""

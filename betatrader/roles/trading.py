@@ -26,13 +26,11 @@ from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, metrics
 from betatrader.ops.files import replace_whole
-from betatrader.roles import strategies
 from betatrader.roles.account import summarise
-from betatrader.roles.desks import Desk, LinkDesk, PaperDesk
 from betatrader.roles.leading import Leadership
 from betatrader.roles.reconciling import Reconciler
-from betatrader.roles.recovering import recover
 from betatrader.roles.service import Service
+from betatrader.roles.standby import Standby
 from betatrader.roles.trader import Trader
 from betatrader.sim import invariants
 from betatrader.store import journal, keys
@@ -40,6 +38,7 @@ from betatrader.store.audit import AuditLog
 from betatrader.store.bus import Consumer, Seen
 from betatrader.store.connection import AWAY
 from betatrader.store.journal import Journal, JournalBrokenError, Setup
+from betatrader.store.shipping import Shipper
 from betatrader.venues.gateway import Gateway
 
 SLOT = "trading-0"
@@ -60,21 +59,23 @@ PAUSE_S = 0.5
 async def serve(service: Service) -> None:
     """Trade until told to stop or the feed ends; then drain, and write the final summary."""
     leadership = Leadership(service)
-    if not await leadership.win():
-        return
-    async with anyio.create_task_group() as leading:
-        leading.start_soon(leadership.keep)
-        await _trade(service, leadership)
-        leading.cancel_scope.cancel()
-    await leadership.leave()
+    standby = Standby(service)
+    async with anyio.create_task_group() as group:
+        group.start_soon(standby.desk.run)
+        if await leadership.win(standby.follow):
+            async with anyio.create_task_group() as leading:
+                leading.start_soon(leadership.keep)
+                await standby.finish(leadership.lease.epoch)
+                await _trade(service, leadership, standby)
+                leading.cancel_scope.cancel()
+            await leadership.leave()
+        group.cancel_scope.cancel()
 
 
-async def _trade(service: Service, leadership: Leadership) -> None:
-    role = TradingRole(service, leadership)
+async def _trade(service: Service, leadership: Leadership, standby: Standby) -> None:
+    role = TradingRole(service, leadership, standby)
     async with anyio.create_task_group() as group:
         await role.start(group)
-        group.start_soon(role.audit.run)
-        group.start_soon(role.keep_journal)
         async with anyio.create_task_group() as intake:
             intake.start_soon(role.feed, intake.cancel_scope)
             intake.start_soon(role.receive, role.signals, role.take_forecast)
@@ -90,22 +91,23 @@ async def _trade(service: Service, leadership: Leadership) -> None:
 
 
 class TradingRole:
-    """One trader with all that stands around it."""
+    """One trader that leads, with all that stands around it."""
 
-    def __init__(self, service: Service, leadership: Leadership) -> None:
+    def __init__(self, service: Service, leadership: Leadership, standby: Standby) -> None:
         config = service.config
         self.leadership = leadership
         self.service = service
         self.started_ns = clock.now_ns()
         self.run = f"{self.started_ns // 1_000_000:x}"
         self.audit = AuditLog(service.redis, self.run)
-        engine = Engine(config.risk.limits(), strategies.load_all(config.strategies))
-        described = strategies.described(config.strategies)
-        self.recovered = recover(service.home / "journal", engine, described)
-        self.journal = self._open_journal(described, engine)
+        self.standby = standby
+        self.desk = standby.desk
+        engine = standby.engine
+        self.journal = self._open_journal(standby.described, engine)
         self.trader = Trader(engine, self.run, self.audit, self.journal)
-        self.desk = self._open_desk(engine)
         self.trader.connect(Gateway(self.desk.venue, leadership))
+        self.shipper = Shipper(service.redis, engine.snapshot, standby.described)
+        self.trader.ship(self.shipper, hold=config.journal.durability == "shipped")
         self.reconciler = Reconciler(
             self.desk.venue,
             lambda: engine.state,
@@ -121,18 +123,12 @@ class TradingRole:
         self.seen = Seen()
         self.error = ""
 
-    def _open_desk(self, engine: Engine) -> Desk:
-        config, take = self.service.config, self.trader.take
-        if config.paper.link:
-            return LinkDesk(config, engine.state, take)
-        return PaperDesk(config, self.service.home, engine.state, take)
-
     def _open_journal(self, described: Any, engine: Engine) -> Journal:
         setup = Setup(
             limits=msgspec.Raw(msgspec.msgpack.encode(engine.limits)), strategies=described
         )
         folder = self.service.home / "journal" / self.run
-        snapshot = engine.snapshot() if self.recovered is not None else b""
+        snapshot = engine.snapshot() if engine.state.event_sequence else b""
         return Journal(folder, self.run, __version__, setup, snapshot=snapshot)
 
     async def keep_journal(self) -> None:
@@ -183,20 +179,25 @@ class TradingRole:
         await redis.set(keys.RUN, self.run)
         before = self.trader.engine.state
         made = (1 << 48, 0)  # without a journal no fill can be told from one counted long ago
+        is_new, recovered = self.standby.is_new, self.standby.recovered
         state = TradingState(kept.get(b"state", b"ACTIVE").decode())
         reason = kept.get(b"reason", b"").decode()
-        if self.recovered is not None:
+        if not is_new:
             state, reason = before.trading_state, before.halt_reason
             made = (before.epoch, before.order_counter)
-            self.service.log.info("recovered", **self.recovered._asdict())
+        if recovered is not None:
+            self.service.log.info("recovered", **recovered._asdict())
         now = self.started_ns
         epoch = max(self.leadership.lease.epoch, before.epoch + 1)
         limits = self.trader.engine.limits
+        self.shipper.begin(epoch)
         self.trader.take(Started(now, epoch, state, reason, reconcile=True, limits=limits))
         for seen in list(before.markets.values()):  # a replica of this run must know them too
             self.trader.take(InstrumentListed(now, seen.definition))
-        group.start_soon(self.desk.run)
-        await self.desk.open(is_new=self.recovered is None)
+        self.standby.take = self.trader.take
+        for run in (self.shipper.run, self.audit.run, self.keep_journal):
+            group.start_soon(run)
+        await self.desk.open(is_new=is_new)
         await self.reconciler.at_start(made, self.desk.settle_lost)
         self._summarise()
         await self.audit.flush()
@@ -210,6 +211,7 @@ class TradingRole:
         made, epoch = self._made(), self.leadership.lease.epoch
         if epoch > state.epoch:
             now, reason = clock.now_ns(), state.halt_reason
+            self.shipper.begin(epoch)
             self.trader.take(Started(now, epoch, state.trading_state, reason, reconcile=True))
         self.reconciler.look_now(made)
 
@@ -259,7 +261,9 @@ class TradingRole:
         """The engine's clock where no market moves it."""
         while True:
             await anyio.sleep(TICK_S)
-            self.trader.take(TimerFired(clock.now_ns(), "tick"))
+            now = clock.now_ns()
+            self.trader.give_up_held(now)
+            self.trader.take(TimerFired(now, "tick"))
 
     async def publish_summary(self) -> None:
         """The account in a few lines, twice a second; on disk too, should all be killed."""
@@ -312,6 +316,7 @@ class TradingRole:
         while True:
             try:
                 await self.audit.flush()
+                await self.shipper.flush()
             except AWAY as error:
                 self.service.log.warning("redis_away", what="final summary", error=str(error))
                 await anyio.sleep(0.2)

@@ -5,6 +5,7 @@ keys        every key and stream name, and who reads it
 bus         typed streams: envelopes, consumer groups, dead letters
 audit       the trader's way out: audit records, requests, summary
 functions   the server-side functions: safe trimming, the claim of a job's slot
+shipping    the journal's second home, a Redis stream
 lease       who may write: one trader, with a fencing token that only grows
 journal     every event and every answer on disk, framed and chained
 records     the audit records of a run, live and after its end

@@ -113,6 +113,38 @@ local function lease_release(keys, args)
   return 1
 end
 
+-- Append to the shipped journal. Who has an older epoch than the last writer is refused; entries are
+-- numbered from 1 in each epoch, what is there already is skipped, and a gap is refused: this server
+-- has lost something, and a snapshot must come first. A snapshot fills any gap, and what is older
+-- than the snapshot before it is trimmed.
+-- KEYS: stream, fence. ARGV: field, epoch, number of the first entry, its kind ('whole' or not), entries.
+local function ship(keys, args)
+  local fence = fields(redis.call('HGETALL', keys[2]))
+  local epoch, first, whole = tonumber(args[2]), tonumber(args[3]), args[4] == 'whole'
+  local last, at = tonumber(fence['epoch'] or '0'), tonumber(fence['number'] or '0')
+  if epoch < last then return {'fenced', fence['epoch']} end
+  if epoch > last then at = 0 end
+  if #args < 5 then
+    redis.call('HSET', keys[2], 'epoch', args[2], 'number', text(at))
+    return {'done', text(at)}
+  end
+  if first > at + 1 and not whole then return {'gap', text(at)} end
+  for i = 5, #args do
+    local number = first + i - 5
+    if number > at then
+      local id = redis.call('XADD', keys[1], '*', args[1], args[i])
+      if whole and i == 5 then
+        if fence['whole'] then redis.call('XTRIM', keys[1], 'MINID', fence['whole']) end
+        redis.call('HSET', keys[2], 'whole', id)
+      end
+      at = number
+    end
+  end
+  redis.call('HSET', keys[2], 'epoch', args[2], 'number', text(at))
+  return {'done', text(at)}
+end
+
+redis.register_function{function_name='bt_ship', callback=ship}
 redis.register_function{function_name='bt_lease_acquire', callback=lease_acquire, flags={'allow-oom'}}
 redis.register_function{function_name='bt_lease_renew', callback=lease_renew, flags={'allow-oom'}}
 redis.register_function{function_name='bt_lease_release', callback=lease_release, flags={'allow-oom'}}

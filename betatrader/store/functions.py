@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from betatrader.store import keys
+from betatrader.store.bus import FIELD
 from betatrader.store.connection import Client
 
 
@@ -49,7 +50,19 @@ async def lease_release(redis: Client, holder: str, epoch: int) -> None:
     await _called(redis, "bt_lease_release", 1, keys.LEASE, holder, epoch)
 
 
-async def _called(redis: Client, name: str, *arguments: str | int) -> Any:
+async def ship(
+    redis: Client, epoch: int, first: int, entries: list[bytes], *, whole: bool
+) -> tuple[str, int]:
+    """Append to the shipped journal: "done" and the last number there, "gap" and the same, or
+    "fenced" and the epoch of who has written since."""
+    kind = "whole" if whole else "records"
+    found = await _called(
+        redis, "bt_ship", 2, keys.JOURNAL, keys.FENCE, FIELD, epoch, first, kind, *entries
+    )
+    return found[0].decode(), int(found[1])
+
+
+async def _called(redis: Client, name: str, *arguments: str | int | bytes) -> Any:
     """Call a function; where the server came back empty, put ours in place first."""
     try:
         return await redis.fcall(name, *arguments)

@@ -3,6 +3,8 @@
 | key | kind | written by | read by | bound |
 |---|---|---|---|---|
 | bt:{lease:trading}:l, :e | hash, string | trading | trading, command line | one |
+| bt:{trading}:journal | stream | trading | trading, taking over | two snapshots, what followed |
+| bt:{trading}:fence | hash | trading | trading | one |
 | bt:{trading}:run | string | trading | command line, jobs | one |
 | bt:{trading}:kept | hash | trading | trading at its next start | one |
 | bt:{trading:RUN}:audit | stream | trading | command line, jobs | by age, 200,000 entries |
@@ -17,6 +19,8 @@
 
 LEASE = "bt:{lease:trading}:l"
 LEASE_EPOCH = "bt:{lease:trading}:e"
+JOURNAL = "bt:{trading}:journal"
+FENCE = "bt:{trading}:fence"
 RUN = "bt:{trading}:run"
 KEPT = "bt:{trading}:kept"
 REQUESTS = "bt:{intel}:requests"

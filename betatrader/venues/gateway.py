@@ -1,10 +1,13 @@
 """The only door for orders: carries a Step's commands to the venue, in their order.
 
 It takes `Approved` and nothing else, which only risk can make: a way around risk is a type error.
-Right before each send it asks the fence whether this process still leads.
+Right before each send it asks the fence whether this process still leads. Where orders must be safe
+off the machine first (`durability = "shipped"`) they are held until their record is; cancels never
+wait.
 """
 
-from typing import Protocol
+from collections import deque
+from typing import NamedTuple, Protocol
 
 from betatrader.model.account import CancelRejected, OrderEvent, OrderRejected
 from betatrader.model.command import Approved, CancelOrder, Step
@@ -12,6 +15,8 @@ from betatrader.model.order import Order
 from betatrader.venues.venue import Sender
 
 NOT_SENT = "not sent: the lease does not hold"
+NOT_SHIPPED = "not sent: its record was not shipped in time"
+WITHDRAWN = "withdrawn before it was sent"
 
 
 class Fence(Protocol):
@@ -24,12 +29,21 @@ class Fence(Protocol):
         """Whether a cancel may leave now."""
 
 
+class Held(NamedTuple):
+    """An order that waits for record `ticket` to be shipped."""
+
+    ticket: int
+    command: Approved
+    time_ns: int
+
+
 class Gateway:
     """Hands commands to the venue, synchronously and before anything else is done with the Step."""
 
     def __init__(self, venue: Sender, fence: Fence | None = None) -> None:
         self._venue = venue
         self._fence = fence
+        self._held: deque[Held] = deque()
         self.orders = 0
         self.unsent: list[OrderEvent] = []
         """What to tell the engine of commands that were kept back: they never left."""
@@ -40,22 +54,54 @@ class Gateway:
             cancel = CancelOrder(order.id, order.terms.instrument, reason)
             self._venue.cancel(cancel, order.updated_ns)
 
-    def carry(self, step: Step) -> bool:
-        """Send what the Step commands; True where it held any order or cancel."""
+    def carry(self, step: Step, ticket: int = 0) -> bool:
+        """Send what the Step commands; True where it held any order or cancel.
+
+        With a `ticket`, orders wait until `shipped` is called with it or a later one.
+        """
         sent = False
-        fence = self._fence
         for change in step.changes:
             if isinstance(change, Approved):
-                if fence is not None and not fence.may_order():
-                    self.unsent.append(OrderRejected(step.time_ns, change.order, NOT_SENT))
-                    continue
-                self._venue.submit(change, step.time_ns)
-                self.orders += 1
-                sent = True
+                if ticket:
+                    self._held.append(Held(ticket, change, step.time_ns))
+                    sent = True
+                else:
+                    sent = self._submit(change, step.time_ns) or sent
             elif isinstance(change, CancelOrder):
-                if fence is not None and not fence.may_cancel():
-                    self.unsent.append(CancelRejected(step.time_ns, change.order, NOT_SENT))
-                    continue
-                self._venue.cancel(change, step.time_ns)
-                sent = True
+                sent = self._cancel(change, step.time_ns) or sent
         return sent
+
+    def shipped(self, ticket: int) -> None:
+        """Send the orders that waited for this record or an earlier one."""
+        while self._held and self._held[0].ticket <= ticket:
+            held = self._held.popleft()
+            self._submit(held.command, held.time_ns)
+
+    def give_up_held(self, before_ns: int, now_ns: int) -> int:
+        """Orders that wait since before a moment are not sent at all; returns how many."""
+        count = 0
+        while self._held and self._held[0].time_ns < before_ns:
+            held = self._held.popleft()
+            self.unsent.append(OrderRejected(now_ns, held.command.order, NOT_SHIPPED))
+            count += 1
+        return count
+
+    def _submit(self, command: Approved, now_ns: int) -> bool:
+        if self._fence is not None and not self._fence.may_order():
+            self.unsent.append(OrderRejected(now_ns, command.order, NOT_SENT))
+            return False
+        self._venue.submit(command, now_ns)
+        self.orders += 1
+        return True
+
+    def _cancel(self, command: CancelOrder, now_ns: int) -> bool:
+        for held in self._held:
+            if held.command.order == command.order:
+                self._held.remove(held)
+                self.unsent.append(OrderRejected(now_ns, command.order, WITHDRAWN))
+                return False
+        if self._fence is not None and not self._fence.may_cancel():
+            self.unsent.append(CancelRejected(now_ns, command.order, NOT_SENT))
+            return False
+        self._venue.cancel(command, now_ns)
+        return True

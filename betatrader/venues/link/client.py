@@ -54,6 +54,9 @@ class LinkVenue:
         self._unanswered: dict[int, tuple[ClientOrderId, float]] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._lost = anyio.Event()
+        self.connected = False
+        self.changed = anyio.Event()
+        """Set, and renewed, where the connection begins or ends."""
 
     # Requests.
 
@@ -156,14 +159,20 @@ class LinkVenue:
         order, _ = self._unanswered.pop(number)
         self._take(OrderInDoubt(clock.now_ns(), order, reason))
 
-    def connected(self, transport: asyncio.Transport) -> None:
+    def opened(self, transport: asyncio.Transport) -> None:
         """The socket stands: say who we are. The venue's welcome makes it a connection."""
         self._transport = transport
         self._send(wire.Hello(self._account))
 
+    def _turn(self, *, connected: bool) -> None:
+        self.connected = connected
+        self.changed.set()
+        self.changed = anyio.Event()
+
     def disconnected(self, reason: str) -> None:
         """All that was not answered is in doubt."""
         self._transport = None
+        self._turn(connected=False)
         self._log.warning("venue_lost", venue=self.name, reason=reason)
         self._take(VenueConnection(clock.now_ns(), self.name, False, reason))
         for number in list(self._unanswered):
@@ -187,6 +196,7 @@ class LinkVenue:
             case wire.Welcome():
                 self.name, self.under_way_ns = answer.name, answer.under_way_ns
                 self._log.info("venue_reached", venue=self.name)
+                self._turn(connected=True)
                 self._take(VenueConnection(clock.now_ns(), self.name, True))
             case wire.AccountIs(number=number) | wire.LedgerIs(number=number):
                 future = self._asked.get(number)
@@ -204,7 +214,7 @@ class _Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not one by class
-        self._venue.connected(self._transport)
+        self._venue.opened(self._transport)
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -1,0 +1,83 @@
+"""Before a trader leads: an engine that follows, and a venue that is connected already.
+
+The engine begins where this home's journal ends, goes where the leader's shipped journal goes, and
+watches the market for itself, so that its strategies are warm when its turn comes.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from betatrader.engine.engine import Engine
+from betatrader.model.event import Event
+from betatrader.model.market import BookDelta, BookSnapshot, InstrumentListed, PublicTrade, Quote
+from betatrader.ops import metrics
+from betatrader.roles import strategies
+from betatrader.roles.desks import Desk, LinkDesk, PaperDesk
+from betatrader.roles.following import Follower
+from betatrader.roles.recovering import recover
+from betatrader.roles.service import Service
+from betatrader.store import shipping
+from betatrader.store.connection import AWAY
+
+SHOWN = (Quote, PublicTrade, BookSnapshot, BookDelta)
+
+
+class Standby:
+    """What a trader takes over from itself when it begins to lead."""
+
+    def __init__(self, service: Service) -> None:
+        config = service.config
+        self.described = strategies.described(config.strategies)
+        self.engine = Engine(config.risk.limits(), strategies.load_all(config.strategies))
+        self.recovered = recover(service.home / "journal", self.engine, self.described)
+        self.take: Callable[[Event], None] = self._watch
+        """Where the venue's events go: to the trader, once it leads."""
+        self.desk: Desk = (
+            LinkDesk(config, self._state, self._taken)
+            if config.paper.link
+            else PaperDesk(config, service.home, self._state, self._taken)
+        )
+        self._service = service
+        self._follower = Follower(service.redis, self.engine, self.described)
+        self._log = structlog.get_logger()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is known of an account: no journal here, and none was shipped."""
+        return self.recovered is None and self._follower.records == 0
+
+    def _state(self):  # type: ignore[no-untyped-def]
+        return self.engine.state
+
+    def _taken(self, event: Event) -> None:
+        self.take(event)
+
+    def _watch(self, event: Event) -> None:
+        """The market is watched; what concerns the account comes by the leader's journal, and from
+        reconciliation."""
+        if isinstance(event, InstrumentListed) or (
+            isinstance(event, SHOWN) and event.instrument in self.engine.state.markets
+        ):
+            self.engine.follow(event)
+
+    async def follow(self) -> None:
+        """Follow what the leader has shipped since; Redis being away is told, and waited out."""
+        try:
+            await self._follower.catch_up()
+        except AWAY as error:
+            metrics.REDIS_ERRORS.labels("following").inc()
+            self._log.warning("redis_away", what="following", error=str(error))
+
+    async def finish(self, epoch: int) -> None:
+        """The lease is ours: no earlier leader ships any more, and all that it has is followed.
+
+        Where Redis is away we lead from what this home knows (`solo` alone gets here then).
+        """
+        try:
+            await shipping.fence(self._service.redis, epoch)
+            await self._follower.catch_up()
+        except AWAY as error:
+            self._log.warning("redis_away", what="following", error=str(error))
+        if self._follower.records:
+            self._log.info("followed", records=self._follower.records)

@@ -1,0 +1,220 @@
+"""The journal's second home: a Redis stream that survives this machine.
+
+It carries what changes the books (account events, listings, ends of contracts, forecasts,
+instructions, Steps) and snapshots of the whole engine, never market data. Each leader opens its
+epoch with a snapshot, and ships another one now and then; what is older than the last but one is
+trimmed. Where the server was away for long, or came back without what it had acknowledged, a new
+snapshot stands for all that is missing: nothing need be read back from the file.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import NamedTuple
+
+import anyio
+import msgspec
+import structlog
+
+from betatrader.model.command import Step
+from betatrader.model.errors import UsageError
+from betatrader.model.event import SCHEMA_VERSION, Event, encode
+from betatrader.ops import clock, metrics
+from betatrader.store import functions, keys
+from betatrader.store.bus import FIELD
+from betatrader.store.connection import AWAY, Client
+
+Record = Event | Step
+Described = tuple[tuple[str, dict[str, str | int | float | bool]], ...]
+"""The strategies as configured: name and parameters (`roles.strategies.described`)."""
+
+WAITING_KEPT = 20_000
+"""Records that wait while the server is away; beyond them a snapshot is shipped instead."""
+
+BATCH = 500
+SNAPSHOT_S = 30.0
+SNAPSHOT_RECORDS = 5_000
+PAUSE_S = 0.1
+PAGE = 500
+
+
+class Shipped(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One entry: a record, or (`whole`) a Snapshot; numbered from 1 within its epoch."""
+
+    schema: int
+    epoch: int
+    number: int
+    whole: bool
+    body: bytes
+
+
+class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The engine as `Engine.snapshot` gives it, and the strategies that it holds."""
+
+    time_ns: int
+    strategies: Described
+    engine: bytes
+
+
+class Place(NamedTuple):
+    """Where a reader stands in the stream."""
+
+    entry: bytes
+    epoch: int
+    number: int
+
+
+_decode = msgspec.msgpack.Decoder(Shipped).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Shipper:
+    """Ships one leader's records in order, in one call at a time.
+
+    `snapshot` gives the engine as it stands; `on_acknowledged` is called with the number up to
+    which all is safe off this machine, `on_fenced` where another leader has written since.
+    """
+
+    def __init__(self, redis: Client, snapshot: Callable[[], bytes], strategies: Described) -> None:
+        self.offered = 0
+        """The number of the last record that was offered."""
+        self.acknowledged = 0
+        self.on_acknowledged: Callable[[int], None] = lambda _number: None
+        self.on_fenced: Callable[[], None] = lambda: None
+        self._redis = redis
+        self._snapshot = snapshot
+        self._strategies = strategies
+        self._epoch = 0
+        self._waiting: deque[tuple[int, Record]] = deque()
+        self._whole = True
+        self._since_whole = 0
+        self._whole_at = 0.0
+        self._wake = anyio.Event()
+        self._log = structlog.get_logger()
+
+    def begin(self, epoch: int) -> None:
+        """Ship under a new epoch from here on, a snapshot first."""
+        self._epoch = epoch
+        self.offered = self.acknowledged = 0
+        self._start_over()
+
+    def offer(self, record: Record) -> None:
+        """Queue one record; never waits."""
+        self.offered += 1
+        self._waiting.append((self.offered, record))
+        if len(self._waiting) > WAITING_KEPT:
+            metrics.SHIPPED_WHOLE.inc()
+            self._start_over()
+        self._wake.set()
+
+    def _start_over(self) -> None:
+        self._waiting.clear()
+        self._whole = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Ship until cancelled, or until another leader has written."""
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            try:
+                while await self._ship_some():
+                    pass
+            except (*AWAY, TimeoutError) as error:
+                metrics.REDIS_ERRORS.labels("shipping").inc()
+                self._log.warning("redis_away", what="shipping", error=str(error))
+                self._wake.set()
+                await anyio.sleep(PAUSE_S)
+
+    async def flush(self) -> None:
+        """Ship all that waits; raises what the client raises."""
+        while self._waiting or self._whole:
+            if not await self._ship_some():
+                return
+
+    async def _ship_some(self) -> bool:
+        """One call; False where nothing is left. What was not acknowledged stays."""
+        if self._epoch == 0:
+            return False
+        if self._whole or self._is_time():
+            return await self._ship_whole()
+        batch = list(islice(self._waiting, BATCH))
+        if not batch:
+            return False
+        entries = [self._entry(number, encode(record)) for number, record in batch]
+        await self._call(batch[0][0], entries, whole=False)
+        return bool(self._waiting)
+
+    def _is_time(self) -> bool:
+        if self._since_whole >= SNAPSHOT_RECORDS:
+            return True
+        return self._since_whole > 0 and anyio.current_time() - self._whole_at >= SNAPSHOT_S
+
+    async def _ship_whole(self) -> bool:
+        """The engine as it stands now holds every record that was offered."""
+        self._whole = False
+        self._waiting.clear()
+        self.offered += 1
+        number = self.offered
+        snapshot = Snapshot(clock.now_ns(), self._strategies, self._snapshot())
+        self._since_whole, self._whole_at = 0, anyio.current_time()
+        entry = self._entry(number, _encode(snapshot), whole=True)
+        try:
+            await self._call(number, [entry], whole=True)
+        except BaseException:
+            self._whole = True
+            raise
+        return bool(self._waiting) or self._whole
+
+    def _entry(self, number: int, body: bytes, *, whole: bool = False) -> bytes:
+        return _encode(Shipped(SCHEMA_VERSION, self._epoch, number, whole, body))
+
+    async def _call(self, first: int, entries: list[bytes], *, whole: bool) -> bool:
+        epoch = self._epoch
+        verdict, number = await functions.ship(self._redis, epoch, first, entries, whole=whole)
+        if epoch != self._epoch:  # begun anew meanwhile
+            return False
+        if verdict == "fenced":
+            self._epoch = 0
+            self._log.error("shipping_fenced", by_epoch=number)
+            self.on_fenced()
+            return False
+        if verdict == "gap":
+            self._log.warning("shipping_gap", server_has=number, acknowledged=self.acknowledged)
+            metrics.SHIPPED_WHOLE.inc()
+            self._start_over()
+            return False
+        while self._waiting and self._waiting[0][0] <= number:
+            self._waiting.popleft()
+        self._since_whole += len(entries)
+        self.acknowledged = max(self.acknowledged, number)
+        self.on_acknowledged(self.acknowledged)
+        return True
+
+
+async def fence(redis: Client, epoch: int) -> bool:
+    """Let no earlier leader append from here on; False where a later one has."""
+    verdict, _ = await functions.ship(redis, epoch, 0, [], whole=False)
+    return verdict == "done"
+
+
+async def last_snapshot(redis: Client) -> bytes | None:
+    """The entry of the last snapshot; None where nothing was shipped."""
+    found: bytes | None = await redis.hget(keys.FENCE, "whole")
+    return found
+
+
+async def read(
+    redis: Client, after: bytes | None, since: bytes = b"-"
+) -> list[tuple[bytes, Shipped]]:
+    """A page of entries after one, or from `since` on; raises UsageError for a newer schema."""
+    start = b"(" + after if after is not None else since
+    found = await redis.xrange(keys.JOURNAL, min=start, count=PAGE)
+    entries = [(entry, _decode(fields[FIELD])) for entry, fields in found]
+    for entry, shipped in entries:
+        if shipped.schema > SCHEMA_VERSION:
+            raise UsageError(
+                f"the shipped journal has schema {shipped.schema} at {entry.decode()}, and this "
+                f"version reads up to {SCHEMA_VERSION}\nUse the betatrader that wrote it."
+            )
+    return entries
