@@ -55,6 +55,11 @@ class Leadership:
         waiting = False
         while not service.is_stopping():
             try:
+                unsettled_s = 0.0 if self.solo else await self.lease.unsettled_s()
+                if unsettled_s > 0:
+                    service.log.info("redis_just_started", wait_s=unsettled_s)
+                    await anyio.sleep(min(1.0, unsettled_s))
+                    continue
                 held = await self.lease.acquire()
             except (*AWAY, TimeoutError) as error:
                 service.log.warning("redis_away", what="lease", error=str(error))
@@ -90,17 +95,21 @@ class Leadership:
             if answer == "taken":
                 self._lose()
                 return
+            if answer == "unsettled":
+                continue
             if answer == "again" or self._fenced:
                 self._fenced = False
                 metrics.LEADER.set(1)
                 self.on_regained()
 
     async def _renew(self) -> str:
-        """ "held", "taken" by somebody else, or ours "again"."""
+        """ "held", "taken" by somebody else, ours "again", or "unsettled": to be asked again."""
         answer = await self.lease.renew()
         if answer != "over":
             return answer
         self._fence_if_over("the lease ran out")
+        if self._fenced and await self.lease.unsettled_s() > 0:
+            return "unsettled"
         if await self.lease.acquire() is not None:
             return "taken"
         self._service.log.warning("lease_taken_again", epoch=self.lease.epoch)

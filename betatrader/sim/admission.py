@@ -54,7 +54,7 @@ def watch_exposure(
     for bought in (*buys, terms):
         notional = cost(bought.price, bought.quantity)
         stakes[bought.instrument] = stakes.get(bought.instrument, 0) + notional
-    ledger.largest_stake = max(ledger.largest_stake, *stakes.values())
+    ledger.largest_stake = max(ledger.largest_stake, stakes[terms.instrument])
     ledger.largest_total = max(ledger.largest_total, sum(stakes.values()))
     ledger.most_positions = max(ledger.most_positions, len(stakes))
 

@@ -89,7 +89,7 @@ class Ledger(msgspec.Struct):
     most_open: int = 0
     """The most orders that rested at once."""
     largest_stake: int = 0
-    """The most at stake in one instrument as a buy arrived: held at the bid, and open buys."""
+    """The most at stake in an instrument as a buy of it arrived: held at the bid, and open buys."""
     largest_total: int = 0
     """The same over all instruments."""
     most_positions: int = 0

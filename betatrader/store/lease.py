@@ -99,6 +99,12 @@ class Lease:
                 "Set both by NTP: a lease cannot be trusted across them."
             )
 
+    async def unsettled_s(self) -> float:
+        """For how long nobody should act on a lease: a server that came back may have lost one that
+        it had granted, and it was good for one ttl at most."""
+        uptime = float((await self._redis.info("server"))["uptime_in_seconds"])
+        return max(0.0, self.ttl_s - uptime)
+
     @property
     def ttl_ms(self) -> int:
         """The time for which it is asked."""

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from betatrader.ops.home import Runtime
 from betatrader.ops.process import alive
 from betatrader.sim.ledger import Ledger
 from betatrader.store.journal import Reader
+from betatrader.venues.link import wire
 from betatrader.venues.paper_ledger import LedgerFile
 
 PROGRAM = [sys.executable, "-m", "betatrader"]
@@ -144,3 +146,16 @@ def all_gone(pids: list[int], seconds: float = 10) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def venue_ledger(link: str, account: str = "us") -> Ledger:
+    """The reference venue's own books, asked over its socket."""
+    host, _, port = link.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(wire.framed(wire.Hello(account)) + wire.framed(wire.AskLedger(1)))
+        frames = wire.Frames()
+        while True:
+            for payload in frames.feed(connection.recv(1 << 16)):
+                answer = wire.decode_answer(payload)
+                if isinstance(answer, wire.LedgerIs):
+                    return answer.ledger

@@ -1,0 +1,168 @@
+"""The journal's second home on a real server: what was acknowledged is there, once and in order."""
+
+import anyio
+import msgspec
+import pytest
+from scenes import COIN, SECOND, Puppet, Scene, terms
+
+from betatrader.engine.engine import Engine
+from betatrader.model.event import Event
+from betatrader.model.instruction import Started, TimerFired, TradingState
+from betatrader.model.limits import Limits
+from betatrader.model.order import Side
+from betatrader.roles.following import Follower
+from betatrader.store import functions, keys, shipping
+from betatrader.store.connection import Client
+from betatrader.store.shipping import Shipper
+
+pytestmark = pytest.mark.asyncio
+STRATEGIES = (("puppet", {}),)
+
+
+class Leader:
+    """A scene whose account events and Steps are shipped."""
+
+    def __init__(self, redis: Client, epoch: int = 5, engine: Engine | None = None) -> None:
+        self.scene = Scene()
+        if engine is not None:
+            self.scene.engine = engine
+            self.scene.puppet = engine.strategies[0]  # type: ignore[assignment]
+        self.shipper = Shipper(redis, self.scene.engine.snapshot, STRATEGIES)
+        self.shipper.begin(epoch)
+        self.take(Started(SECOND, epoch, TradingState.ACTIVE))
+
+    def take(self, event: Event) -> None:
+        step = self.scene.engine.process(event)
+        self.shipper.offer(event)
+        if step is not None:
+            self.shipper.offer(step)
+
+    def order(self, price: str = "9.90") -> str:
+        """An order whose quote is market data, and not shipped: its Step alone is."""
+        from betatrader.engine.strategy import Place
+
+        self.scene.now_s += 1
+        self.scene.puppet.intents = [Place(terms(Side.BUY, price, "0.5"), "test")]
+        step = self.scene.quote()
+        assert step is not None
+        self.shipper.offer(step)
+        return step.changes[0].order  # type: ignore[union-attr]
+
+
+def standby(redis: Client) -> tuple[Engine, Follower]:
+    engine = Engine(Limits(), [Puppet()])
+    return engine, Follower(redis, engine, STRATEGIES)
+
+
+def books(engine: Engine) -> bytes:
+    """The account as a whole; markets apart, since market data is not shipped."""
+    state = engine.state
+    return msgspec.msgpack.encode(
+        (state.orders, state.portfolio, state.holdings, state.epoch, state.order_counter)
+    )
+
+
+async def test_a_standby_goes_where_the_leader_went(redis: Client) -> None:
+    leader, (engine, follower) = Leader(redis), standby(redis)
+    await leader.shipper.flush()
+    await follower.catch_up()
+    first = leader.order()
+    await leader.shipper.flush()
+    await follower.catch_up()
+    assert first in engine.state.orders.open
+    assert books(engine) == books(leader.scene.engine)
+    assert engine.state.now_ns == leader.scene.state.now_ns, "an order is as old as it is"
+
+
+async def test_recovery_with_the_disk_gone_begins_at_the_last_snapshot(redis: Client) -> None:
+    leader = Leader(redis)
+    await leader.shipper.flush()
+    leader.order()
+    await leader.shipper.flush()
+    engine, follower = standby(redis)
+    await follower.catch_up()
+    assert books(engine) == books(leader.scene.engine)
+    assert engine.state.markets[COIN].definition == leader.scene.state.markets[COIN].definition
+
+
+async def test_what_was_shipped_and_not_answered_is_not_there_twice(redis: Client) -> None:
+    leader = Leader(redis)
+    await leader.shipper.flush()
+    leader.order()
+    waiting = list(leader.shipper._waiting)
+    await leader.shipper.flush()
+    before = await redis.xlen(keys.JOURNAL)
+    leader.shipper._waiting.extend(waiting)  # as after a call that timed out
+    await leader.shipper.flush()
+    assert await redis.xlen(keys.JOURNAL) == before
+
+
+async def test_a_server_that_came_back_empty_gets_a_snapshot(redis: Client) -> None:
+    leader = Leader(redis)
+    await leader.shipper.flush()
+    await redis.flushall()
+    await functions.load(redis)
+    leader.order()
+    async with anyio.create_task_group() as group:
+        group.start_soon(leader.shipper.run)
+        with anyio.fail_after(5):
+            while leader.shipper.acknowledged < leader.shipper.offered:
+                await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    engine, follower = standby(redis)
+    await follower.catch_up()
+    assert books(engine) == books(leader.scene.engine)
+
+
+async def test_an_earlier_leader_cannot_append_once_the_next_has_begun(redis: Client) -> None:
+    leader = Leader(redis)
+    fenced = []
+    leader.shipper.on_fenced = lambda: fenced.append(True)
+    await leader.shipper.flush()
+    assert await shipping.fence(redis, 6)
+    before = await redis.xlen(keys.JOURNAL)
+    leader.order()
+    await leader.shipper.flush()
+    assert fenced
+    assert await redis.xlen(keys.JOURNAL) == before
+    assert not await shipping.fence(redis, 5)
+
+
+async def test_a_standby_follows_from_one_leader_to_the_next(redis: Client) -> None:
+    leader, (engine, follower) = Leader(redis), standby(redis)
+    leader.order()
+    await leader.shipper.flush()
+    await follower.catch_up()
+    later, successor = standby(redis)
+    await successor.catch_up()
+    second = Leader(redis, 6, later)
+    second.order("9.80")
+    await second.shipper.flush()
+    await follower.catch_up()
+    assert books(engine) == books(later)
+    assert len(engine.state.orders.open) == 2
+
+
+async def test_what_is_older_than_the_last_but_one_snapshot_is_trimmed(redis: Client) -> None:
+    leader = Leader(redis)
+    for _ in range(5):
+        for _ in range(10):
+            leader.take(TimerFired(leader.scene.state.now_ns, "tick"))
+        leader.shipper._start_over()
+        await leader.shipper.flush()
+    assert await redis.xlen(keys.JOURNAL) <= 12
+    engine, follower = standby(redis)
+    await follower.catch_up()
+    assert books(engine) == books(leader.scene.engine)
+
+
+async def test_a_home_that_knows_more_than_the_stream_keeps_what_it_knows(redis: Client) -> None:
+    leader = Leader(redis)
+    await leader.shipper.flush()
+    leader.order()  # written to the file, and never shipped
+    engine = Engine(Limits(), [Puppet()])
+    engine.restore(leader.scene.engine.snapshot())
+    follower = Follower(redis, engine, STRATEGIES)
+    await follower.catch_up()
+    assert books(engine) == books(leader.scene.engine)
+    assert follower.records == 0
