@@ -83,6 +83,7 @@ class Engine:
             account.OrderExpired: self._on_report,
             account.CancelRejected: self._on_report,
             account.OrderInDoubt: self._on_report,
+            account.OrderFound: self._on_found,
             account.CashFlow: self._on_told,
             account.PositionTransfer: self._on_told,
             account.Reconciled: self._on_reconciled,
@@ -193,6 +194,13 @@ class Engine:
         kind = type(event).__struct_config__.tag
         self._note(Booked(str(kind), event.order, reason))
         self._end_flattening()
+
+    def _on_found(self, event: account.OrderFound, _seen: object) -> None:
+        self._note(Booked("found", event.order, "an order of ours that our journal had lost"))
+        self._note(Alert("error", f"order {event.order} was not in our journal: it is cancelled"))
+        order = self.state.orders.open.get(event.order)
+        if order is not None:
+            self._note(CancelOrder(order.id, order.terms.instrument, "not in our journal"))
 
     def _on_told(self, event: booking.Told, _seen: object) -> None:
         for change in booking.told(event):

@@ -9,12 +9,13 @@ from betatrader.model.account import (
     OrderCanceled,
     OrderEvent,
     OrderExpired,
+    OrderFound,
     OrderInDoubt,
     OrderRejected,
 )
 from betatrader.model.command import CancelOrder, Refused, SubmitOrder
 from betatrader.model.errors import IllegalTransition
-from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
 from betatrader.model.order import CLOSED, TRANSITIONS, Order, OrderState, Side
 
 SUBMITTED = OrderState.SUBMITTED
@@ -68,6 +69,17 @@ class Orders(msgspec.Struct):
             command.stop,
         )
         return order
+
+    def adopt(self, found: OrderFound, strategy: StrategyId) -> None:
+        """Take an order of ours into the books that they had lost, or took for ended."""
+        if found.order in self.open:
+            return
+        self.closed.pop(found.order, None)
+        now = found.time_ns
+        working = PARTIALLY_FILLED if found.filled else OrderState.ACCEPTED
+        self.open[found.order] = Order(
+            found.order, strategy, found.terms, now, working, found.filled, "found", now
+        )
 
     def deny(self, refused: Refused, now_ns: int) -> None:
         """Record an intent that risk refused."""

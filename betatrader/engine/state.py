@@ -233,6 +233,11 @@ def _fold_report(state: State, event: account.OrderEvent) -> None:
     state.orders.take(event)
 
 
+def _fold_found(state: State, event: account.OrderFound) -> None:
+    lifecycle.arrive(state, event.time_ns)
+    state.orders.adopt(event, UNKNOWN)
+
+
 def _fold_fill(state: State, event: account.Fill) -> Market | None:
     lifecycle.arrive(state, event.time_ns)
     seen = state.markets.get(event.instrument)
@@ -355,6 +360,7 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     account.OrderExpired: _fold_report,
     account.CancelRejected: _fold_report,
     account.OrderInDoubt: _fold_report,
+    account.OrderFound: _fold_found,
     account.Fill: _fold_fill,
     account.CashFlow: _fold_cash,
     account.PositionTransfer: _fold_transfer,

@@ -59,6 +59,14 @@ class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
     trade_id: str
 
 
+class OrderFound(OrderEvent, frozen=True, gc=False, array_like=True, tag="found"):
+    """An order of ours works at the venue that our journal does not know: its record was lost with
+    the machine. It is taken into the books, and cancelled."""
+
+    terms: OrderTerms
+    filled: int
+
+
 class CashFlow(msgspec.Struct, frozen=True, gc=False, tag="cash_flow", array_like=True):
     """A deposit (positive) or withdrawal (negative), booked apart from profit and loss."""
 
@@ -126,6 +134,7 @@ AccountEvent = (
     | OrderExpired
     | CancelRejected
     | OrderInDoubt
+    | OrderFound
     | Fill
     | CashFlow
     | PositionTransfer

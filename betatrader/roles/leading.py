@@ -51,10 +51,12 @@ class Leadership:
     async def win(self, follow: Callable[[], Awaitable[None]]) -> bool:
         """Wait, ready and following, until the lease is ours; False where we are told to stop."""
         service = self._service
-        await self.lease.check_clocks(clock.now_ns() / 1e9)
-        waiting = False
+        waiting = checked = False
         while not service.is_stopping():
             try:
+                if not checked:
+                    await self.lease.check_clocks(clock.now_ns() / 1e9)
+                    checked = True
                 unsettled_s = 0.0 if self.solo else await self.lease.unsettled_s()
                 if unsettled_s > 0:
                     service.log.info("redis_just_started", wait_s=unsettled_s)

@@ -9,7 +9,7 @@ from betatrader.engine.engine import Engine
 from betatrader.engine.state import State
 from betatrader.model.errors import UsageError
 from betatrader.store import journal
-from betatrader.store.journal import Reader
+from betatrader.store.journal import Reader, TornHeadError
 from betatrader.store.shipping import Described
 
 
@@ -31,10 +31,10 @@ def recover(root: Path, engine: Engine, described: Described) -> Recovered | Non
         for path in reversed(_files(folder)):
             try:
                 reader = Reader(path)
-            except UsageError:
-                if path.stat().st_size > TINY or path.name.endswith(journal.PACKED):
+            except TornHeadError:
+                if path.name.endswith(journal.PACKED):
                     raise
-                continue  # the process died as it opened this file: the one before it holds all
+                continue  # all stopped as this file was opened: the one before it holds all
             head = reader.head
             if head.snapshot:
                 restore(engine, head.snapshot, head.setup.strategies, described)
@@ -44,10 +44,6 @@ def recover(root: Path, engine: Engine, described: Described) -> Recovered | Non
                 records += 1
             return Recovered(reader.head.run, records, reader.torn)
     return None
-
-
-TINY = 64
-"""Bytes: no file that holds a head is so small."""
 
 
 def _files(folder: Path) -> list[Path]:

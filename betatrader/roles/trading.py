@@ -172,11 +172,8 @@ class TradingRole:
 
     async def start(self, group: TaskGroup) -> None:
         """Say which run this is, keep the trading state of the last, and agree with the venue."""
-        redis = self.service.redis
-        kept = await redis.hgetall(keys.KEPT)
-        await self.signals.join()
-        await self.instructions.join()
-        await redis.set(keys.RUN, self.run)
+        kept = await self._kept()
+        await self._announce()
         before = self.trader.engine.state
         made = (1 << 48, 0)  # without a journal no fill can be told from one counted long ago
         is_new, recovered = self.standby.is_new, self.standby.recovered
@@ -201,6 +198,28 @@ class TradingRole:
         await self.reconciler.at_start(made, self.desk.settle_lost)
         self._summarise()
         await self.audit.flush()
+
+    async def _kept(self) -> dict[bytes, bytes]:
+        """The trading state that outlives a run. Redis being away is waited out: HALTED may stand
+        there and nowhere else."""
+        while True:
+            try:
+                found: dict[bytes, bytes] = await self.service.redis.hgetall(keys.KEPT)
+            except AWAY as error:
+                self.service.log.warning("redis_away", what="start", error=str(error))
+                await anyio.sleep(PAUSE_S)
+                if self.service.is_stopping():
+                    return {}
+            else:
+                return found
+
+    async def _announce(self) -> None:
+        """Say which run this is, and be ready for messages; what fails now is done again later, by
+        the audit log and by each reader."""
+        with suppress(*AWAY):
+            await self.signals.join()
+            await self.instructions.join()
+            await self.service.redis.set(keys.RUN, self.run)
 
     def _fenced(self, reason: str) -> None:
         self.trader.take(Fenced(clock.now_ns(), reason))

@@ -41,6 +41,11 @@ class JournalBrokenError(BetatraderError):
     """The journal cannot be written (a full or read-only disk): nothing more may be done."""
 
 
+class TornHeadError(UsageError):
+    """A file that was cut before its head was whole: the machine stopped as it was opened, and all
+    that it could hold is in the file before it."""
+
+
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay needs to build the same engine: the limits, and each strategy as configured."""
 
@@ -256,11 +261,14 @@ class Reader:
             return self._head(self.paths[0], file)[0]
 
     def _head(self, path: Path, file: BinaryIO) -> tuple[Head, bytes]:
-        if file.read(len(MAGIC)) != MAGIC:
+        start = file.read(len(MAGIC))
+        if start != MAGIC and MAGIC.startswith(start):
+            raise TornHeadError(f"{path} is cut within its first bytes\n{TORN}")
+        if start != MAGIC:
             raise UsageError(f"{path} is no journal of ours\nGive a file that a trader wrote.")
         frame = _frame(path, file)
         if frame is None or isinstance(frame, int):
-            raise UsageError(f"{path} has no head\nThe file was cut right after its start.")
+            raise TornHeadError(f"{path} has no head\n{TORN}")
         chain, payload = frame
         try:
             head = msgspec.msgpack.decode(payload, type=Head)
@@ -299,6 +307,7 @@ class Reader:
         self._chain = chain
 
 
+TORN = "The file was cut right after its start."
 DAMAGE = "It was altered or damaged; a crash alone does not do this."
 
 

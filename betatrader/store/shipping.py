@@ -35,6 +35,9 @@ BATCH = 500
 SNAPSHOT_S = 30.0
 SNAPSHOT_RECORDS = 5_000
 PAUSE_S = 0.1
+LOOK_S = 0.5
+"""How soon it shows that the server has lost something while nothing happens."""
+
 PAGE = 500
 
 
@@ -115,9 +118,11 @@ class Shipper:
     async def run(self) -> None:
         """Ship until cancelled, or until another leader has written."""
         while True:
-            await self._wake.wait()
+            with anyio.move_on_after(LOOK_S):
+                await self._wake.wait()
             self._wake = anyio.Event()
             try:
+                await self._look()
                 while await self._ship_some():
                     pass
             except (*AWAY, TimeoutError) as error:
@@ -131,6 +136,11 @@ class Shipper:
         while self._waiting or self._whole:
             if not await self._ship_some():
                 return
+
+    async def _look(self) -> None:
+        """Where nothing is to be shipped: whether the server still has what it acknowledged."""
+        if self._epoch and not self._waiting and not self._whole:
+            await self._call(self.offered + 1, [], whole=False)
 
     async def _ship_some(self) -> bool:
         """One call; False where nothing is left. What was not acknowledged stays."""
@@ -179,7 +189,7 @@ class Shipper:
             self._log.error("shipping_fenced", by_epoch=number)
             self.on_fenced()
             return False
-        if verdict == "gap":
+        if verdict == "gap" or number < self.acknowledged:
             self._log.warning("shipping_gap", server_has=number, acknowledged=self.acknowledged)
             metrics.SHIPPED_WHOLE.inc()
             self._start_over()

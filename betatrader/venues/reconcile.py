@@ -14,6 +14,7 @@ from betatrader.model.account import (
     OrderCanceled,
     OrderEvent,
     OrderExpired,
+    OrderFound,
     OrderInDoubt,
     OrderRejected,
     PositionTransfer,
@@ -62,13 +63,25 @@ def order_reports(
     """What the venue says of our open orders, where that is news; fills must be taken before.
 
     An order that it does not know is in doubt while it may still be under way (`under_way_ns`
-    since it was made), and only then has never arrived.
+    since it was made), and only then has never arrived. One that works there and that we do not
+    know, or have long taken for ended, is of a journal whose tail was lost, or came too late.
     """
     found = (
         _report(order, account.orders.get(order.id), now_ns, under_way_ns)
         for order in state.orders.open.values()
     )
-    return [report for report in found if report is not None]
+    lost = [
+        OrderFound(now_ns, there.order, there.terms, there.filled)
+        for there in account.orders.values()
+        if there.state is OrderState.ACCEPTED
+        and there.order not in state.orders.open
+        and _long_ended(state.orders.closed.get(there.order), now_ns - under_way_ns)
+    ]
+    return [*(report for report in found if report is not None), *lost]
+
+
+def _long_ended(ours: Order | None, before_ns: int) -> bool:
+    return ours is None or ours.updated_ns < before_ns
 
 
 def _report(

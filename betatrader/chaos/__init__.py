@@ -1,0 +1,13 @@
+"""The whole trader under seeded faults in virtual time: repeatable, and judged by the venue.
+
+simulate   runs seeds in processes of their own, and shrinks what fails
+world      one run: venue, Redis, traders, faults
+plan       what goes wrong, and when
+judge      what must be true
+bugs       planted ones, to show that the judge can see
+busy       a strategy that orders as often as it may
+seams      where the product's edges meet the world: clock, disk, lock
+bus        a small model of the Redis server
+network    connections between processes
+loop       an event loop of virtual time
+"""

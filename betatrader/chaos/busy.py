@@ -1,0 +1,55 @@
+"""A strategy for the simulation: it orders as often as it may, in every way, and decides nothing
+by chance."""
+
+import msgspec
+
+from betatrader.engine.market import Market
+from betatrader.engine.strategy import Cancel, Intent, Intents, Place, Strategy, View
+from betatrader.model.money import SCALE
+from betatrader.model.order import OrderState, OrderTerms, OrderType, Side, TimeInForce
+
+LOT = SCALE // 10
+ROUNDS = 5
+
+
+class Busy(Strategy):
+    """Buys at the ask and below the bid, cancels, sells at the bid: one of them a quote."""
+
+    name = "busy"
+
+    def __init__(self) -> None:
+        self.round = 0
+
+    def on_quote(self, view: View, market: Market) -> Intents:
+        """The next thing of the round."""
+        if not view.may_add_risk or not 0 < market.bid < market.ask:
+            return None
+        self.round += 1
+        ours = view.orders(market.id)
+        held = view.position(market.id)
+        turn = self.round % ROUNDS
+        if turn == 0:
+            found: list[Intent] = [
+                Cancel(order.id, "round")
+                for order in ours
+                if order.state is not OrderState.PENDING_CANCEL
+            ]
+            return found
+        if turn == 1 and held >= LOT:
+            return [self._order(market, Side.SELL, market.bid, held // LOT * LOT)]
+        if len(ours) >= 4:
+            return None
+        price = market.ask if turn == 2 else market.bid - turn * market.definition.tick
+        return [self._order(market, Side.BUY, price, LOT * 2)]
+
+    def _order(self, market: Market, side: Side, price: int, quantity: int) -> Place:
+        gtc = TimeInForce.GTC
+        return Place(OrderTerms(market.id, side, OrderType.LIMIT, price, quantity, gtc), "busy")
+
+    def snapshot(self) -> bytes:
+        """The round."""
+        return msgspec.msgpack.encode(self.round)
+
+    def restore(self, data: bytes) -> None:
+        """Go on with it."""
+        self.round = msgspec.msgpack.decode(data, type=int)

@@ -1,0 +1,91 @@
+"""What must be true after each step of a run, and at its end: by the venue's word, not by ours."""
+
+from typing import TYPE_CHECKING, Any
+
+from betatrader.model.command import Approved
+from betatrader.sim import invariants
+from betatrader.sim.ledger import Accepted, Entry
+
+if TYPE_CHECKING:
+    from betatrader.chaos.world import World
+
+
+class Judge:
+    """Gathers what is wrong; the first line names the seed's failure."""
+
+    def __init__(self, world: "World") -> None:
+        self.wrong: list[str] = []
+        self.counts: dict[str, int] = {}
+        """Faults by kind."""
+        self.orders = 0
+        self.trades_again = False
+        self._world = world
+        self._accepted: set[str] = set()
+        self._highest_epoch = 0
+        self._faults_ended = False
+        world.exchange.keep = self.booked
+
+    def say(self, text: str) -> None:
+        """Something is wrong."""
+        if len(self.wrong) < 20:
+            self.wrong.append(f"{self._world.loop.time():.3f} s: {text}")
+
+    def booked(self, owner: str, entry: Entry) -> None:
+        """The venue writes to its ledger."""
+        if owner != "us" or not isinstance(entry, Accepted):
+            return
+        self.orders += 1
+        self.trades_again = self.trades_again or self._faults_ended
+        if entry.order in self._accepted:
+            self.say(f"order {entry.order} was taken twice")
+        self._accepted.add(entry.order)
+        limits = self._world.config.risk.limits()
+        ledger = self._world.exchange.ledgers["us"]
+        if ledger.largest_total > limits.total_notional * 21 // 20:
+            self.say(f"{ledger.largest_total} at stake, and the limit is {limits.total_notional}")
+
+    def sent(self, epoch: int, command: Approved) -> None:
+        """A trader lets an order leave: nobody with a later epoch may have done so before."""
+        if epoch < self._highest_epoch:
+            self.say(f"epoch {epoch} sent {command.order} after {self._highest_epoch} had begun")
+        self._highest_epoch = max(self._highest_epoch, epoch)
+
+    def faults_end(self) -> None:
+        """From here on the trader is to trade again."""
+        self._faults_ended = True
+
+    def liveness_ends(self) -> None:
+        """By now it should have."""
+        if not self.trades_again:
+            self.say("no order for long after the last fault")
+
+    def differences(self, role: Any) -> list[str]:
+        """The invariants that are false between the leader's books and the venue's."""
+        if role is None:
+            return ["nobody leads"]
+        world = self._world
+        engine = role.trader.engine
+        ledger = world.exchange.ledgers["us"]
+        verdicts = invariants.check(
+            engine.state, engine.limits, ledger, resting=world.exchange.resting("us")
+        )
+        return [name for name, holds in verdicts.items() if not holds]
+
+    def quiet(self, role: Any) -> None:
+        """Nothing is under way any more: the books must agree."""
+        for name in self.differences(role):
+            self.say(f"at the end: {name}")
+
+    def after_all(self, unhandled: list[dict[str, Any]]) -> None:
+        """Errors that nobody took."""
+        for context in unhandled[:3]:
+            error = context.get("exception")
+            self.say(f"unhandled: {context.get('message')} {error!r}")
+        for trader in self._world.traders:
+            for ending in trader.endings:
+                if not any(known in ending for known in EXPECTED):
+                    self.say(f"{trader.name} ended: {ending}")
+
+
+EXPECTED = ("RefusedError", "UnreachableError", "JournalBrokenError", "ProcessKilled")
+"""How a trader may end by itself."""

@@ -1,0 +1,95 @@
+"""What goes wrong in a run, and when: drawn from its seed, a few bytes, and to be shrunk."""
+
+import random
+from typing import NamedTuple
+
+FIRST_S, LAST_S = 4.0, 34.0
+"""Faults begin within this time."""
+
+FEWEST, MOST = 5, 9
+
+
+class Fault(NamedTuple):
+    """One fault: its kind, when it comes (virtual seconds), how long it lasts, and how far it goes.
+
+    `size` is a fraction in [0, 1): what it means depends on the kind.
+    """
+
+    kind: str
+    at_s: float
+    lasts_s: float
+    size: float
+
+
+class Plan(NamedTuple):
+    """One run: `pair` is two traders under a strict lease whose journal is shipped; else one
+    trader alone with a solo lease and its disk."""
+
+    seed: int
+    pair: bool
+    loses_redis: bool
+    faults: tuple[Fault, ...]
+
+
+TRADER = {"kill": 4, "kill_in_write": 4, "pause": 2, "end": 2, "clock": 1}
+VENUE = {
+    "venue_cut": 2,
+    "venue_away": 2,
+    "lost": 2,
+    "late": 2,
+    "twice": 1,
+    "unknown": 2,
+    "lagging": 1,
+}
+REDIS = {
+    "redis_away": 2,
+    "redis_hangs": 1,
+    "redis_slow": 1,
+    "redis_loses_answers": 1,
+    "redis_full": 1,
+}
+DISK = {"wipe": 2, "power_cut": 2, "disk_full": 1, "sync_fails": 1}
+REDIS_LOSS = {"redis_empty": 2, "redis_older": 2}
+
+LONGEST = {
+    "pause": 5.0,
+    "redis_hangs": 5.0,
+    "redis_away": 4.0,
+    "disk_full": 2.0,
+    "sync_fails": 0.5,
+    "venue_away": 4.0,
+}
+SETTLE_S = 8.0
+"""After Redis has lost data the leader ships anew: to lose that leader too before it has is to
+lose both homes, which nothing survives."""
+
+
+def make(seed: int) -> Plan:
+    """The plan of a seed."""
+    chance = random.Random(f"plan {seed}")  # noqa: S311  a seed, to be repeated
+    pair = chance.random() < 0.75
+    loses_redis = pair and chance.random() < 0.3
+    kinds = {**TRADER, **VENUE, **REDIS}
+    if loses_redis:
+        kinds |= REDIS_LOSS
+    else:
+        kinds |= DISK if pair else {name: DISK[name] for name in DISK if name != "wipe"}
+    count = chance.randint(FEWEST, MOST)
+    times = sorted(chance.uniform(FIRST_S, LAST_S) for _ in range(count))
+    faults: list[Fault] = []
+    lost_at = harmed_at = -SETTLE_S
+    for at in times:
+        open_kinds = {
+            name: weight
+            for name, weight in kinds.items()
+            if name in VENUE
+            or (at >= lost_at + SETTLE_S and not (name in REDIS_LOSS and at < harmed_at + SETTLE_S))
+        }
+        kind = chance.choices(list(open_kinds), list(open_kinds.values()))[0]
+        lasts = chance.uniform(0.1, LONGEST.get(kind, 3.0))
+        faults.append(Fault(kind, round(at, 3), round(lasts, 3), round(chance.random(), 3)))
+        if kind in REDIS_LOSS:
+            lost_at = at
+        elif kind not in VENUE:
+            harmed_at = at + lasts
+    return Plan(seed, pair, loses_redis, tuple(faults))

@@ -1,0 +1,147 @@
+"""Where the product's edges meet the simulated world: clock, disk, threads, the home's lock.
+
+The world runs in a process of its own, made for it (`chaos.simulate`), so that what is put in
+place here touches nothing else. The edges themselves run as they are.
+"""
+
+import errno
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import structlog
+
+from betatrader.chaos.busy import Busy
+from betatrader.chaos.loop import Process, ProcessKilled, current_process
+from betatrader.ops import clock, files
+from betatrader.roles import leading, strategies, trading
+from betatrader.store import journal, lease
+
+EPOCH_S = 1_800_000_000.0
+"""UTC at virtual time 0."""
+
+LOCKED: dict[Path, Process] = {}
+
+
+class Disk:
+    """What befalls the disk of one machine. Files are real, in a folder in memory."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.synced: dict[int, int] = {}
+        """Bytes of a file that would survive a power cut, by inode."""
+        self.full_until = 0.0
+        self.sync_fails_until = 0.0
+        self.kill_after_writes = 0
+        """Kill the process in its so-manieth write from now (0: do not); the write is torn."""
+
+    def power_cut(self, chance: random.Random) -> None:
+        """Bytes that were not synced vanish, from somewhere on."""
+        for path in sorted(self.home.rglob("*")):
+            if not path.is_file():
+                continue
+            found = path.stat()
+            safe = min(self.synced.get(found.st_ino, 0), found.st_size)
+            if path.suffix == journal.SUFFIX and found.st_size > safe:
+                os.truncate(path, safe + chance.randrange(found.st_size - safe + 1))
+
+
+class Machine(Process):
+    """A simulated process with its disk and its wall clock's offset."""
+
+    def __init__(self, name: str, disk: Disk) -> None:
+        super().__init__(name)
+        self.disk = disk
+        self.offset_s = 0.0
+        self.now: Callable[[], float] = lambda: 0.0
+
+
+def _machine() -> Machine | None:
+    found = current_process()
+    return found if isinstance(found, Machine) else None
+
+
+def put_in_place(now: Callable[[], float]) -> None:
+    """Let the product's edges use this world; `now` is virtual seconds."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(50), cache_logger_on_first_use=False
+    )
+
+    def now_ns() -> int:
+        machine = _machine()
+        return int((EPOCH_S + now() + (machine.offset_s if machine is not None else 0.0)) * 1e9)
+
+    clock.now_ns = now_ns
+    clock.boot_s = now
+    strategies.SHIPPED["busy"] = Busy
+    leading.lock = _lock  # type: ignore[assignment]
+    lease.holder_name = _holder  # type: ignore[assignment]
+    leading.holder_name = _holder  # type: ignore[attr-defined]
+    journal.append_whole = _append  # type: ignore[attr-defined]
+    anyio.to_thread.run_sync = _inline  # type: ignore[assignment]
+    trading.to_thread = anyio.to_thread
+    _watch_syncs(now)
+
+
+def _lock(path: Path) -> Process | None:
+    holder, machine = LOCKED.get(path), _machine()
+    if holder is not None and holder.alive and holder is not machine:
+        raise files.Taken("0")
+    if machine is not None:
+        LOCKED[path] = machine
+    return machine
+
+
+_starts = 0
+
+
+def _holder(home: Path, *, solo: bool) -> str:
+    global _starts
+    _starts += 1
+    return str(home) if solo else f"{home} {_starts}"
+
+
+async def _inline(call: Callable[..., Any], *args: Any, **_: Any) -> Any:
+    """A thread's work, done here: it ends before anything else happens."""
+    await anyio.lowlevel.checkpoint()
+    return call(*args)
+
+
+def _append(file: int, data: bytes) -> None:
+    machine = _machine()
+    if machine is None:
+        files.append_whole(file, data)
+        return
+    if not machine.alive:
+        raise ProcessKilled
+    disk = machine.disk
+    if machine.now() < disk.full_until:
+        raise OSError(errno.ENOSPC, "no space left")
+    if disk.kill_after_writes:
+        disk.kill_after_writes -= 1
+        if disk.kill_after_writes == 0:
+            files.append_whole(file, data[: len(data) // 2])
+            machine.kill()
+            raise ProcessKilled
+    files.append_whole(file, data)
+
+
+def _watch_syncs(now: Callable[[], float]) -> None:
+    real_data, real = os.fdatasync, os.fsync
+
+    def note(file: int, sync: Callable[[int], None]) -> None:
+        machine = _machine()
+        if machine is not None:
+            if now() < machine.disk.sync_fails_until:
+                raise OSError(errno.EIO, "input/output error")
+            found = os.fstat(file)
+            machine.disk.synced[found.st_ino] = found.st_size
+        sync(file)
+
+    os.fdatasync = lambda file: note(file, real_data)
+    os.fsync = lambda file: note(file, real)

@@ -1,0 +1,344 @@
+"""One simulated run: a venue, a Redis, one or two traders, and the faults of a plan.
+
+The traders are the trading role as it is: standby, lease, journal, shipping, gateway, recovery and
+reconciliation. What is simulated is around them: time, the network, Redis, the disk.
+"""
+
+import asyncio
+import contextvars
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import structlog
+
+from betatrader.chaos import bus, seams
+from betatrader.chaos.judge import Judge
+from betatrader.chaos.loop import VirtualLoop, number_cancel_scopes
+from betatrader.chaos.network import Network
+from betatrader.chaos.plan import Fault, Plan
+from betatrader.chaos.seams import EPOCH_S, Disk, Machine
+from betatrader.config import (
+    Config,
+    JournalSection,
+    LeaseSection,
+    Paper,
+    Reconcile,
+    Risk,
+    StrategyEntry,
+)
+from betatrader.model.account import VenueAccount
+from betatrader.model.ids import InstrumentId
+from betatrader.model.instrument import ProportionalFees, Spot
+from betatrader.model.market import InstrumentListed, Quote
+from betatrader.model.money import SCALE, Money, Price, Quantity
+from betatrader.roles import leading, trading
+from betatrader.sim.exchange import SimulatedExchange
+from betatrader.sim.faults import Faults, FaultyLink
+from betatrader.venues.link.server import LinkServer
+
+COIN = InstrumentId("COIN.SIM")
+TICK = SCALE // 100
+CASH = 1_000
+FAULTS_END_S = 42.0
+LIVENESS_S = 20.0
+"""Trading again within this time once faults have ended."""
+
+QUIET_S = 14.0
+"""From the last quote until the books must agree."""
+
+
+class SimulatedService:
+    """What the trading role needs of its process."""
+
+    role = "trading"
+
+    def __init__(self, config: Config, home: Path, redis: Any) -> None:
+        self.config = config
+        self.home = home
+        self.redis = redis
+        self.instance = home.name
+        self.stopping = anyio.Event()
+        self.failure: Exception | None = None
+        self.log = structlog.get_logger()
+        self.port = 0
+
+    def new_blocking(self) -> Any:
+        """A client for a reader that waits."""
+        return self.redis
+
+    def ready(self) -> None:
+        """Nobody waits for it."""
+
+    def stop(self) -> None:
+        """Begin to drain."""
+        self.stopping.set()
+
+    def is_stopping(self) -> bool:
+        """Whether the drain has begun."""
+        return self.stopping.is_set()
+
+
+class Trader:
+    """One trader's machine: started again whenever its process has ended."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self.name = name
+        self.home = world.folder / name
+        self.disk = Disk(self.home)
+        self.machine: Machine | None = None
+        self.service: SimulatedService | None = None
+        self.role: Any = None
+        self.offset_s = 0.0
+        self.starts = 0
+        self.endings: list[str] = []
+        self._world = world
+
+    async def keep_running(self) -> None:
+        """Start it, and again whenever it has ended."""
+        world = self._world
+        while True:
+            self.home.mkdir(parents=True, exist_ok=True)
+            machine = self.machine = Machine(self.name, self.disk)
+            machine.offset_s, machine.now = self.offset_s, world.loop.time
+            ended = asyncio.Event()
+            machine.on_killed.append(ended.set)
+            self.role = None
+            self.service = SimulatedService(
+                world.config, self.home, bus.SimulatedRedis(world.redis)
+            )
+            self.starts += 1
+            task = world.loop.spawn(machine, trading.serve, self.service)
+            task.add_done_callback(_setting(ended), context=contextvars.Context())
+            await ended.wait()
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                self.endings.append(f"{world.loop.time():.2f} {task.exception()!r}"[:300])
+            machine.kill()
+            await asyncio.sleep(world.chance.uniform(0.1, 0.8))
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.chance = random.Random(f"world {plan.seed}")  # noqa: S311  a seed, to be repeated
+        self.loop = VirtualLoop(plan.seed)
+        self.network = self.loop.network = Network(self.loop, plan.seed)
+        seams.LOCKED.clear()
+        self.redis = bus.Server(self.loop, plan.seed, EPOCH_S)
+        self.config = _config(pair=plan.pair)
+        exchange = SimulatedExchange(2_000_000)
+        self.server = LinkServer(exchange, CASH * SCALE, FaultyLink(Faults(), plan.seed))
+        self.exchange = exchange
+        self.judge = Judge(self)
+        self.traders = [Trader(self, name) for name in (("a", "b") if plan.pair else ("a",))]
+        self.quotes_until = FAULTS_END_S + LIVENESS_S
+        self._lagging_until = 0.0
+        self._accounts: list[tuple[float, int, dict[InstrumentId, int]]] = []
+        self._real_account = exchange.account
+        exchange.account = self._account  # type: ignore[method-assign]
+
+    # The run.
+
+    def run(self) -> None:
+        """To its end; what is wrong is in `judge.wrong`."""
+        self.loop.call_soon(lambda: self.loop.create_task(self._main()))
+        self.loop.run_until(lambda: self._over, 10_000.0)
+        self.judge.after_all(self.loop.unhandled)
+
+    _over = False
+
+    async def _main(self) -> None:
+        await self.server.listen("venue", 1)
+        tasks = [
+            asyncio.ensure_future(run)
+            for run in (
+                self.server.run(self._market()),
+                self.server.deliver(),
+                *(trader.keep_running() for trader in self.traders),
+                self._remember(),
+                *(self._strike(fault) for fault in self.plan.faults),
+            )
+        ]
+        await asyncio.sleep(FAULTS_END_S)
+        self.judge.faults_end()
+        while self.loop.time() < self.quotes_until and not self.judge.trades_again:
+            await asyncio.sleep(0.2)
+        self.judge.liveness_ends()
+        self.quotes_until = self.loop.time()
+        deadline = self.loop.time() + QUIET_S
+        await asyncio.sleep(3.0)
+        while self.loop.time() < deadline and self.judge.differences(self.leader()):
+            await asyncio.sleep(0.5)
+        self.judge.quiet(self.leader())
+        for task in tasks:
+            task.cancel()
+        self._over = True
+
+    def leader(self) -> Any:
+        """The trading role that leads with the highest epoch; None where nobody does."""
+        roles = [t.role for t in self.traders if t.role is not None and t.machine is not None]
+        alive = [role for role in roles if not role.service.is_stopping()]
+        return max(alive, key=lambda role: role.trader.engine.state.epoch, default=None)
+
+    def _market(self) -> Iterator[object]:
+        """A random walk, quoted a few times a second for as long as the run needs it."""
+        chance = random.Random(f"market {self.plan.seed}")  # noqa: S311  a seed, to be repeated
+        yield InstrumentListed(self.now_ns(), _coin())
+        mid, at = 10 * SCALE, self.loop.time()
+        while True:
+            at = max(at + chance.uniform(0.15, 0.45), self.loop.time())
+            if at > self.quotes_until:
+                return
+            mid += chance.choice((-2, -1, 0, 0, 1, 2)) * TICK
+            mid = min(max(mid, 9 * SCALE), 11 * SCALE)
+            bid, ask = mid - TICK * chance.randint(1, 2), mid + TICK * chance.randint(1, 2)
+            size = SCALE * chance.randint(1, 5) // 10
+            yield Quote(int((EPOCH_S + at) * 1e9), COIN, Price(bid), size, Price(ask), size)
+
+    def now_ns(self) -> int:
+        """UTC of the venue."""
+        return int((EPOCH_S + self.loop.time()) * 1e9)
+
+    # Faults.
+
+    async def _strike(self, fault: Fault) -> None:
+        await asyncio.sleep(fault.at_s)
+        self.judge.counts[fault.kind] = self.judge.counts.get(fault.kind, 0) + 1
+        end = self.loop.time() + fault.lasts_s
+        trader = self._target(fault)
+        machine = trader.machine
+        match fault.kind:
+            case "kill" | "wipe" | "power_cut" if machine is not None:
+                await self._die(trader, machine, fault)
+            case "kill_in_write":
+                trader.disk.kill_after_writes = 1 + int(fault.size * 40)
+            case "pause" if machine is not None:
+                machine.paused_until = end
+            case "end" if trader.service is not None and machine is not None and machine.alive:
+                trader.service.stop()
+            case "clock":
+                trader.offset_s = (fault.size - 0.5) * 6.0
+                if machine is not None:
+                    machine.offset_s = trader.offset_s
+            case "disk_full":
+                trader.disk.full_until = end
+            case "sync_fails":
+                trader.disk.sync_fails_until = end
+            case _:
+                await self._strike_around(fault, end)
+
+    def _target(self, fault: Fault) -> Trader:
+        """Mostly the leader: that is where it hurts."""
+        leader = self.leader()
+        for trader in self.traders:
+            if leader is not None and trader.role is leader and fault.size < 0.75:
+                return trader
+        return self.traders[int(fault.size * 100) % len(self.traders)]
+
+    async def _die(self, trader: Trader, machine: Machine, fault: Fault) -> None:
+        """At some step within the next moments, whatever it is about."""
+        await asyncio.sleep(fault.size * 0.05)
+        machine.kill()
+        if fault.kind == "power_cut":
+            trader.disk.power_cut(self.chance)
+        elif fault.kind == "wipe":
+            shutil.rmtree(trader.home, ignore_errors=True)
+
+    async def _strike_around(self, fault: Fault, end: float) -> None:
+        redis, link = self.redis, self.server.faults
+        match fault.kind:
+            case "redis_away":
+                redis.away_until = end
+            case "redis_hangs":
+                redis.hangs_until = end
+            case "redis_loses_answers":
+                redis.loses_answers_until = end
+            case "redis_full":
+                redis.full_until = end
+            case "redis_slow":
+                redis.slowest_s = 0.3
+                await asyncio.sleep(fault.lasts_s)
+                redis.slowest_s = 0.001
+            case "redis_empty":
+                redis.restart_empty()
+            case "redis_older":
+                redis.fail_over()
+            case "venue_cut":
+                self.network.cut_all()
+            case "venue_away":
+                self.network.refusing = True
+                self.network.cut_all()
+                await asyncio.sleep(fault.lasts_s)
+                self.network.refusing = False
+            case "lagging":
+                self._lagging_until = end
+            case kind:
+                share = 0.2 + 0.5 * fault.size
+                link.faults = link.faults._replace(**{kind: share})
+                await asyncio.sleep(fault.lasts_s)
+                link.faults = link.faults._replace(**{kind: 0.0})
+
+    async def _remember(self) -> None:
+        """What a replica has seen, and what a lagging balance shows."""
+        while True:
+            self.redis.remember()
+            ledger = self.exchange.ledgers.get("us")
+            if ledger is not None:
+                self._accounts.append((self.loop.time(), ledger.cash, dict(ledger.positions)))
+                del self._accounts[:-8]
+            await asyncio.sleep(0.3)
+
+    def _account(self, asked: Any, owner: str = "us") -> VenueAccount:
+        found = self._real_account(asked, owner)
+        if self.loop.time() < self._lagging_until and self._accounts:
+            _, cash, positions = self._accounts[0]
+            found = msgspec.structs.replace(found, cash=cash, positions=positions)
+        return found
+
+
+def _setting(event: asyncio.Event) -> Callable[[object], None]:
+    return lambda _task: event.set()
+
+
+def _coin() -> Spot:
+    return Spot(
+        id=COIN,
+        base="COIN",
+        quote="USD",
+        tick=Price(TICK),
+        lot=Quantity(SCALE // 10),
+        min_notional=Money(SCALE // 2),
+        fees=ProportionalFees(maker_rate=50_000, taker_rate=100_000),
+    )
+
+
+def _config(*, pair: bool) -> Config:
+    return Config(
+        risk=Risk(
+            order_notional_usd=Decimal(20),
+            position_notional_usd=Decimal(30),
+            total_notional_usd=Decimal(30),
+            daily_loss_usd=Decimal(900),
+            drawdown=Decimal(1),
+            orders_per_minute=100_000,
+        ),
+        paper=Paper(link="venue:1"),
+        strategies=(StrategyEntry(name="busy"),),
+        journal=JournalSection(durability="shipped" if pair else "local", sync_ms=100),
+        reconcile=Reconcile(every_seconds=Decimal(2)),
+        lease=LeaseSection(mode="strict" if pair else "solo", ttl_seconds=Decimal(2)),
+    )
+
+
+def prepare() -> None:
+    """Once for each operating-system process: what is the same in every world."""
+    number_cancel_scopes()
+    leading.STANDBY_S = 0.15
