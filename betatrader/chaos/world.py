@@ -169,13 +169,15 @@ class World:
         ]
         await asyncio.sleep(FAULTS_END_S)
         self.judge.faults_end()
-        while self.loop.time() < self.quotes_until and not self.judge.trades_again:
+        while self.loop.time() < self.quotes_until and not self.judge.trades_again:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
         self.judge.liveness_ends()
         self.quotes_until = self.loop.time()
         deadline = self.loop.time() + QUIET_S
         await asyncio.sleep(3.0)
-        while self.loop.time() < deadline and self.judge.differences(self.leader()):
+        while self.loop.time() < deadline and self.judge.differences(  # noqa: ASYNC110
+            self.leader()
+        ):
             await asyncio.sleep(0.5)
         self.judge.quiet(self.leader())
         for task in tasks:

@@ -197,7 +197,8 @@ class TradingRole:
         await self.desk.open(is_new=is_new)
         await self.reconciler.at_start(made, self.desk.settle_lost)
         self._summarise()
-        await self.audit.flush()
+        with suppress(*AWAY):  # `audit.run` goes on with it
+            await self.audit.flush()
 
     async def _kept(self) -> dict[bytes, bytes]:
         """The trading state that outlives a run. Redis being away is waited out: HALTED may stand
