@@ -5,7 +5,6 @@ no clock and no randomness, and answers None where an event changed nothing but 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -127,21 +126,24 @@ class Engine:
         """
         kind = type(record)
         seen = FOLDS[kind](self.state, record)
-        self._fills = self.state.orders.fills
-        if isinstance(record, Step):
+        if (listening := self._watching.get(kind)) is not None:
+            about = self._live_markets() if kind is instruction.TimerFired else [seen]
+            for listen, view in listening:
+                for one in about:
+                    try:
+                        if one is not None:
+                            listen(view, one)
+                    except Exception:  # noqa: S110  the Step that follows tells what came of it
+                        pass
+        elif isinstance(record, Step):
             if any(type(change) is StrategyFailed for change in record.changes):
                 self._connect()
+        elif kind is account.Fill:
+            self._fills = self.state.orders.fills
         elif kind is market.InstrumentListed:
             self._forget_ended()
         elif kind is instruction.Started:
             self._prefixes.clear()
-        elif kind in self._watching:
-            about = self._live_markets() if kind is instruction.TimerFired else [seen]
-            for listen, view in self._watching[kind]:
-                for one in about:
-                    if one is not None:
-                        with suppress(Exception):  # the Step that follows tells what came of it
-                            listen(view, one)
 
     def snapshot(self) -> bytes:
         """State and strategies' memories, for `restore`; limits come from the configuration."""

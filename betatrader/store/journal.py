@@ -13,11 +13,12 @@ not fit is damage, and is refused.
 """
 
 import os
-import zlib
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from struct import Struct
+from typing import BinaryIO
+from zlib import crc32
 
 import msgspec
 import zstandard
@@ -31,6 +32,8 @@ MAGIC = b"BTJNL\x00\x01\n"
 CHAIN = 16
 FRAME = 8 + CHAIN
 LARGEST = 64 * 1024 * 1024
+BLOCK = 256 * 1024
+SIZE_AND_CRC = Struct(">II")
 ROTATE_BYTES = 16 * 1024 * 1024
 SUFFIX, PACKED = ".btj", ".btj.zst"
 
@@ -69,7 +72,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: bytes = b""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One record as it was read back."""
 
     sequence: int
@@ -160,7 +163,7 @@ class Journal:
     def _write(self, payload: bytes) -> None:
         chain = blake2b(self._chain + payload, digest_size=CHAIN).digest()
         rest = chain + payload
-        frame = len(payload).to_bytes(4) + zlib.crc32(rest).to_bytes(4) + rest
+        frame = len(payload).to_bytes(4) + crc32(rest).to_bytes(4) + rest
         try:
             append_whole(self._file, frame)
         except OSError as error:
@@ -260,14 +263,16 @@ class Reader:
         with _opened(self.paths[0]) as file:
             return self._head(self.paths[0], file)[0]
 
-    def _head(self, path: Path, file: BinaryIO) -> tuple[Head, bytes]:
+    def _head(self, path: Path, file: BinaryIO) -> tuple[Head, bytes, "Frames"]:
+        """The head, its chain, and the frames after it."""
         start = file.read(len(MAGIC))
         if start != MAGIC and MAGIC.startswith(start):
             raise TornHeadError(f"{path} is cut within its first bytes\n{TORN}")
         if start != MAGIC:
             raise UsageError(f"{path} is no journal of ours\nGive a file that a trader wrote.")
-        frame = _frame(path, file)
-        if frame is None or isinstance(frame, int):
+        frames = _frames(path, file)
+        frame = next(frames, None)
+        if frame is None or not frame[0]:
             raise TornHeadError(f"{path} has no head\n{TORN}")
         chain, payload = frame
         try:
@@ -281,27 +286,32 @@ class Reader:
             )
         if blake2b(head.chain + payload, digest_size=CHAIN).digest() != chain:
             raise UsageError(f"{path}: the head was altered (its chain does not fit)\n{DAMAGE}")
-        return head, chain
+        return head, chain, frames
 
     def _records(self, path: Path, file: BinaryIO, *, last: bool) -> Iterator[Entry]:
-        head, chain = self._head(path, file)
+        head, chain, frames = self._head(path, file)
         if self._chain is not None and head.chain != self._chain:
             raise UsageError(f"{path} does not continue the file before it\n{DAMAGE}")
         sequence = head.sequence
-        while (frame := _frame(path, file)) is not None:
-            if isinstance(frame, int):
-                if not last:
-                    raise UsageError(f"{path} breaks off, and is not the last file\n{DAMAGE}")
-                self.torn = frame
-                break
-            found, payload = frame
+        for found, payload in frames:
             expected = blake2b(chain + payload, digest_size=CHAIN).digest()
             if found != expected:
+                if not found and last:
+                    self.torn = len(payload)
+                    break
+                if not found:
+                    raise UsageError(f"{path} breaks off, and is not the last file\n{DAMAGE}")
                 raise UsageError(
                     f"{path}: record {sequence} does not follow the one before it\n{DAMAGE}"
                 )
             chain = expected
-            yield Entry(sequence, _decoded(path, sequence, payload), payload)
+            try:
+                record: Record = decode_audit(payload)
+            except msgspec.DecodeError as error:
+                raise UsageError(
+                    f"{path}: record {sequence} cannot be read ({error})\n{DAMAGE}"
+                ) from error
+            yield Entry(sequence, record, payload)
             self.sequence = sequence
             sequence += 1
         self._chain = chain
@@ -321,33 +331,37 @@ def _opened(path: Path) -> BinaryIO:
     return file
 
 
-def _frame(path: Path, file: BinaryIO) -> tuple[bytes, bytes] | int | None:
-    """Chain and payload of the next frame; None at the end; a torn tail's size as a number."""
-    start = file.read(8)
-    if not start:
-        return None
-    if len(start) < 8:
-        return len(start)
-    size, crc = int.from_bytes(start[:4]), int.from_bytes(start[4:])
-    if size > LARGEST:
-        raise UsageError(f"{path}: a frame of {size} bytes cannot be\n{DAMAGE}")
-    rest = file.read(CHAIN + size)
-    if len(rest) < CHAIN + size:
-        return 8 + len(rest)
-    if zlib.crc32(rest) != crc:
-        following = len(file.read())
-        if following:
-            raise UsageError(f"{path}: a frame's CRC does not fit, and others follow\n{DAMAGE}")
-        return 8 + len(rest)
-    return rest[:CHAIN], rest[CHAIN:]
+Frames = Iterator[tuple[bytes, bytes]]
 
 
-def _decoded(path: Path, sequence: int, payload: bytes) -> Record:
-    try:
-        record: Record = decode_audit(payload)
-    except msgspec.DecodeError as error:
-        raise UsageError(f"{path}: record {sequence} cannot be read ({error})\n{DAMAGE}") from error
-    return record
+def _frames(path: Path, file: BinaryIO) -> Frames:
+    """Chain and payload of each frame; a torn tail comes last, without a chain.
+
+    Read in blocks: a read for each frame costs more than all that is done with it.
+    """
+    data, at, wanted = b"", 0, BLOCK
+    while block := file.read(wanted):
+        data, at, wanted = data[at:] + block, 0, BLOCK
+        end = len(data)
+        while end - at >= SIZE_AND_CRC.size:
+            size, crc = SIZE_AND_CRC.unpack_from(data, at)
+            if size > LARGEST:
+                raise UsageError(f"{path}: a frame of {size} bytes cannot be\n{DAMAGE}")
+            after = at + FRAME + size
+            if after > end:
+                wanted = max(BLOCK, after - end)
+                break
+            rest = data[at + SIZE_AND_CRC.size : after]
+            if crc32(rest) != crc:
+                if after < end or file.read(1):
+                    raise UsageError(
+                        f"{path}: a frame's CRC does not fit, and others follow\n{DAMAGE}"
+                    )
+                break
+            yield rest[:CHAIN], rest[CHAIN:]
+            at = after
+    if at < len(data):
+        yield b"", data[at:]
 
 
 def repair(folder: Path) -> int:

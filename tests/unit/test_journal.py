@@ -101,6 +101,21 @@ def test_a_tail_torn_anywhere_is_cut_off_and_reported(
     assert (repair(folder), len(read(folder))) == (0, kept)
 
 
+@pytest.mark.parametrize("block", [1, 7, 64, 1000])
+def test_where_a_read_ends_within_a_frame_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1])
+    whole = Reader(tmp_path)
+    expected = list(whole), whole.torn
+    monkeypatch.setattr(journal, "BLOCK", block)
+    reader = Reader(tmp_path)
+    assert (list(reader), reader.torn) == expected
+    assert reader.torn
+    assert len(expected[0]) == 19
+
+
 def _ends(data: bytes) -> list[int]:
     """Where each frame ends; the first is the head."""
     position, ends = len(journal.MAGIC), []
