@@ -12,6 +12,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from betatrader.bench.result import Result, at_least, at_most, quantile
+from betatrader.bench.tape import DEPOSIT, RICH, listings, repeated
 from betatrader.engine.engine import Engine
 from betatrader.engine.market import Market
 from betatrader.engine.strategy import Cancel, Intents, Place, Strategy, View
@@ -22,7 +23,6 @@ from betatrader.model.limits import Limits
 from betatrader.model.market import (
     BookDelta,
     BookSnapshot,
-    InstrumentListed,
     PublicTrade,
     Quote,
 )
@@ -34,17 +34,8 @@ from betatrader.strategies.market_maker import MarketMaker, Parameters
 
 TICKS = 1_000_000
 DEPTH_MESSAGES = 86_250
-DEPOSIT = 1_000_000 * SCALE
 QUANTITY = parse("0.01")
 BELOW = 50 * SCALE
-RICH = Limits(
-    order_notional=DEPOSIT,
-    position_notional=DEPOSIT,
-    total_notional=DEPOSIT,
-    open_orders=10_000,
-    orders_per_minute=1_000_000,
-    daily_loss=DEPOSIT,
-)
 
 
 class EveryFiftieth(Strategy):
@@ -102,10 +93,6 @@ def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Re
     return results + _event_to_command(recorded)
 
 
-def _listing(recorded: list[MarketInput]) -> list[InstrumentListed]:
-    return [e for e in recorded if isinstance(e, InstrumentListed)]
-
-
 def _session(strategy: Strategy, recorded: list[MarketInput], *, shared: bool) -> Session:
     return _opened(Engine(RICH, [strategy]), recorded, shared=shared)
 
@@ -116,46 +103,13 @@ def _opened(engine: Engine, recorded: list[MarketInput], *, shared: bool) -> Ses
     start = recorded[0].time_ns
     engine.process(Started(start, 1, TradingState.ACTIVE))
     session.deposit(DEPOSIT, start)
-    for listed in _listing(recorded):
+    for listed in listings(recorded):
         session.feed(listed)
     return session
 
 
 def _repeat(recorded: list[MarketInput], count: int) -> list[MarketInput]:
-    """The recording over and over, times and ids shifted so that both go on growing."""
-    span = recorded[-1].time_ns - recorded[0].time_ns + 1_000_000_000
-    ids = [getattr(event, "update_id", 0) for event in recorded]
-    id_span = max(ids) - min(i for i in ids if i) + 1
-    out: list[MarketInput] = []
-    repeat = 0
-    while len(out) < count:
-        shift, id_shift = repeat * span, repeat * id_span
-        out += [_shifted(event, shift, id_shift) for event in islice(recorded, count - len(out))]
-        repeat += 1
-    return out
-
-
-def _shifted(event: MarketInput, shift: int, id_shift: int) -> MarketInput:
-    if type(event) is Quote:
-        e = event
-        return Quote(
-            e.time_ns + shift,
-            e.instrument,
-            e.bid,
-            e.bid_size,
-            e.ask,
-            e.ask_size,
-            e.update_id + id_shift,
-        )
-    if type(event) is PublicTrade:
-        t = event
-        return PublicTrade(
-            t.time_ns + shift, t.instrument, t.price, t.quantity, t.buyer_is_taker, t.trade_id
-        )
-    assert isinstance(event, BookSnapshot | BookDelta)
-    return type(event)(
-        event.time_ns + shift, event.instrument, event.bids, event.asks, event.update_id + id_shift
-    )
+    return list(islice(repeated(recorded), count))
 
 
 def _ticks(ticks: list[MarketInput], recorded: list[MarketInput]) -> tuple[float, str]:

@@ -6,18 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-from betatrader.bench.engine import RICH
 from betatrader.bench.result import Result, at_most, quantile
+from betatrader.bench.tape import RICH, SETUP, Answering, opened
 from betatrader.engine.engine import Engine
-from betatrader.model.account import CashFlow, OrderAccepted, OrderCanceled
-from betatrader.model.command import Approved, CancelOrder, Step
-from betatrader.model.event import Event, MarketInput
-from betatrader.model.instruction import Started, TradingState
-from betatrader.model.money import SCALE
-from betatrader.roles.trader import Trader
-from betatrader.store.journal import Journal, Setup
+from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.event import MarketInput
+from betatrader.store.journal import Journal
 from betatrader.strategies.market_maker import MarketMaker, Parameters
 from betatrader.venues.gateway import Gateway
 
@@ -26,42 +20,20 @@ GOAL_ADDED_US = 5.0
 GOAL_P50_US, GOAL_P99_US = 15.0, 50.0
 
 
-class _Answering:
-    """A venue that accepts and cancels at once, and an audit log that forgets."""
-
-    def __init__(self) -> None:
-        self.report: Callable[[Event], None] = lambda _: None
-        self.sent = 0
-
-    def submit(self, command: Approved, now_ns: int) -> None:
-        self.sent += 1
-        self.report(OrderAccepted(now_ns, command.order))
-
-    def cancel(self, command: CancelOrder, now_ns: int) -> None:
-        self.sent += 1
-        self.report(OrderCanceled(now_ns, command.order))
-
-    def offer(self, record: object) -> None:
-        """Nothing: the audit leaves after the order, in a task of its own."""
-
-    def ask(self, request: object) -> None:
-        """Nothing, as above."""
-
-
 class _Stopwatch(Gateway):
     """Notes how long it took from the event's arrival until the command is at the gateway."""
 
-    def __init__(self, venue: _Answering) -> None:
+    def __init__(self, venue: Answering) -> None:
         super().__init__(venue)
         self.began = 0
         self.spans: list[int] = []
 
-    def carry(self, step: Step, ticket: int = 0) -> bool:
+    def carry(self, step: object) -> bool:
         spent = time.perf_counter_ns() - self.began
-        changes = step.changes
+        changes = step.changes  # type: ignore[attr-defined]
         if any(isinstance(change, Approved | CancelOrder) for change in changes):
             self.spans.append(spent)
-        return super().carry(step)
+        return super().carry(step)  # type: ignore[arg-type]
 
 
 def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Result]:
@@ -91,17 +63,12 @@ def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Re
 
 def _spans(recorded: list[MarketInput], *, journaled: bool) -> list[int]:
     engine = Engine(RICH, [MarketMaker(Parameters(requote_seconds=0.0))])
-    venue = _Answering()
+    venue = Answering()
     gateway = _Stopwatch(venue)
     with tempfile.TemporaryDirectory(prefix="bt-bench-") as folder:
-        setup = Setup(limits=msgspec.Raw(msgspec.msgpack.encode(RICH)), strategies=())
-        journal = Journal(Path(folder), "bench", "0", setup) if journaled else None
-        trader = Trader(engine, "bench", venue, journal)  # type: ignore[arg-type]
-        trader.connect(gateway)
+        journal = Journal(Path(folder), "bench", "0", SETUP) if journaled else None
+        trader = opened(engine, recorded, gateway, journal)
         venue.report = trader.take
-        start = recorded[0].time_ns
-        trader.take(Started(start, 1, TradingState.ACTIVE))
-        trader.take(CashFlow(start, "SIM", 1_000_000 * SCALE))
         gc.collect()
         gc.freeze()
         for event in recorded:

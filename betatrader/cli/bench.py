@@ -25,6 +25,12 @@ def _journal(progress: Callable[[str], None]) -> list[Any]:
     return journal.run(_recorded(progress), progress)
 
 
+def _recovery(progress: Callable[[str], None]) -> list[Any]:
+    from betatrader.bench import recovery
+
+    return recovery.run(_recorded(progress), progress)
+
+
 def _recorded(progress: Callable[[str], None]) -> list[Any]:
     from betatrader.roles.feeds import excerpt, read_file
 
@@ -41,7 +47,7 @@ def _bus(progress: Callable[[str], None]) -> list[Any]:
     return bus.run(progress)
 
 
-BENCHMARKS = {"engine": _engine, "journal": _journal, "bus": _bus}
+BENCHMARKS = {"engine": _engine, "journal": _journal, "bus": _bus, "recovery": _recovery}
 
 
 @click.command()
