@@ -31,6 +31,12 @@ def _recovery(progress: Callable[[str], None]) -> list[Any]:
     return recovery.run(_recorded(progress), progress)
 
 
+def _memory(progress: Callable[[str], None]) -> list[Any]:
+    from betatrader.bench import memory
+
+    return memory.run(_recorded(progress), progress)
+
+
 def _recorded(progress: Callable[[str], None]) -> list[Any]:
     from betatrader.roles.feeds import excerpt, read_file
 
@@ -47,7 +53,13 @@ def _bus(progress: Callable[[str], None]) -> list[Any]:
     return bus.run(progress)
 
 
-BENCHMARKS = {"engine": _engine, "journal": _journal, "bus": _bus, "recovery": _recovery}
+BENCHMARKS = {
+    "engine": _engine,
+    "journal": _journal,
+    "bus": _bus,
+    "recovery": _recovery,
+    "memory": _memory,
+}
 
 
 @click.command()
