@@ -8,4 +8,6 @@ churn   a strategy that makes orders in great number, and a venue that ends them
 recovery how long a trader takes to be back where its journal ends
 bus     a message there and back between two processes, against bare redis-py
 memory  what a closed order holds in memory, and that it is let go
+soak    ten million events and a million orders: does memory grow?
+failover how long nobody trades where one trader follows another
 """

@@ -1,15 +1,16 @@
 """Orders in great number and of every fate: a strategy that makes them, a venue that ends them.
 
-Each turn the strategy cancels what rests and places one order more, a sale where it holds
-something. Of ten orders the venue rejects one, fills four at once, fills two in part, and lets
-three rest. Now and then the strategy asks for more than risk allows. Neither remembers any order.
+Each turn the strategy cancels what rests or, where nothing does, places an order: a sale where it
+holds something. Of ten orders the venue rejects one, fills four at once, fills two in part, and
+lets three rest. Now and then the strategy asks for more than risk allows. Neither remembers any
+order.
 """
 
 from collections.abc import Callable
 
 from betatrader.bench.tape import DEPOSIT
 from betatrader.engine.market import Market
-from betatrader.engine.strategy import Cancel, Intent, Intents, Place, Strategy, View
+from betatrader.engine.strategy import Cancel, Intents, Place, Strategy, View
 from betatrader.model.account import Fill, OrderAccepted, OrderCanceled, OrderRejected
 from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.event import Event, decode_audit, encode
@@ -41,14 +42,15 @@ class Churn(Strategy):
         return self.on_quote(view, market)
 
     def _act(self, view: View, market: Market) -> Intents:
+        ours = view.orders(market.id)
+        if ours:
+            return [Cancel(order.id, "churn") for order in ours]
         self._turns += 1
-        intents: list[Intent] = [Cancel(order.id, "churn") for order in view.orders(market.id)]
         held = view.position(market.id)
         side, quantity = (Side.SELL, held) if held else (Side.BUY, QUANTITY)
         price = market.bid
-        intents.append(
-            Place(OrderTerms(market.id, side, OrderType.LIMIT, price, quantity), "churn")
-        )
+        terms = OrderTerms(market.id, side, OrderType.LIMIT, price, quantity)
+        intents = [Place(terms, "churn")]
         if not self._turns % REFUSED_EVERY:
             most = TOO_MUCH // price * SCALE // QUANTITY * QUANTITY
             terms = OrderTerms(market.id, Side.BUY, OrderType.LIMIT, price, most)

@@ -37,6 +37,18 @@ def _memory(progress: Callable[[str], None]) -> list[Any]:
     return memory.run(_recorded(progress), progress)
 
 
+def _soak(progress: Callable[[str], None]) -> list[Any]:
+    from betatrader.bench import soak
+
+    return soak.run(_recorded(progress), progress)
+
+
+def _failover(progress: Callable[[str], None]) -> list[Any]:
+    from betatrader.bench import failover
+
+    return failover.run(progress)
+
+
 def _recorded(progress: Callable[[str], None]) -> list[Any]:
     from betatrader.roles.feeds import excerpt, read_file
 
@@ -59,22 +71,32 @@ BENCHMARKS = {
     "bus": _bus,
     "recovery": _recovery,
     "memory": _memory,
+    "soak": _soak,
+    "failover": _failover,
 }
+LONG = ("soak",)
+"""Run by name alone: they take minutes."""
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def bench(names: tuple[str, ...], as_json: bool) -> None:
-    """Measure: engine, journal, bus. Without a name, all of them (about a minute).
+    """Measure: engine, journal, bus, recovery, memory, soak.
 
-    Example: betatrader bench engine --json
+    Without a name, all but soak (about two minutes). soak takes five: BETATRADER_SOAK_EVENTS=N
+    for fewer events than ten million.
+
+    \b
+    Examples:
+      betatrader bench engine --json
+      betatrader bench recovery memory
     """
     for name in names:
         if name not in BENCHMARKS:
             raise UsageError(f"no benchmark is named {name!r}\nThere are: {', '.join(BENCHMARKS)}.")
     results = []
-    for name in names or BENCHMARKS:
+    for name in names or [name for name in BENCHMARKS if name not in LONG]:
         results += BENCHMARKS[name](lambda text: click.echo(text, err=True))
     if as_json:
         print_json({"results": results})
