@@ -14,11 +14,12 @@ from itertools import islice
 from pathlib import Path
 
 from betatrader.bench.churn import Churn, Ending
-from betatrader.bench.result import Result, at_most
+from betatrader.bench.result import Result, at_least, at_most
 from betatrader.bench.tape import RICH, SETUP, opened, repeated
 from betatrader.engine.engine import Engine
 from betatrader.model.errors import UsageError
-from betatrader.model.event import MarketInput
+from betatrader.model.event import Event, MarketInput
+from betatrader.model.instruction import TimerFired
 from betatrader.ops.process import resident_mb
 from betatrader.roles.trader import Trader
 from betatrader.store import journal
@@ -28,8 +29,12 @@ from betatrader.venues.gateway import Gateway
 ASKED = "BETATRADER_SOAK_EVENTS"
 EVENTS = 10_000_000
 FEWEST = 1_000_000
+EVENTS_AN_ORDER = 10
+"""At most: a million orders in ten million events."""
+
 EVENTS_A_TURN = 6
 """An order takes a turn and a half."""
+TICK_NS = 1_000_000_000
 SAMPLES = 200
 TOLD = 20
 GOAL_MB = 1.0
@@ -48,11 +53,11 @@ def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Re
         trader = opened(engine, recorded, Gateway(venue), kept)
         venue.report = trader.take
         began = time.perf_counter()
-        samples = _play(trader, kept, repeated(recorded), events, progress)
+        samples = _play(trader, kept, ticking(repeated(recorded)), events, progress)
         spent = time.perf_counter() - began
         kept.close()
     half = [(at, mb) for at, mb in samples if at > events // 2]
-    growth = _slope(half) * (events - events // 2)
+    growth = slope(half) * (events - events // 2)
     state = engine.state.orders
     note = (
         f"{venue.orders:,} orders, {state.fills:,} fills; {half[0][1]:.1f} MB at half, "
@@ -61,7 +66,7 @@ def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Re
     return [
         at_most(f"soak_growth_last_{events - events // 2}_events_mb", growth, "MB", GOAL_MB, note),
         Result(name="soak_events_per_s", value=events / spent, unit="1/s", note="journal on"),
-        Result(name="soak_orders", value=float(venue.orders), unit="orders"),
+        at_least("soak_orders", float(venue.orders), "orders", events / EVENTS_AN_ORDER),
     ]
 
 
@@ -72,10 +77,20 @@ def _asked() -> int:
     return int(text)
 
 
+def ticking(events: Iterator[MarketInput]) -> Iterator[Event]:
+    """With a tick of the engine's clock each second, as the trading role gives it."""
+    due_ns = 0
+    for event in events:
+        if event.time_ns >= due_ns:
+            due_ns = event.time_ns + TICK_NS
+            yield TimerFired(event.time_ns, "tick")
+        yield event
+
+
 def _play(
     trader: Trader,
     kept: Journal,
-    events: Iterator[MarketInput],
+    events: Iterator[Event],
     count: int,
     progress: Callable[[str], None],
 ) -> list[tuple[int, float]]:
@@ -103,8 +118,8 @@ def _tend(kept: Journal) -> None:
         journal.retain(root, KEEP_BYTES)
 
 
-def _slope(samples: list[tuple[int, float]]) -> float:
-    """Of the straight line that fits best."""
+def slope(samples: list[tuple[int, float]]) -> float:
+    """Of the straight line that fits (events, megabytes) best; at least two samples."""
     middle = sum(at for at, _ in samples) / len(samples)
     mean = sum(mb for _, mb in samples) / len(samples)
     moved = sum((at - middle) * (mb - mean) for at, mb in samples)

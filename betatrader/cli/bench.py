@@ -71,26 +71,26 @@ BENCHMARKS = {
     "bus": _bus,
     "recovery": _recovery,
     "memory": _memory,
-    "soak": _soak,
     "failover": _failover,
+    "soak": _soak,
 }
 LONG = ("soak",)
-"""Run by name alone: they take minutes."""
+"""Run where they are named: they take minutes."""
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def bench(names: tuple[str, ...], as_json: bool) -> None:
-    """Measure: engine, journal, bus, recovery, memory, soak.
+    """Measure: engine, journal, bus, recovery, memory, failover, soak.
 
-    Without a name, all but soak (about two minutes). soak takes five: BETATRADER_SOAK_EVENTS=N
-    for fewer events than ten million.
+    Without a name, all but soak (three minutes). soak takes three by itself, for ten million
+    events; BETATRADER_SOAK_EVENTS=N sets how many.
 
     \b
     Examples:
       betatrader bench engine --json
-      betatrader bench recovery memory
+      betatrader bench recovery failover
     """
     for name in names:
         if name not in BENCHMARKS:
