@@ -84,7 +84,7 @@ LONG = ("soak",)
 def bench(names: tuple[str, ...], as_json: bool) -> None:
     """Measure: engine, journal, bus, recovery, memory, failover, soak.
 
-    Without a name, all but soak (three minutes). soak takes three by itself, for ten million
+    Without a name, all but soak (two minutes). soak takes three by itself, for ten million
     events; BETATRADER_SOAK_EVENTS=N sets how many.
 
     \b
