@@ -9,7 +9,7 @@ from pathlib import Path
 from betatrader.bench.result import Result, at_most, quantile
 from betatrader.bench.tape import RICH, SETUP, Answering, opened
 from betatrader.engine.engine import Engine
-from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.command import Approved, CancelOrder, Step
 from betatrader.model.event import MarketInput
 from betatrader.store.journal import Journal
 from betatrader.strategies.market_maker import MarketMaker, Parameters
@@ -28,12 +28,12 @@ class _Stopwatch(Gateway):
         self.began = 0
         self.spans: list[int] = []
 
-    def carry(self, step: object) -> bool:
+    def carry(self, step: Step, ticket: int = 0) -> bool:
         spent = time.perf_counter_ns() - self.began
-        changes = step.changes  # type: ignore[attr-defined]
+        changes = step.changes
         if any(isinstance(change, Approved | CancelOrder) for change in changes):
             self.spans.append(spent)
-        return super().carry(step)  # type: ignore[arg-type]
+        return super().carry(step)
 
 
 def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Result]:

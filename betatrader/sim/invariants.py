@@ -12,6 +12,15 @@ from betatrader.model.money import cost
 from betatrader.model.order import CLOSED, Order, OrderState, Side
 from betatrader.sim.ledger import Ledger
 
+NEVER_THERE = (
+    OrderState.DENIED,
+    OrderState.REJECTED,
+    OrderState.SUBMITTED,
+    OrderState.CANCELED,
+)
+"""States, unfilled, of an order that the venue need not know: one that is cancelled before it was
+answered, and that never arrived, ends as cancelled."""
+
 
 def check(state: State, limits: Limits, ledger: Ledger, *, resting: set[str]) -> dict[str, bool]:
     """Each invariant by name. `resting` are the ids of the orders that rest at the venue.
@@ -36,7 +45,7 @@ def check(state: State, limits: Limits, ledger: Ledger, *, resting: set[str]) ->
         "orders_known_to_venue": all(
             order.id in ledger.orders
             for order in _orders(state)
-            if order.state not in (OrderState.DENIED, OrderState.REJECTED, OrderState.SUBMITTED)
+            if order.filled or order.state not in NEVER_THERE
         ),
         "nothing_sold_short": ledger.shorted == 0,
         "cash_never_negative": ledger.lowest_cash >= 0,
