@@ -1,10 +1,11 @@
 """What must be true after each step of a run, and at its end: by the venue's word, not by ours."""
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from betatrader.model.command import Approved
 from betatrader.sim import invariants
-from betatrader.sim.ledger import Accepted, Entry
+from betatrader.sim.ledger import Accepted, Entry, Refused
 
 if TYPE_CHECKING:
     from betatrader.chaos.world import World
@@ -23,6 +24,7 @@ class Judge:
         self._accepted: set[str] = set()
         self._highest_epoch = 0
         self._faults_ended = False
+        self._digest = blake2b(digest_size=8)
         world.exchange.keep = self.booked
 
     def say(self, text: str) -> None:
@@ -32,7 +34,12 @@ class Judge:
 
     def booked(self, owner: str, entry: Entry) -> None:
         """The venue writes to its ledger."""
-        if owner != "us" or not isinstance(entry, Accepted):
+        if owner != "us":
+            return
+        self._digest.update(repr(entry).encode())
+        if isinstance(entry, Refused) and "duplicate" in entry.reason:
+            self.say(f"order {entry.order} was sent twice")
+        if not isinstance(entry, Accepted):
             return
         self.orders += 1
         self.trades_again = self.trades_again or self._faults_ended
@@ -43,6 +50,16 @@ class Judge:
         ledger = self._world.exchange.ledgers["us"]
         if ledger.largest_total > limits.total_notional * 21 // 20:
             self.say(f"{ledger.largest_total} at stake, and the limit is {limits.total_notional}")
+
+    def digest(self) -> str:
+        """Of all that the venue wrote into its ledger, in its order."""
+        return self._digest.hexdigest()
+
+    def adopted(self, order: str) -> None:
+        """Our books had lost an order: only a machine that lost its power may do that."""
+        plan = self._world.plan
+        if plan.pair or "power_cut" not in self.counts:
+            self.say(f"order {order} was in no journal")
 
     def sent(self, epoch: int, command: Approved) -> None:
         """A trader lets an order leave: nobody with a later epoch may have done so before."""

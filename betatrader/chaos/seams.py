@@ -66,6 +66,13 @@ def _machine() -> Machine | None:
     return found if isinstance(found, Machine) else None
 
 
+def begin() -> None:
+    """A new world: nothing is locked, and nobody was started."""
+    global _starts
+    _starts = 0
+    LOCKED.clear()
+
+
 def put_in_place(now: Callable[[], float]) -> None:
     """Let the product's edges use this world; `now` is virtual seconds."""
     structlog.configure(

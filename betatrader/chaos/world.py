@@ -5,7 +5,9 @@ reconciliation. What is simulated is around them: time, the network, Redis, the 
 """
 
 import asyncio
+import contextlib
 import contextvars
+import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ import anyio
 import msgspec
 import structlog
 
-from betatrader.chaos import bus, seams
+from betatrader.chaos import bus
 from betatrader.chaos.judge import Judge
 from betatrader.chaos.loop import VirtualLoop, number_cancel_scopes
 from betatrader.chaos.network import Network
@@ -131,7 +133,6 @@ class World:
         self.chance = random.Random(f"world {plan.seed}")  # noqa: S311  a seed, to be repeated
         self.loop = VirtualLoop(plan.seed)
         self.network = self.loop.network = Network(self.loop, plan.seed)
-        seams.LOCKED.clear()
         self.redis = bus.Server(self.loop, plan.seed, EPOCH_S)
         self.config = _config(pair=plan.pair)
         exchange = SimulatedExchange(2_000_000)
@@ -139,6 +140,7 @@ class World:
         self.exchange = exchange
         self.judge = Judge(self)
         self.traders = [Trader(self, name) for name in (("a", "b") if plan.pair else ("a",))]
+        self.open_files: list[int] = []
         self.quotes_until = FAULTS_END_S + LIVENESS_S
         self._lagging_until = 0.0
         self._accounts: list[tuple[float, int, dict[InstrumentId, int]]] = []
@@ -152,6 +154,12 @@ class World:
         self.loop.call_soon(lambda: self.loop.create_task(self._main()))
         self.loop.run_until(lambda: self._over, 10_000.0)
         self.judge.after_all(self.loop.unhandled)
+
+    def close(self) -> None:
+        """Let go of the files of all processes that there were."""
+        for file in self.open_files:
+            with contextlib.suppress(OSError):
+                os.close(file)
 
     _over = False
 
@@ -326,8 +334,8 @@ def _config(*, pair: bool) -> Config:
     return Config(
         risk=Risk(
             order_notional_usd=Decimal(20),
-            position_notional_usd=Decimal(30),
-            total_notional_usd=Decimal(30),
+            position_notional_usd=Decimal(10),
+            total_notional_usd=Decimal(10),
             daily_loss_usd=Decimal(900),
             drawdown=Decimal(1),
             orders_per_minute=100_000,

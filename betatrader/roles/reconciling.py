@@ -129,8 +129,10 @@ class Reconciler:
             if woken:
                 self._wake = anyio.Event()
             state = self._state()
+            if not self._may():  # another may lead: what differs is that one's doing
+                continue
             if state.reconciling:
-                if state.connected and self._may():
+                if state.connected:
                     made = self._made or (state.epoch, state.order_counter)
                     await self.at_start(made, anyio.lowlevel.checkpoint)
                 continue
@@ -138,7 +140,12 @@ class Reconciler:
                 continue
             looked = now
             account = await self._account()
-            if account is None or self._repair(self._orders(account)) or self._in_flight():
+            if (
+                account is None
+                or not self._may()
+                or self._repair(self._orders(account))
+                or self._in_flight()
+            ):
                 continue
             found = self._of_balances(account)
             differs = [describe(event) for event in found]

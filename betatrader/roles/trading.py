@@ -314,7 +314,7 @@ class TradingRole:
         settle_s = SETTLE_S + 2 * self.service.config.paper.latency_ms / 1000
         with anyio.move_on_after(settle_s if self.trader.broken is None else BROKEN_SETTLE_S):
             await self.desk.settle()
-        if self.trader.broken is None:
+        if self.trader.broken is None and self.leadership.may_cancel():
             with anyio.move_on_after(LAST_LOOK_S):
                 await self.reconciler.at_start(self._made(), anyio.lowlevel.checkpoint)
         books = await self.desk.books()

@@ -50,9 +50,9 @@ def watch_exposure(
         for name, quantity in ledger.positions.items()
         if quantity
     }
-    buys = [order.terms for order in ours if order.terms.side is Side.BUY]
-    for bought in (*buys, terms):
-        notional = cost(bought.price, bought.quantity)
+    buys = [(order.terms, order.remaining) for order in ours if order.terms.side is Side.BUY]
+    for bought, quantity in (*buys, (terms, terms.quantity)):
+        notional = cost(bought.price, quantity)
         stakes[bought.instrument] = stakes.get(bought.instrument, 0) + notional
     ledger.largest_stake = max(ledger.largest_stake, stakes[terms.instrument])
     ledger.largest_total = max(ledger.largest_total, sum(stakes.values()))

@@ -41,7 +41,7 @@ class LinkServer:
     def __init__(self, exchange: SimulatedExchange, cash: int, faults: FaultyLink) -> None:
         self.exchange = exchange
         self.faults = faults
-        self.clients: set[_Client] = set()
+        self.clients: dict[_Client, None] = {}  # in the order in which they came
         self._cash = cash
         self._wake = asyncio.Event()
         self._taken_ns: dict[str, int] = {}
@@ -171,10 +171,10 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not one by class
-        self._server.clients.add(self)
+        self._server.clients[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self._server.clients.discard(self)
+        self._server.clients.pop(self, None)
         self._transport = None
 
     def data_received(self, data: bytes) -> None:

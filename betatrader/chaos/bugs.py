@@ -1,0 +1,270 @@
+"""Planted bugs: each is one that a trader has had, and that the simulation must see.
+
+A bug is a patch, applied in memory, in a process that is thrown away. `betatrader simulate --bugs`
+plants them one after the other and says which seed caught each.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from betatrader.engine.engine import Engine
+from betatrader.engine.orders import Orders
+from betatrader.engine.state import State
+from betatrader.model.account import CancelRejected, Fill, OrderRejected, Reconciled
+from betatrader.model.command import Approved, Step
+from betatrader.model.order import CLOSED, OrderState
+from betatrader.ops import clock
+from betatrader.roles import following, reconciling, trader
+from betatrader.roles.reconciling import Reconciler
+from betatrader.store import lease
+from betatrader.store.journal import Journal
+from betatrader.venues import gateway
+from betatrader.venues.link.client import LinkVenue
+
+
+class Bug(NamedTuple):
+    """What is wrong, and the patch."""
+
+    tells: str
+    plant: Callable[[], None]
+
+
+def _timeout_is_rejection() -> None:
+    def doubt(self: LinkVenue, number: int, reason: str) -> None:
+        order, _ = self._unanswered.pop(number)
+        self._take(OrderRejected(clock.now_ns(), order, reason))
+
+    LinkVenue._doubt = doubt  # type: ignore[method-assign]
+
+
+def _fence_ignored() -> None:
+    lease.Lease.may_order = lambda _self: True  # type: ignore[method-assign]
+    lease.Lease.may_cancel = lambda _self: True  # type: ignore[method-assign]
+
+
+def _no_reconciliation_at_start() -> None:
+    async def at_start(self: Reconciler, *_: Any) -> tuple[str, ...]:
+        self._take(Reconciled(clock.now_ns(), "SIM"))
+        return ()
+
+    Reconciler.at_start = at_start  # type: ignore[method-assign,assignment]
+
+
+def _fills_counted_twice() -> None:
+    def is_new(self: Orders, fill: Fill) -> bool:
+        self.seen_fills.setdefault(fill.order, []).append(fill.trade_id)
+        self.fills += 1
+        return True
+
+    Orders.is_new_fill = is_new  # type: ignore[method-assign]
+
+
+def _orders_not_journaled() -> None:
+    append = Journal.append
+
+    def skip(self: Journal, record: Any) -> None:
+        if isinstance(record, Step) and any(isinstance(c, Approved) for c in record.changes):
+            return
+        append(self, record)
+
+    Journal.append = skip  # type: ignore[method-assign]
+
+
+def _orders_do_not_wait_for_shipping() -> None:
+    ship = trader.Trader.ship
+    trader.Trader.ship = lambda self, shipper, **_: ship(self, shipper, hold=False)  # type: ignore[method-assign,misc]
+
+
+def _epoch_does_not_grow() -> None:
+    acquire = lease.Lease.acquire
+
+    async def same(self: lease.Lease) -> Any:
+        held = await acquire(self)
+        if held is None:
+            self.epoch = 7
+        return held
+
+    lease.Lease.acquire = same  # type: ignore[method-assign]
+    lease.Lease.renew = _always_held  # type: ignore[method-assign]
+
+
+async def _always_held(self: lease.Lease) -> str:
+    self._end = self._clock() + self.ttl_s
+    return "held"
+
+
+def _takeover_forgets_steps() -> None:
+    follow = following.Follower._follow
+
+    def skip(self: following.Follower, shipped: Any) -> None:
+        if shipped.whole or shipped.number % 3:
+            follow(self, shipped)
+
+    following.Follower._follow = skip  # type: ignore[method-assign]
+
+
+def _snapshot_without_open_orders() -> None:
+    snapshot = Engine.snapshot
+
+    def empty(self: Engine) -> bytes:
+        kept, self.state.orders.open = self.state.orders.open, {}
+        try:
+            return snapshot(self)
+        finally:
+            self.state.orders.open = kept
+
+    Engine.snapshot = empty  # type: ignore[method-assign]
+
+
+def _refused_cancel_ends_the_order() -> None:
+    take = Orders.take
+
+    def ended(self: Orders, event: Any) -> bool:
+        order = self.open.get(event.order)
+        if isinstance(event, CancelRejected) and order is not None:
+            self._end(order, OrderState.CANCELED, event.time_ns)
+            return True
+        return take(self, event)
+
+    Orders.take = ended  # type: ignore[method-assign]
+
+
+def _missed_fills_stay_missed() -> None:
+    reconciling.missing_fills = lambda *_: []  # type: ignore[attr-defined]
+
+
+def _late_fills_dropped() -> None:
+    take = Orders.is_new_fill
+
+    def only_open(self: Orders, fill: Fill) -> bool:
+        order = self.find(fill.order)
+        return (order is None or order.state not in CLOSED) and take(self, fill)
+
+    Orders.is_new_fill = only_open  # type: ignore[method-assign]
+
+
+def _never_taken_at_once() -> None:
+    reports = reconciling.order_reports
+    reconciling.order_reports = lambda state, account, now_ns, _: reports(  # type: ignore[attr-defined]
+        state, account, now_ns, 0
+    )
+
+
+def _balances_believed_at_once() -> None:
+    async def balances(self: Reconciler) -> Any:
+        return self._of_balances(await self._answer())
+
+    Reconciler._balances = balances  # type: ignore[method-assign]
+
+
+def _trade_ids_forgotten_at_a_restart() -> None:
+    snapshot = Engine.snapshot
+
+    def empty(self: Engine) -> bytes:
+        kept, self.state.orders.seen_fills = self.state.orders.seen_fills, {}
+        try:
+            return snapshot(self)
+        finally:
+            self.state.orders.seen_fills = kept
+
+    Engine.snapshot = empty  # type: ignore[method-assign]
+
+
+def _doubtful_orders_sent_again() -> None:
+    doubt, submit = LinkVenue._doubt, LinkVenue.submit
+    sent: dict[str, Approved] = {}
+
+    def remember(self: LinkVenue, command: Approved, now_ns: int) -> None:
+        sent[command.order] = command
+        submit(self, command, now_ns)
+
+    def again(self: LinkVenue, number: int, reason: str) -> None:
+        order, _ = self._unanswered[number]
+        doubt(self, number, reason)
+        submit(self, sent[order], clock.now_ns())
+
+    LinkVenue.submit = remember  # type: ignore[method-assign]
+    LinkVenue._doubt = again  # type: ignore[method-assign]
+
+
+def _no_reconnect() -> None:
+    async def once(self: LinkVenue) -> None:
+        await self._connect()
+        while True:
+            await self._lost.wait()
+            self._lost = type(self._lost)()
+
+    LinkVenue._stay_connected = once  # type: ignore[method-assign]
+
+
+def _held_orders_for_ever() -> None:
+    gateway.Gateway.give_up_held = lambda *_a, **_k: 0  # type: ignore[method-assign]
+    gateway.Gateway.shipped = lambda *_a: None  # type: ignore[method-assign]
+
+
+def _positions_forgotten() -> None:
+    restore = Engine.restore
+
+    def forget(self: Engine, data: bytes) -> None:
+        restore(self, data)
+        self.state.orders.closed.clear()
+        self.state.portfolio.positions.clear()
+
+    Engine.restore = forget  # type: ignore[method-assign]
+
+
+def _orders_in_doubt_do_not_count() -> None:
+    from betatrader.engine import risk
+
+    judge = risk.Judge.judge
+
+    def blind(self: Any, state: State, *rest: Any) -> Any:
+        kept = state.orders.open
+        state.orders.open = {
+            name: order
+            for name, order in kept.items()
+            if order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
+        }
+        try:
+            return judge(self, state, *rest)
+        finally:
+            state.orders.open = kept
+
+    risk.Judge.judge = blind  # type: ignore[method-assign]
+
+
+BUGS: dict[str, Bug] = {
+    "timeout-is-rejection": Bug("no answer counts as a refusal", _timeout_is_rejection),
+    "fence-ignored": Bug("orders leave after the lease has ended", _fence_ignored),
+    "no-reconciliation": Bug("the start asks the venue nothing", _no_reconciliation_at_start),
+    "fills-twice": Bug("a fill told twice counts twice", _fills_counted_twice),
+    "not-journaled": Bug("orders leave without a record of them", _orders_not_journaled),
+    "not-shipped": Bug(
+        "orders do not wait until Redis has their record", _orders_do_not_wait_for_shipping
+    ),
+    "same-epoch": Bug("each leader has the same token", _epoch_does_not_grow),
+    "takeover-skips": Bug("a standby misses some of what was shipped", _takeover_forgets_steps),
+    "snapshot-without-orders": Bug(
+        "a snapshot leaves out open orders", _snapshot_without_open_orders
+    ),
+    "refused-cancel-ends": Bug(
+        "an order whose cancel was refused counts as gone", _refused_cancel_ends_the_order
+    ),
+    "missed-fills": Bug("fills that no report told are never asked for", _missed_fills_stay_missed),
+    "late-fills-dropped": Bug("a fill after the order's end is dropped", _late_fills_dropped),
+    "never-taken-at-once": Bug(
+        "an order that the venue does not know yet counts as never taken", _never_taken_at_once
+    ),
+    "balance-first-word": Bug("a lagging balance is believed at once", _balances_believed_at_once),
+    "trade-ids-forgotten": Bug(
+        "after a restart a fill may count again", _trade_ids_forgotten_at_a_restart
+    ),
+    "sent-again": Bug("an order in doubt is sent again", _doubtful_orders_sent_again),
+    "no-reconnect": Bug("a broken connection stays broken", _no_reconnect),
+    "held-for-ever": Bug("held orders are never let go", _held_orders_for_ever),
+    "positions-forgotten": Bug("a restart forgets what is held", _positions_forgotten),
+    "doubt-uncounted": Bug(
+        "unanswered orders count nothing against limits", _orders_in_doubt_do_not_count
+    ),
+}
+"""Every planted bug by name."""
