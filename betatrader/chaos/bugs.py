@@ -7,6 +7,7 @@ plants them one after the other and says which seed caught each.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from betatrader.chaos.seams import put
 from betatrader.engine.engine import Engine
 from betatrader.engine.orders import Orders
 from betatrader.engine.state import State
@@ -18,7 +19,7 @@ from betatrader.roles import following, reconciling, trader
 from betatrader.roles.reconciling import Reconciler
 from betatrader.store import lease
 from betatrader.store.journal import Journal
-from betatrader.venues import gateway
+from betatrader.venues import gateway, reconcile
 from betatrader.venues.link.client import LinkVenue
 
 
@@ -34,12 +35,13 @@ def _timeout_is_rejection() -> None:
         order, _ = self._unanswered.pop(number)
         self._take(OrderRejected(clock.now_ns(), order, reason))
 
-    LinkVenue._doubt = doubt  # type: ignore[method-assign]
+    put(LinkVenue, "_doubt", doubt)
 
 
-def _fence_ignored() -> None:
-    lease.Lease.may_order = lambda _self: True  # type: ignore[method-assign]
-    lease.Lease.may_cancel = lambda _self: True  # type: ignore[method-assign]
+def _trades_on() -> None:
+    _orders_do_not_wait_for_shipping()
+    put(lease.Lease, "may_order", lambda _self: True)
+    put(lease.Lease, "may_cancel", lambda _self: True)
 
 
 def _no_reconciliation_at_start() -> None:
@@ -47,7 +49,7 @@ def _no_reconciliation_at_start() -> None:
         self._take(Reconciled(clock.now_ns(), "SIM"))
         return ()
 
-    Reconciler.at_start = at_start  # type: ignore[method-assign,assignment]
+    put(Reconciler, "at_start", at_start)
 
 
 def _fills_counted_twice() -> None:
@@ -56,7 +58,7 @@ def _fills_counted_twice() -> None:
         self.fills += 1
         return True
 
-    Orders.is_new_fill = is_new  # type: ignore[method-assign]
+    put(Orders, "is_new_fill", is_new)
 
 
 def _orders_not_journaled() -> None:
@@ -67,12 +69,12 @@ def _orders_not_journaled() -> None:
             return
         append(self, record)
 
-    Journal.append = skip  # type: ignore[method-assign]
+    put(Journal, "append", skip)
 
 
 def _orders_do_not_wait_for_shipping() -> None:
     ship = trader.Trader.ship
-    trader.Trader.ship = lambda self, shipper, **_: ship(self, shipper, hold=False)  # type: ignore[method-assign,misc]
+    put(trader.Trader, "ship", lambda self, shipper, **_: ship(self, shipper, hold=False))
 
 
 def _epoch_does_not_grow() -> None:
@@ -84,8 +86,8 @@ def _epoch_does_not_grow() -> None:
             self.epoch = 7
         return held
 
-    lease.Lease.acquire = same  # type: ignore[method-assign]
-    lease.Lease.renew = _always_held  # type: ignore[method-assign]
+    put(lease.Lease, "acquire", same)
+    put(lease.Lease, "renew", _always_held)
 
 
 async def _always_held(self: lease.Lease) -> str:
@@ -100,7 +102,7 @@ def _takeover_forgets_steps() -> None:
         if shipped.whole or shipped.number % 3:
             follow(self, shipped)
 
-    following.Follower._follow = skip  # type: ignore[method-assign]
+    put(following.Follower, "_follow", skip)
 
 
 def _snapshot_without_open_orders() -> None:
@@ -113,7 +115,7 @@ def _snapshot_without_open_orders() -> None:
         finally:
             self.state.orders.open = kept
 
-    Engine.snapshot = empty  # type: ignore[method-assign]
+    put(Engine, "snapshot", empty)
 
 
 def _refused_cancel_ends_the_order() -> None:
@@ -126,11 +128,11 @@ def _refused_cancel_ends_the_order() -> None:
             return True
         return take(self, event)
 
-    Orders.take = ended  # type: ignore[method-assign]
+    put(Orders, "take", ended)
 
 
 def _missed_fills_stay_missed() -> None:
-    reconciling.missing_fills = lambda *_: []  # type: ignore[attr-defined]
+    put(reconciling, "missing_fills", lambda *_: [])
 
 
 def _late_fills_dropped() -> None:
@@ -140,13 +142,15 @@ def _late_fills_dropped() -> None:
         order = self.find(fill.order)
         return (order is None or order.state not in CLOSED) and take(self, fill)
 
-    Orders.is_new_fill = only_open  # type: ignore[method-assign]
+    put(Orders, "is_new_fill", only_open)
 
 
 def _never_taken_at_once() -> None:
-    reports = reconciling.order_reports
-    reconciling.order_reports = lambda state, account, now_ns, _: reports(  # type: ignore[attr-defined]
-        state, account, now_ns, 0
+    reports = reconcile.order_reports
+    put(
+        reconciling,
+        "order_reports",
+        lambda state, account, now_ns, _: reports(state, account, now_ns, 0),
     )
 
 
@@ -154,7 +158,7 @@ def _balances_believed_at_once() -> None:
     async def balances(self: Reconciler) -> Any:
         return self._of_balances(await self._answer())
 
-    Reconciler._balances = balances  # type: ignore[method-assign]
+    put(Reconciler, "_balances", balances)
 
 
 def _trade_ids_forgotten_at_a_restart() -> None:
@@ -167,7 +171,7 @@ def _trade_ids_forgotten_at_a_restart() -> None:
         finally:
             self.state.orders.seen_fills = kept
 
-    Engine.snapshot = empty  # type: ignore[method-assign]
+    put(Engine, "snapshot", empty)
 
 
 def _doubtful_orders_sent_again() -> None:
@@ -183,8 +187,8 @@ def _doubtful_orders_sent_again() -> None:
         doubt(self, number, reason)
         submit(self, sent[order], clock.now_ns())
 
-    LinkVenue.submit = remember  # type: ignore[method-assign]
-    LinkVenue._doubt = again  # type: ignore[method-assign]
+    put(LinkVenue, "submit", remember)
+    put(LinkVenue, "_doubt", again)
 
 
 def _no_reconnect() -> None:
@@ -194,12 +198,12 @@ def _no_reconnect() -> None:
             await self._lost.wait()
             self._lost = type(self._lost)()
 
-    LinkVenue._stay_connected = once  # type: ignore[method-assign]
+    put(LinkVenue, "_stay_connected", once)
 
 
 def _held_orders_for_ever() -> None:
-    gateway.Gateway.give_up_held = lambda *_a, **_k: 0  # type: ignore[method-assign]
-    gateway.Gateway.shipped = lambda *_a: None  # type: ignore[method-assign]
+    put(gateway.Gateway, "give_up_held", lambda *_a, **_k: 0)
+    put(gateway.Gateway, "shipped", lambda *_a: None)
 
 
 def _positions_forgotten() -> None:
@@ -210,7 +214,7 @@ def _positions_forgotten() -> None:
         self.state.orders.closed.clear()
         self.state.portfolio.positions.clear()
 
-    Engine.restore = forget  # type: ignore[method-assign]
+    put(Engine, "restore", forget)
 
 
 def _orders_in_doubt_do_not_count() -> None:
@@ -230,12 +234,14 @@ def _orders_in_doubt_do_not_count() -> None:
         finally:
             state.orders.open = kept
 
-    risk.Judge.judge = blind  # type: ignore[method-assign]
+    put(risk.Judge, "judge", blind)
 
 
 BUGS: dict[str, Bug] = {
     "timeout-is-rejection": Bug("no answer counts as a refusal", _timeout_is_rejection),
-    "fence-ignored": Bug("orders leave after the lease has ended", _fence_ignored),
+    "trades-on": Bug(
+        "an old leader trades on: neither its lease nor shipping holds it back", _trades_on
+    ),
     "no-reconciliation": Bug("the start asks the venue nothing", _no_reconciliation_at_start),
     "fills-twice": Bug("a fill told twice counts twice", _fills_counted_twice),
     "not-journaled": Bug("orders leave without a record of them", _orders_not_journaled),

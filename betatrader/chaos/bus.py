@@ -179,7 +179,7 @@ class Store:
 
     def fcall(self, name: str, _numkeys: int, *arguments: Any) -> Any:
         """FCALL."""
-        functions = {
+        functions: dict[str, Any] = {
             "bt_lease_acquire": self._lease_acquire,
             "bt_lease_renew": self._lease_renew,
             "bt_lease_release": self._lease_release,

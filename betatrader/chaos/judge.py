@@ -55,6 +55,11 @@ class Judge:
         """Of all that the venue wrote into its ledger, in its order."""
         return self._digest.hexdigest()
 
+    def refused(self, order: str) -> None:
+        """Our books say that the venue refused an order: it must not have taken it."""
+        if order in self._accepted:
+            self.say(f"order {order} counts as refused, and the venue had taken it")
+
     def adopted(self, order: str) -> None:
         """Our books had lost an order: only a machine that lost its power may do that."""
         plan = self._world.plan

@@ -85,7 +85,7 @@ def number_cancel_scopes() -> None:
         begin(self, *args, **kwargs)
 
     scope.__init__ = numbered  # type: ignore[method-assign]
-    scope.__hash__ = lambda self: numbers[id(self)]  # type: ignore[method-assign,assignment]
+    scope.__hash__ = lambda self: numbers[id(self)]  # type: ignore[method-assign]
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -111,7 +111,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Virtual seconds."""
         return self._now
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.Handle:
         """Run it soon."""
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
@@ -119,13 +121,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Any, *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         """Run it after so many virtual seconds."""
         return self.call_at(self._now + max(0.0, delay), callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Any, *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         """Run it at a virtual time."""
@@ -177,7 +179,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.steps += 1
         if self.steps > LONGEST_RUN:
             raise RuntimeError("the simulation does not come to rest")
-        handle._run()  # type: ignore[attr-defined]
+        handle._run()
         if self.on_step is not None:
             self.on_step()
 
@@ -220,7 +222,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._dead.append(task)  # never collected: no `finally` of it runs behind our back
         return task
 
-    def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> Any:  # type: ignore[override]
+    def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> Any:
         """A task of this loop."""
         task = SimulatedTask(coro, loop=self, name=name or f"t{next(_serial)}", context=context)
         self._dead.append(task)

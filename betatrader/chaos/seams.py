@@ -19,7 +19,7 @@ import structlog
 from betatrader.chaos.busy import Busy
 from betatrader.chaos.loop import Process, ProcessKilled, current_process
 from betatrader.ops import clock, files
-from betatrader.roles import leading, strategies, trading
+from betatrader.roles import leading, strategies
 from betatrader.store import journal, lease
 
 EPOCH_S = 1_800_000_000.0
@@ -66,6 +66,11 @@ def _machine() -> Machine | None:
     return found if isinstance(found, Machine) else None
 
 
+def put(owner: object, name: str, made: object) -> None:
+    """Replace an attribute of a module or class, for this operating-system process."""
+    setattr(owner, name, made)
+
+
 def begin() -> None:
     """A new world: nothing is locked, and nobody was started."""
     global _starts
@@ -83,15 +88,14 @@ def put_in_place(now: Callable[[], float]) -> None:
         machine = _machine()
         return int((EPOCH_S + now() + (machine.offset_s if machine is not None else 0.0)) * 1e9)
 
-    clock.now_ns = now_ns
-    clock.boot_s = now
+    put(clock, "now_ns", now_ns)
+    put(clock, "boot_s", now)
     strategies.SHIPPED["busy"] = Busy
-    leading.lock = _lock  # type: ignore[assignment]
-    lease.holder_name = _holder  # type: ignore[assignment]
-    leading.holder_name = _holder  # type: ignore[attr-defined]
-    journal.append_whole = _append  # type: ignore[attr-defined]
-    anyio.to_thread.run_sync = _inline  # type: ignore[assignment]
-    trading.to_thread = anyio.to_thread
+    put(leading, "lock", _lock)
+    put(lease, "holder_name", _holder)
+    put(leading, "holder_name", _holder)
+    put(journal, "append_whole", _append)
+    put(anyio.to_thread, "run_sync", _inline)
     _watch_syncs(now)
 
 
@@ -141,7 +145,7 @@ def _append(file: int, data: bytes) -> None:
 def _watch_syncs(now: Callable[[], float]) -> None:
     real_data, real = os.fdatasync, os.fsync
 
-    def note(file: int, sync: Callable[[int], None]) -> None:
+    def note(file: int, sync: Callable[[Any], None]) -> None:
         machine = _machine()
         if machine is not None:
             if now() < machine.disk.sync_fails_until:
@@ -150,5 +154,5 @@ def _watch_syncs(now: Callable[[], float]) -> None:
             machine.disk.synced[found.st_ino] = found.st_size
         sync(file)
 
-    os.fdatasync = lambda file: note(file, real_data)
-    os.fsync = lambda file: note(file, real)
+    put(os, "fdatasync", lambda file: note(file, real_data))
+    put(os, "fsync", lambda file: note(file, real))

@@ -15,7 +15,9 @@ import msgspec
 
 from betatrader.chaos import bugs, loop, plan, seams, world
 from betatrader.chaos.plan import Fault, Plan
+from betatrader.chaos.seams import put
 from betatrader.engine.orders import Orders
+from betatrader.model.account import OrderRejected
 from betatrader.model.command import Approved
 from betatrader.roles.trading import TradingRole
 from betatrader.store.journal import Journal
@@ -166,6 +168,7 @@ def _one(drawn: Plan, now: list[Any]) -> Outcome:
 def _observe(now: list[Any]) -> None:
     """Let the judge see which role a process runs, and each order that is let out."""
     begin, submit, adopt = TradingRole.__init__, Gateway._submit, Orders.adopt
+    take = Orders.take
     open_next = Journal._open_next
 
     def begun(self: TradingRole, service: Any, *rest: Any) -> None:
@@ -184,14 +187,20 @@ def _observe(now: list[Any]) -> None:
         now[-1].judge.adopted(found.order)
         adopt(self, found, strategy)
 
+    def taken(self: Orders, event: Any) -> bool:
+        if isinstance(event, OrderRejected):
+            now[-1].judge.refused(event.order)
+        return take(self, event)
+
     def opened(self: Journal, snapshot: bytes) -> None:
         open_next(self, snapshot)
         now[-1].open_files.append(self._file)
 
-    Orders.adopt = adopted  # type: ignore[method-assign]
-    Journal._open_next = opened  # type: ignore[method-assign]
-    TradingRole.__init__ = begun  # type: ignore[method-assign]
-    Gateway._submit = sent  # type: ignore[method-assign]
+    put(Orders, "adopt", adopted)
+    put(Orders, "take", taken)
+    put(Journal, "_open_next", opened)
+    put(TradingRole, "__init__", begun)
+    put(Gateway, "_submit", sent)
 
 
 def _cpu_s() -> float:

@@ -131,7 +131,7 @@ class World:
         self.plan = plan
         self.folder = folder
         self.chance = random.Random(f"world {plan.seed}")  # noqa: S311  a seed, to be repeated
-        self.loop = VirtualLoop(plan.seed)
+        self.loop = VirtualLoop(plan.seed)  # type: ignore[abstract]  # what it lacks is never used
         self.network = self.loop.network = Network(self.loop, plan.seed)
         self.redis = bus.Server(self.loop, plan.seed, EPOCH_S)
         self.config = _config(pair=plan.pair)

@@ -15,6 +15,7 @@ data         data import, list, show
 journal      journal verify, show; replay; explain
 jobs         jobs list, run, history
 models       models list, train
+simulate     the whole trader under seeded faults
 venue        venue serve
 bench        the benchmarks
 output       tables, JSON, durations

@@ -32,6 +32,7 @@ COMMANDS = {
     "replay": "journal",
     "explain": "journal",
     "models": "models",
+    "simulate": "simulate",
     "venue": "venue",
     "bench": "bench",
 }

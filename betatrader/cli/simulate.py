@@ -1,0 +1,99 @@
+"""`simulate`: the whole trader under seeded faults."""
+
+from typing import Any
+
+import click
+
+from betatrader.cli.output import print_json, print_table
+
+
+@click.command()
+@click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="How many.")
+@click.option("--seed", "first", type=click.IntRange(0), default=0, help="The first of them.")
+@click.option(
+    "--hours", type=click.FloatRange(0, min_open=True), help="Until so much is simulated."
+)
+@click.option("--bugs", "plant", is_flag=True, help="Plant each known bug; each must be caught.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def simulate(seeds: int, first: int, hours: float | None, plant: bool, as_json: bool) -> None:
+    """Run the trader itself against a simulated venue, Redis, network and disk in virtual time.
+
+    Each seed kills, pauses, cuts off and confuses it in its own way, and the venue's ledger judges.
+    A failing seed is shrunk to the fewest faults that make it fail, and runs the same again:
+    `betatrader simulate --seed N --seeds 1`. Exit status 1 where any seed fails (or, with --bugs,
+    where a planted bug is not caught).
+
+    \b
+    Examples:
+      betatrader simulate --seeds 500
+      betatrader simulate --seed 4711 --seeds 1
+      betatrader simulate --hours 10 --json
+      betatrader simulate --bugs
+    """
+    if plant:
+        _plant(seeds, as_json=as_json)
+        return
+    from betatrader.chaos.simulate import run
+
+    with click.progressbar(length=seeds, label="seeds", file=_stderr()) as bar:
+        report = run(
+            range(first, first + seeds),
+            lambda done, _: bar.update(done - bar.pos),
+            hours=hours or 0.0,
+        )
+    if as_json:
+        print_json(report)
+    else:
+        _show(report)
+    if report.failing:
+        click.get_current_context().exit(1)
+
+
+def _show(report: Any) -> None:
+    faults = sum(report.faults.values())
+    click.echo(
+        f"{report.seeds} seeds, {report.simulated_hours} simulated hours, {report.orders} orders, "
+        f"{faults} faults, {len(report.failing)} failing; "
+        f"{report.cpu_seconds_per_seed} s of CPU each"
+    )
+    print_table(("fault", "times"), list(report.faults.items()), "no faults")
+    for outcome in report.failing:
+        click.echo(
+            f"\nseed {outcome.seed} fails: betatrader simulate --seed {outcome.seed} --seeds 1"
+        )
+        for fault in outcome.planned:
+            click.echo(f"  {fault.at_s:7.3f} s  {fault.kind} for {fault.lasts_s} s ({fault.size})")
+        for line in outcome.wrong[:5]:
+            click.echo(f"  {line}")
+
+
+def _plant(most_seeds: int, *, as_json: bool) -> None:
+    from betatrader.chaos.bugs import BUGS
+    from betatrader.chaos.simulate import caught
+
+    found = []
+    for name, bug in BUGS.items():
+        outcome = caught(name, most_seeds)
+        found.append(
+            {
+                "bug": name,
+                "tells": bug.tells,
+                "caught": outcome is not None,
+                "seed": outcome.seed if outcome is not None else None,
+                "by": outcome.wrong[0] if outcome is not None else "",
+            }
+        )
+        click.echo(f"{name}: {found[-1]['by'] or 'NOT CAUGHT'}", err=True)
+    if as_json:
+        print_json({"bugs": found})
+    else:
+        rows = [(b["bug"], b["seed"] if b["caught"] else "NOT CAUGHT", b["tells"]) for b in found]
+        print_table(("bug", "seed", "what is wrong"), rows, "no bugs")
+    if not all(b["caught"] for b in found):
+        click.get_current_context().exit(1)
+
+
+def _stderr() -> Any:
+    import sys
+
+    return sys.stderr
