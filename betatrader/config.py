@@ -41,6 +41,8 @@ class Risk(Section, frozen=True, kw_only=True):
 
     order_notional_usd: Amount = Decimal(10)
     position_notional_usd: Amount = Decimal(20)
+    position_event_usd: Amount = Decimal(40)
+    position_venue_usd: Amount = Decimal(100)
     total_notional_usd: Amount = Decimal(100)
     open_positions: Count = 3
     open_orders: Count = 20
@@ -55,6 +57,8 @@ class Risk(Section, frozen=True, kw_only=True):
         return Limits(
             order_notional=units(self.order_notional_usd),
             position_notional=units(self.position_notional_usd),
+            position_event=units(self.position_event_usd),
+            position_venue=units(self.position_venue_usd),
             total_notional=units(self.total_notional_usd),
             open_positions=self.open_positions,
             open_orders=self.open_orders,
@@ -88,10 +92,14 @@ class Feed(Section, frozen=True, kw_only=True):
 
 
 class StrategyEntry(Section, frozen=True, kw_only=True):
-    """[[strategies]]: a shipped strategy's `name`, or `PATH[:CLASS]` of one of yours."""
+    """[[strategies]]: a shipped strategy's `name`, or `PATH[:CLASS]` of one of yours.
+
+    `venues` are those where it may trade, as instrument ids name them; none: all.
+    """
 
     name: str
     parameters: dict[str, Any] = {}
+    venues: tuple[str, ...] = ()
 
 
 class Intel(Section, frozen=True, kw_only=True):

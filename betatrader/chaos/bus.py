@@ -222,9 +222,8 @@ class Store:
         self._hset(lease, {"until": 0})
         return 1
 
-    def _ship(
-        self, key: str, fence: str, field: bytes, epoch: int, first: int, kind: str, *entries: bytes
-    ) -> Any:
+    def _ship(self, key: str, fence: str, *rest: Any) -> Any:
+        field, epoch, first, kind, *entries = rest
         self._grow()
         held = self.hgetall(fence)
         last, at = int(held.get(b"epoch", b"0")), int(held.get(b"number", b"0"))

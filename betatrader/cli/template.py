@@ -10,6 +10,8 @@ log_level = "info"        # debug, info, warning, error
 [risk]                    # what no order may exceed; the defaults fit an account of 100 USD
 order_notional_usd = 10
 position_notional_usd = 20
+position_event_usd = 40   # the most that one event's contracts may lose, YES netted against NO
+position_venue_usd = 100  # held and being bought on one venue
 total_notional_usd = 100
 open_positions = 3
 open_orders = 20
@@ -62,5 +64,6 @@ everywhere = false        # true: all addresses, IPv4 and IPv6; false: loopback 
 # [[strategies]]
 # name = "forecast_edge"  # or a path: "my.py", "my.py:MyStrategy"
 # parameters = { min_edge = 0.05, kelly_fraction = 0.2 }
+# venues = ["BINANCE"]    # where it may trade: the ends of instrument ids; none: anywhere
 """
 """What `config init` writes; a test holds it equal to the defaults."""

@@ -1,5 +1,6 @@
 """The brain: pure and synchronous. Events in, Steps out, bit for bit repeatable.
 
+answering  what it answers: intents through risk, stops, halts, flattening
 engine     the order of work for one event, nothing else
 state      everything the engine knows, and `fold`, which applies a record and never decides
 lifecycle  folds of what starts, stops and holds back the trader
@@ -10,9 +11,11 @@ orders     the life of orders: legal transitions, deduplicated fills
 holdings   which strategy holds how much
 portfolio  fills to positions, cost, cash, fees, profit and loss
 proposal   one intent, with all that the checks look at
+exposure   how much stands on one event, and on one venue
 checks     the checks, each named
 risk       asks every check; the only maker of `Approved`
 closing    what must be out of the way before a whole position is sold
+sweeping   what each tick takes off the book: orders in a market that stands still
 clearance  one glance that lets an ordinary order through, far from every limit
 sizing     Kelly fraction, caps and rounding
 strategy   what a strategy is, and what it may see

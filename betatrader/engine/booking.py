@@ -2,13 +2,13 @@
 
 from betatrader.engine.state import State
 from betatrader.engine.strategy import Ask
-from betatrader.model.account import CashFlow, PositionTransfer, VenueConnection
+from betatrader.model.account import CashFlow, PositionTransfer, Protection, VenueConnection
 from betatrader.model.command import Alert, Booked, Change, RequestForecast
 from betatrader.model.instruction import Fenced
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.money import show
 
-Told = CashFlow | PositionTransfer | VenueConnection | Fenced
+Told = CashFlow | PositionTransfer | VenueConnection | Protection | Fenced
 
 
 def told(event: Told) -> list[Change]:
@@ -18,6 +18,10 @@ def told(event: Told) -> list[Change]:
     if isinstance(event, VenueConnection):
         text = f"{event.venue} is reached" if event.up else f"{event.venue} is away: {event.reason}"
         return [Alert("info" if event.up else "error", text)]
+    if isinstance(event, Protection):
+        if event.armed_until_ns > event.time_ns:
+            return []
+        return [Alert("error", f"{event.venue}: the dead-man switch is not armed: {event.reason}")]
     if isinstance(event, Fenced):
         return [Alert("critical", f"no order leaves: {event.reason}")]
     return [

@@ -5,9 +5,10 @@ A check gets a proposal and answers None, or the limit and the actual value.
 
 from collections.abc import Callable
 
+from betatrader.engine.exposure import event_loss, venue_notional
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, SELL, Proposal
-from betatrader.model.ids import StrategyId
+from betatrader.model.ids import InstrumentId, StrategyId, venue_of
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
@@ -24,6 +25,9 @@ OPERATOR = StrategyId("operator")
 STOP = StrategyId("stop")
 """Orders that a protective stop makes."""
 
+CLOSING = (OPERATOR, STOP)
+"""What they order takes at once or ends: it never rests."""
+
 Breach = tuple[str, str] | None
 """(limit, actual), or None where the check passes."""
 
@@ -38,9 +42,27 @@ def instrument(proposal: Proposal) -> Breach:
     return None
 
 
+def venue_allowed(proposal: Proposal) -> Breach:
+    """The strategy may trade on this venue; what it holds there may always be sold."""
+    limits, name = proposal.limits, proposal.terms.instrument
+    if permitted(limits, proposal.strategy, name) or proposal.reducing:
+        return None
+    return f"one of {', '.join(limits.venues[proposal.strategy])}", venue_of(name)
+
+
 def venue_connection(proposal: Proposal) -> Breach:
     """The venue is reached."""
     return None if proposal.state.connected else ("a venue that is reached", "it is away")
+
+
+def protection(proposal: Proposal) -> Breach:
+    """Where the venue has a dead-man switch, it is known to be armed, or nothing may rest there."""
+    state, venue = proposal.state, venue_of(proposal.terms.instrument)
+    until = state.armed_until.get(venue)
+    if until is None or until > state.now_ns or proposal.strategy in CLOSING:
+        return None
+    late = f"{(state.now_ns - until) // 1_000_000} ms late" if until else "not armed"
+    return f"an armed dead-man switch at {venue}", late
 
 
 def reconciled(proposal: Proposal) -> Breach:
@@ -177,6 +199,29 @@ def position_notional(proposal: Proposal) -> Breach:
     return (show(limit), show(total)) if total > limit else None
 
 
+def position_event(proposal: Proposal) -> Breach:
+    """What a contract's event may cost at the worst is within its limit, or lowered by this."""
+    market, state = proposal.market, proposal.state
+    assert market is not None
+    contract, limit = market.definition, proposal.limits.position_event
+    if type(contract) is not BinaryContract or proposal.strategy in CLOSING:
+        return None
+    after = event_loss(state, contract, proposal.terms)
+    if after <= limit or after <= event_loss(state, contract):
+        return None
+    return show(limit), show(after)
+
+
+def position_venue(proposal: Proposal) -> Breach:
+    """All positions and open buys on this venue together stay within its limit."""
+    if not proposal.buying:
+        return None
+    venue = venue_of(proposal.terms.instrument)
+    total = proposal.notional + venue_notional(proposal.state, venue)
+    limit = proposal.limits.position_venue
+    return (show(limit), show(total)) if total > limit else None
+
+
 def total_notional(proposal: Proposal) -> Breach:
     """All positions and open buys together stay within the total."""
     if not proposal.buying:
@@ -219,7 +264,7 @@ def order_rate(proposal: Proposal) -> Breach:
     """No more orders and cancels than this have been sent this minute; a close may still go."""
     state = proposal.state
     sent = state.orders.sent - state.rate_from
-    if proposal.strategy in (OPERATOR, STOP) or sent < proposal.limits.orders_per_minute:
+    if proposal.strategy in CLOSING or sent < proposal.limits.orders_per_minute:
         return None
     return f"{proposal.limits.orders_per_minute} a minute", str(sent + 1)
 
@@ -259,7 +304,8 @@ def stale_data(proposal: Proposal) -> Breach:
     age = proposal.state.now_ns - market.updated_ns
     if age <= proposal.limits.stale_data_ns:
         return None
-    return f"{proposal.limits.stale_data_ns // 1_000_000} ms", f"{age // 1_000_000} ms"
+    seen = f"{age // 1_000_000} ms" if market.updated_ns else "nothing since the venue was reached"
+    return f"{proposal.limits.stale_data_ns // 1_000_000} ms", seen
 
 
 def stale_forecast(proposal: Proposal) -> Breach:
@@ -294,6 +340,12 @@ def drawdown(proposal: Proposal) -> Breach:
     return (show(limit), show(fall)) if fall > limit else None
 
 
+def permitted(limits: Limits, strategy: StrategyId, instrument: InstrumentId) -> bool:
+    """Whether a strategy may trade on an instrument's venue."""
+    allowed = limits.venues.get(strategy)
+    return not allowed or venue_of(instrument) in allowed
+
+
 def collar_width(limits: Limits, market: Market, price: int) -> int:
     """How far beyond `price` an order may reach."""
     return max(price * limits.collar // SCALE, limits.collar_ticks * market.definition.tick)
@@ -301,7 +353,9 @@ def collar_width(limits: Limits, market: Market, price: int) -> int:
 
 CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     instrument,
+    venue_allowed,
     venue_connection,
+    protection,
     reconciled,
     trading_state,
     tick,
@@ -318,6 +372,8 @@ CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     open_orders,
     open_positions,
     position_notional,
+    position_event,
+    position_venue,
     total_notional,
     buying_power,
     stale_data,
@@ -334,6 +390,8 @@ CAPACITY: tuple[Callable[[Proposal], Breach], ...] = (
     open_orders,
     open_positions,
     position_notional,
+    position_event,
+    position_venue,
     total_notional,
     daily_loss,
     drawdown,

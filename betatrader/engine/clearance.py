@@ -5,11 +5,14 @@ each check would pass, even against limits of 80%; False means nothing: then the
 one by one, by name. A test holds the two together over random states.
 """
 
+from msgspec.structs import replace
+
 from betatrader.engine.market import Market
 from betatrader.engine.state import State
+from betatrader.model.ids import venue_of
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.limits import Limits
+from betatrader.model.limits import Limits, calm
 from betatrader.model.money import SCALE
 from betatrader.model.order import OrderTerms, Side
 
@@ -17,34 +20,42 @@ ACTIVE = TradingState.ACTIVE
 BUY = Side.BUY
 
 
-def far_from_limits(state: State, calm: Limits, market: Market, terms: OrderTerms) -> bool:
-    """Whether an order that rests on no forecast passes every check, held to `calm` limits."""
+def wary(limits: Limits) -> Limits:
+    """80% of each limit; and all venues together held to what one may hold, so that one sum does
+    for both."""
+    near = calm(limits)
+    return replace(near, total_notional=min(near.total_notional, near.position_venue))
+
+
+def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerms) -> bool:
+    """Whether an order that rests on no forecast passes every check, held to `wary` limits."""
     definition = market.definition
     price, quantity = terms.price, terms.quantity
     if (
         state.trading_state is not ACTIVE
         or state.reconciling
         or not state.connected
+        or (state.armed_until and not _protected(state, terms))
         or not market.tradable
         or market.resolved
         or price <= 0
         or quantity <= 0
         or price % definition.tick
         or quantity % definition.lot
-        or quantity > calm.order_quantity
-        or state.now_ns - market.updated_ns > calm.stale_data_ns
+        or quantity > near.order_quantity
+        or state.now_ns - market.updated_ns > near.stale_data_ns
         or (type(definition) is BinaryContract and (definition.nets or price >= SCALE))
     ):
         return False
     orders = state.orders
-    if orders.submitted + orders.cancels - state.rate_from >= calm.orders_per_minute:
+    if orders.submitted + orders.cancels - state.rate_from >= near.orders_per_minute:
         return False
     if terms.side is not BUY:
         return _sale(state, market, terms)
     name = terms.instrument
     worth = price * quantity // SCALE + 1
     if (
-        worth > calm.order_notional
+        worth > near.order_notional
         or worth <= definition.min_notional
         or price > (market.ask or market.bid)
     ):
@@ -62,13 +73,12 @@ def far_from_limits(state: State, calm: Limits, market: Market, terms: OrderTerm
                 here += other
         elif theirs.instrument == name and price >= theirs.price:
             return False
-    portfolio = state.portfolio
-    equity = portfolio.cash
+    equity = state.portfolio.cash
     spent *= 2  # no fee is above the notional, so that twice that covers both
-    if spent > equity or len(open_orders) >= calm.open_orders:
+    if spent > equity or len(open_orders) >= near.open_orders:
         return False
     kinds = len(open_orders) + 1
-    for held, position in portfolio.positions.items():
+    for held, position in state.portfolio.positions.items():
         if position.quantity:
             value = state.mark(held) * position.quantity // SCALE
             equity += value
@@ -77,20 +87,29 @@ def far_from_limits(state: State, calm: Limits, market: Market, terms: OrderTerm
             if held == name:
                 here += value + 1
     return (
-        (kinds <= calm.open_positions or market.held)
-        and here <= calm.position_notional
-        and spent <= calm.total_notional
-        and state.day_equity - equity <= calm.daily_loss
+        (kinds <= near.open_positions or market.held)
+        and here <= near.position_notional
+        and spent <= near.total_notional
+        and (spent <= near.position_event or type(definition) is not BinaryContract)
+        and state.day_equity - equity <= near.daily_loss
         and (
             equity >= state.equity_high
-            or (state.equity_high - equity) * SCALE <= calm.drawdown * state.equity_high
+            or (state.equity_high - equity) * SCALE <= near.drawdown * state.equity_high
         )
     )
 
 
+def _protected(state: State, terms: OrderTerms) -> bool:
+    """The venue has no dead-man switch, or it is armed."""
+    until = state.armed_until.get(venue_of(terms.instrument))
+    return until is None or until > state.now_ns
+
+
 def _sale(state: State, market: Market, terms: OrderTerms) -> bool:
     """A sale of what is held and free reduces: few limits bind it."""
-    name, price = terms.instrument, terms.price
+    name, price, definition = terms.instrument, terms.price, market.definition
+    if type(definition) is BinaryContract and state.portfolio.quantity(definition.complement):
+        return False  # a sale of one outcome uncovers the other
     if price < (market.bid or market.ask or price + 1):
         return False
     free = state.portfolio.quantity(name) - terms.quantity

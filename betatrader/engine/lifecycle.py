@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from betatrader.model import instruction
+from betatrader.model import account, instruction
 from betatrader.model.command import StateChanged, Warned
 from betatrader.model.instruction import TradingState
 from betatrader.model.limits import raised
@@ -29,10 +29,36 @@ def fold_started(state: "State", event: instruction.Started) -> None:
     state.halt_reason = event.reason
     state.reconciling = event.reconcile
     state.connected = True
+    state.armed_until = dict.fromkeys(state.armed_until, 0)
     if event.limits is not None:
         more = state.confirmed is not None and raised(event.limits, state.confirmed)
         state.offered = event.limits if more else None
         state.confirmed = state.confirmed if more else event.limits
+    watch_risk(state)
+
+
+def fold_protection(state: "State", event: account.Protection) -> None:
+    """A venue's dead-man switch is armed until then, or is not."""
+    arrive(state, event.time_ns)
+    state.armed_until[event.venue] = event.armed_until_ns
+
+
+def fold_connection(state: "State", event: account.VenueConnection) -> None:
+    """The venue is reached, or is away: then its market and our books are of the past."""
+    arrive(state, event.time_ns)
+    state.connected = event.up
+    state.reconciling = state.reconciling or not event.up  # what happened meanwhile comes first
+    if not event.up:
+        for seen in state.markets.values():
+            seen.updated_ns = 0  # a connection is worth something once data has come over it
+    watch_risk(state)
+
+
+def fold_reconciled(state: "State", event: account.Reconciled) -> None:
+    """Our books and the venue's agree."""
+    arrive(state, event.time_ns)
+    state.reconciling = False
+    state.agreed = state.now_ns, state.orders.fills
     watch_risk(state)
 
 
@@ -55,6 +81,12 @@ def fold_instruction(state: "State", event: instruction.Instruction) -> None:
     arrive(state, event.time_ns)
 
 
+def fold_cancel_all(state: "State", event: instruction.CancelAll) -> None:
+    """What was made until now is not to rest, even where it arrives only after its cancel."""
+    arrive(state, event.time_ns)
+    state.swept_ns = state.now_ns
+
+
 def fold_confirm(state: "State", event: instruction.ConfirmLimits) -> None:
     """The limits that waited are in force."""
     arrive(state, event.time_ns)
@@ -73,6 +105,8 @@ def fold_state_changed(state: "State", change: StateChanged) -> None:
     state.trading_state = change.state
     state.halt_reason = change.reason
     state.flattening = change.flattening
+    if change.state is TradingState.HALTED:
+        state.swept_ns = state.now_ns
     watch_risk(state)
 
 

@@ -22,6 +22,8 @@ class Market(msgspec.Struct, gc=False):
     last_quantity: int = 0
     buyer_is_taker: bool = False
     updated_ns: int = 0
+    crossed: bool = False
+    """The newest top that was told is no market: the one that is shown is older."""
     tradable: bool = True
     resolved: bool = False
     payout: int = 0

@@ -136,6 +136,7 @@ class Orders(msgspec.Struct):
         working = OrderState.PARTIALLY_FILLED if order.filled else OrderState.ACCEPTED
         match event:
             case OrderAccepted():
+                order.accepted = True
                 if order.state not in (OrderState.SUBMITTED, OrderState.IN_DOUBT):
                     return False
                 transition(order, working, now)
@@ -148,7 +149,7 @@ class Orders(msgspec.Struct):
                     return False
                 transition(order, OrderState.IN_DOUBT, now)
             case OrderRejected():
-                if OrderState.REJECTED not in TRANSITIONS[order.state]:
+                if order.accepted or OrderState.REJECTED not in TRANSITIONS[order.state]:
                     return False
                 order.reason = event.reason
                 self._end(order, OrderState.REJECTED, now)

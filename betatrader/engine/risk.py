@@ -1,7 +1,7 @@
 """Risk: asks every check of every order, and is the only maker of `Approved`."""
 
-from betatrader.engine.checks import CAPACITY, CHECKS, collar_width
-from betatrader.engine.clearance import far_from_limits
+from betatrader.engine.checks import CAPACITY, CHECKS, collar_width, permitted
+from betatrader.engine.clearance import far_from_limits, wary
 from betatrader.engine.lifecycle import MINUTE_NS
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, Proposal
@@ -10,7 +10,7 @@ from betatrader.engine.strategy import Place
 from betatrader.model.command import Approved, Refused, Warned
 from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.limits import Limits, calm
+from betatrader.model.limits import SECOND_NS, Limits, calm
 from betatrader.model.money import SCALE, show
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
 
@@ -21,11 +21,13 @@ UNCONFIRMED = "raised limits wait for `betatrader limits confirm`"
 class Judge:
     """Asks every check of every order. `limits` are in force; near them (80%) it looks closer."""
 
-    __slots__ = ("calm", "limits", "warnings")
+    __slots__ = ("_bound", "_wary", "calm", "limits", "warnings")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.calm = calm(limits)
+        self._wary = wary(limits)
+        self._bound = limits.venues
         self.warnings: list[Warned] = []
         """Of the last approvals, until they are noted: at most one a check and minute."""
 
@@ -36,7 +38,11 @@ class Judge:
         terms = intent.terms
         market = state.markets.get(terms.instrument)
         if market is not None:
-            if not intent.uses_forecast and far_from_limits(state, self.calm, market, terms):
+            if (
+                not intent.uses_forecast
+                and (not self._bound or permitted(self.limits, strategy, terms.instrument))
+                and far_from_limits(state, self._wary, market, terms)
+            ):
                 return Approved(order, strategy, terms, intent.reason, intent.stop)
             if not terms.price and terms.type is MARKET:
                 terms = market_terms(self.limits, market, terms.side, terms.quantity)
@@ -67,12 +73,23 @@ def breached(state: State, limits: Limits) -> str:
     equity = state.equity()
     lost = state.day_equity - equity
     if lost >= limits.daily_loss:
-        return f"daily loss {show(lost)} reached its limit {show(limits.daily_loss)}"
+        text = f"daily loss {show(lost)} reached its limit {show(limits.daily_loss)}"
+        return text + _by_whose_books(state)
     fall = state.equity_high - equity
     allowed = limits.drawdown * state.equity_high // SCALE
     if fall >= allowed > 0:
-        return f"drawdown {show(fall)} reached its limit {show(allowed)}"
+        return f"drawdown {show(fall)} reached its limit {show(allowed)}" + _by_whose_books(state)
     return ""
+
+
+def _by_whose_books(state: State) -> str:
+    """What the loss was computed from, and how far the venue has confirmed it."""
+    agreed_ns, fills = state.agreed
+    if not agreed_ns:
+        return " (by our books, never compared with the venue's)"
+    seconds = (state.now_ns - agreed_ns) // SECOND_NS
+    more = state.orders.fills - fills
+    return f" (by our books, equal to the venue's {seconds} s and {more} fills ago)"
 
 
 def market_terms(limits: Limits, market: Market, side: Side, quantity: int) -> OrderTerms:

@@ -56,6 +56,8 @@ class State(msgspec.Struct):
     """Our books are not yet compared with the venue's: no order passes."""
     connected: bool = True
     """The venue is reached."""
+    armed_until: dict[str, int] = msgspec.field(default_factory=dict)
+    """When each dead-man switch runs out, by venue; 0 where it is not armed."""
     confirmed: Limits | None = None
     """The last limits that needed no confirmation, or had it."""
     offered: Limits | None = None
@@ -67,6 +69,10 @@ class State(msgspec.Struct):
     """Of `orders.sent`, at the beginning of this minute."""
     may_add_risk: bool = True
     """ACTIVE, and not reconciling: kept, since strategies ask at every event."""
+    swept_ns: int = 0
+    """When all that rested was last cancelled."""
+    agreed: tuple[int, int] = (0, 0)
+    """When our books were last found equal to the venue's, and the fills by then."""
     markets: dict[InstrumentId, Market] = msgspec.field(default_factory=dict)
     orders: Orders = msgspec.field(default_factory=Orders)
     portfolio: Portfolio = msgspec.field(default_factory=Portfolio)
@@ -122,12 +128,16 @@ class State(msgspec.Struct):
 # The folds of market events return the market that they changed: the engine looks it up no more.
 
 
-def _fold_quote(state: State, event: market.Quote) -> Market:
+def _fold_quote(state: State, event: market.Quote) -> Market | None:
     state.event_sequence += 1
     now = event.time_ns
     if now > state.now_ns:
         state.now_ns = now
     seen = state.markets[event.instrument]
+    if event.bid > event.ask > 0:
+        seen.crossed = True
+        return None
+    seen.crossed = False
     seen.bid = event.bid
     seen.bid_size = event.bid_size
     seen.ask = event.ask
@@ -150,29 +160,36 @@ def _fold_trade(state: State, event: market.PublicTrade) -> Market:
     return seen
 
 
-def _fold_delta(state: State, event: market.BookDelta) -> Market:
+def _fold_delta(state: State, event: market.BookDelta) -> Market | None:
     lifecycle.arrive(state, event.time_ns)
     seen = state.markets[event.instrument]
     seen.book.apply(event.bids, event.asks, event.update_id)
     if event.update_id >= seen.quote_id:  # a book may lag behind the quotes of the same venue
-        _take_top(state, seen, event)
+        return _take_top(state, seen, event)
     return seen
 
 
-def _fold_snapshot(state: State, event: market.BookSnapshot) -> Market:
+def _fold_snapshot(state: State, event: market.BookSnapshot) -> Market | None:
     lifecycle.arrive(state, event.time_ns)
     seen = state.markets[event.instrument]
     seen.book.replace(event.bids, event.asks, event.update_id)
-    _take_top(state, seen, event)
-    return seen
+    return _take_top(state, seen, event)
 
 
-def _take_top(state: State, seen: Market, event: market.BookDelta | market.BookSnapshot) -> None:
-    seen.bid, seen.bid_size, seen.ask, seen.ask_size = seen.book.top()
+def _take_top(
+    state: State, seen: Market, event: market.BookDelta | market.BookSnapshot
+) -> Market | None:
+    """The book's top as the market's; a crossed one is no market, and nobody is shown it."""
+    bid, bid_size, ask, ask_size = seen.book.top()
+    seen.crossed = bid > ask > 0
+    if seen.crossed:
+        return None
+    seen.bid, seen.bid_size, seen.ask, seen.ask_size = bid, bid_size, ask, ask_size
     seen.quote_id = event.update_id
     seen.updated_ns = event.time_ns
     if seen.held:
         state.watch_equity()
+    return seen
 
 
 def _fold_listed(state: State, event: market.InstrumentListed) -> None:
@@ -291,19 +308,6 @@ def _fold_transfer(state: State, event: account.PositionTransfer) -> None:
     state.watch_equity()
 
 
-def _fold_connection(state: State, event: account.VenueConnection) -> None:
-    lifecycle.arrive(state, event.time_ns)
-    state.connected = event.up
-    state.reconciling = state.reconciling or not event.up  # what happened meanwhile comes first
-    lifecycle.watch_risk(state)
-
-
-def _fold_reconciled(state: State, event: account.Reconciled) -> None:
-    lifecycle.arrive(state, event.time_ns)
-    state.reconciling = False
-    lifecycle.watch_risk(state)
-
-
 def _fold_timer(state: State, event: instruction.TimerFired) -> None:
     lifecycle.arrive(state, event.time_ns)
     lifecycle.move_rate_window(state)
@@ -364,14 +368,15 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     account.Fill: _fold_fill,
     account.CashFlow: _fold_cash,
     account.PositionTransfer: _fold_transfer,
-    account.Reconciled: _fold_reconciled,
-    account.VenueConnection: _fold_connection,
+    account.Reconciled: lifecycle.fold_reconciled,
+    account.VenueConnection: lifecycle.fold_connection,
+    account.Protection: lifecycle.fold_protection,
     instruction.Started: lifecycle.fold_started,
     instruction.Fenced: lifecycle.fold_fenced,
     instruction.Halt: lifecycle.fold_instruction,
     instruction.Reduce: lifecycle.fold_instruction,
     instruction.Resume: lifecycle.fold_resume,
-    instruction.CancelAll: lifecycle.fold_instruction,
+    instruction.CancelAll: lifecycle.fold_cancel_all,
     instruction.Flatten: lifecycle.fold_instruction,
     instruction.ConfirmLimits: lifecycle.fold_confirm,
     instruction.TimerFired: _fold_timer,

@@ -127,6 +127,19 @@ class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", a
     reason: str = ""
 
 
+class Protection(msgspec.Struct, frozen=True, gc=False, tag="protection", array_like=True):
+    """A venue with a dead-man switch says that it cancels what rests should we fall silent.
+
+    `venue` is as instrument ids name it; the switch is armed until `armed_until_ns` (0: it is
+    not). A venue that never says so has none.
+    """
+
+    time_ns: int
+    venue: str
+    armed_until_ns: int
+    reason: str = ""
+
+
 AccountEvent = (
     OrderAccepted
     | OrderRejected
@@ -140,4 +153,5 @@ AccountEvent = (
     | PositionTransfer
     | Reconciled
     | VenueConnection
+    | Protection
 )

@@ -12,6 +12,11 @@ ClientOrderId = NewType("ClientOrderId", str)
 StrategyId = NewType("StrategyId", str)
 
 
+def venue_of(instrument: InstrumentId) -> str:
+    """The venue that an instrument's id names: what stands after its last point."""
+    return instrument.rpartition(".")[2]
+
+
 def client_order_id(strategy: StrategyId, epoch: int, counter: int) -> ClientOrderId:
     """Build the id of one order; the same inputs give the same id, in every process.
 

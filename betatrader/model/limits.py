@@ -25,17 +25,28 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     orders_per_minute: int = 300
     """Orders and cancels together; cancels count, and are never refused."""
     order_quantity: int = 1_000_000 * SCALE
+    position_event: int = 40 * SCALE
+    """What may be lost on all contracts of one event, at its worst outcome."""
+    position_venue: int = 100 * SCALE
+    venues: dict[str, tuple[str, ...]] = {}
+    """Where a strategy may trade, by its name; one that is not named may trade anywhere."""
+
+
+AMOUNTS = tuple(name for name in Limits.__struct_fields__ if name != "venues")
+"""The limits that are numbers."""
 
 
 def calm(limits: Limits) -> Limits:
     """The levels at which risk warns: 80% of each limit, rounded down."""
-    return Limits(**{name: getattr(limits, name) * 4 // 5 for name in Limits.__struct_fields__})
+    lower = {name: getattr(limits, name) * 4 // 5 for name in AMOUNTS}
+    return Limits(**lower, venues=limits.venues)
 
 
 def raised(limits: Limits, confirmed: Limits) -> tuple[str, ...]:
     """The names of the limits that let more through than those that a person has confirmed."""
-    return tuple(
-        name
-        for name in Limits.__struct_fields__
-        if getattr(limits, name) > getattr(confirmed, name)
+    higher = tuple(name for name in AMOUNTS if getattr(limits, name) > getattr(confirmed, name))
+    wider = any(
+        not set(limits.venues.get(strategy, ())) <= set(venues) or strategy not in limits.venues
+        for strategy, venues in confirmed.venues.items()
     )
+    return (*higher, "venues") if wider else higher

@@ -104,6 +104,8 @@ class Order(msgspec.Struct, gc=False):
     updated_ns: int = 0
     stop: int = 0
     """Where > 0, the position is closed for safety at this price once a buy has filled."""
+    accepted: bool = False
+    """The venue has said that it works, or worked: it can be refused no more."""
 
     @property
     def remaining(self) -> int:

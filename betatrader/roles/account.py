@@ -1,10 +1,13 @@
 """The trader's Summary, made from the engine's state."""
 
 from betatrader import __version__
+from betatrader.engine.exposure import event_loss, venue_notional
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import reserve
 from betatrader.engine.state import State
+from betatrader.model.ids import venue_of
 from betatrader.model.instruction import TradingState
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, cost, proceeds, show
 from betatrader.model.order import Side
@@ -50,7 +53,7 @@ def summarise(
         unrealised=show(state.unrealised()),
         fees=show(state.portfolio.fees),
         positions=_positions(state),
-        markets=_markets(state, now_ns),
+        markets=_markets(state, now_ns, started_ns),
         limits=_limits(state, limits, equity),
         open_orders=len(state.orders.open),
         epoch=state.epoch,
@@ -77,13 +80,14 @@ def _positions(state: State) -> tuple[PositionLine, ...]:
     )
 
 
-def _markets(state: State, now_ns: int) -> tuple[MarketLine, ...]:
+def _markets(state: State, now_ns: int, started_ns: int) -> tuple[MarketLine, ...]:
     live = [seen for seen in state.markets.values() if not seen.resolved]
-    return tuple(_market(seen, now_ns) for seen in live[:MARKETS_SHOWN])
+    return tuple(_market(seen, now_ns, started_ns) for seen in live[:MARKETS_SHOWN])
 
 
-def _market(seen: Market, now_ns: int) -> MarketLine:
+def _market(seen: Market, now_ns: int, started_ns: int) -> MarketLine:
     forecast = seen.forecast
+    seen_ns = seen.updated_ns or started_ns  # 0: nothing came yet, or since the venue was away
     left_ns = max(0, forecast.expires_ns - now_ns) if forecast is not None else 0
     return MarketLine(
         instrument=seen.id,
@@ -91,7 +95,7 @@ def _market(seen: Market, now_ns: int) -> MarketLine:
         bid_size=show(seen.bid_size),
         ask=show(seen.ask),
         ask_size=show(seen.ask_size),
-        age_ms=max(0, now_ns - seen.updated_ns) // 1_000_000,
+        age_ms=max(0, now_ns - seen_ns) // 1_000_000,
         forecast=forecast.value if forecast is not None else None,
         forecast_kind=forecast.kind if forecast is not None else "",
         forecast_left_ms=left_ns // 1_000_000,
@@ -104,12 +108,25 @@ def _limits(state: State, limits: Limits, equity: int) -> tuple[LimitLine, ...]:
     bound = sum(reserve(state, o) for o in state.orders.open.values() if o.terms.side is Side.BUY)
     fall = state.equity_high - equity
     largest = max(worth.values(), default=0)
+    markets = state.markets.values()
+    contracts = [m.definition for m in markets if isinstance(m.definition, BinaryContract)]
+    venues = {venue_of(name) for name in state.markets}
     lines = (
         ("order_notional_usd", show(limits.order_notional), ""),
         (
             "position_notional_usd",
             show(limits.position_notional),
             show(largest),
+        ),
+        (
+            "position_event_usd",
+            show(limits.position_event),
+            show(max((event_loss(state, contract) for contract in contracts), default=0)),
+        ),
+        (
+            "position_venue_usd",
+            show(limits.position_venue),
+            show(max((venue_notional(state, venue) for venue in venues), default=0)),
         ),
         ("total_notional_usd", show(limits.total_notional), show(sum(worth.values()) + bound)),
         ("open_positions", str(limits.open_positions), str(len(held))),
@@ -127,6 +144,7 @@ def _limits(state: State, limits: Limits, equity: int) -> tuple[LimitLine, ...]:
         ),
         ("collar", show(limits.collar), ""),
         ("stale_data_seconds", show(limits.stale_data_ns // 10), ""),
+        *((f"venues of {name}", ", ".join(where), "") for name, where in limits.venues.items()),
     )
     return tuple(LimitLine(name=name, limit=limit, used=used) for name, limit, used in lines)
 

@@ -29,7 +29,9 @@ class Standby:
     def __init__(self, service: Service) -> None:
         config = service.config
         self.described = strategies.described(config.strategies)
-        self.engine = Engine(config.risk.limits(), strategies.load_all(config.strategies))
+        loaded = strategies.load_all(config.strategies)
+        limits = strategies.limits_of(config.risk, config.strategies, loaded)
+        self.engine = Engine(limits, loaded)
         self.recovered = recover(service.home / "journal", self.engine, self.described)
         self.take: Callable[[Event], None] = self._watch
         """Where the venue's events go: to the trader, once it leads."""

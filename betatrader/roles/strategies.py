@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from betatrader.config import StrategyEntry, did_you_mean
+from betatrader.config import Risk, StrategyEntry, did_you_mean
 from betatrader.engine.checks import OPERATOR, STOP
 from betatrader.engine.state import UNKNOWN
 from betatrader.engine.strategy import Strategy
 from betatrader.model.errors import ConfigurationError, UsageError
+from betatrader.model.limits import Limits
 from betatrader.strategies.forecast_edge import ForecastEdge
 from betatrader.strategies.market_maker import MarketMaker
 
@@ -43,6 +44,16 @@ def load_all(entries: tuple[StrategyEntry, ...]) -> list[Strategy]:
                 f"two strategies are named {name!r}\nGive each class a `name` of its own."
             )
     return strategies
+
+
+def limits_of(risk: Risk, entries: tuple[StrategyEntry, ...], strategies: list[Strategy]) -> Limits:
+    """The limits in force: those of [risk], and where each of `load_all`'s strategies may trade."""
+    venues = {
+        strategy.name: entry.venues
+        for entry, strategy in zip(entries, strategies, strict=False)
+        if entry.venues
+    }
+    return msgspec.structs.replace(risk.limits(), venues=venues)
 
 
 def described(

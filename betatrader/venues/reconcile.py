@@ -92,7 +92,7 @@ def _report(
             if order.state is OrderState.SUBMITTED:
                 return OrderInDoubt(now_ns, order.id, "the venue does not know it yet")
             return None
-        if order.filled or order.state not in IN_FLIGHT:
+        if order.filled or order.accepted or order.state not in IN_FLIGHT:
             return OrderCanceled(now_ns, order.id, UNKNOWN)
         return OrderRejected(now_ns, order.id, NEVER_TAKEN)
     match there.state:
@@ -100,6 +100,8 @@ def _report(
             return OrderCanceled(now_ns, order.id, there.reason)
         case OrderState.EXPIRED:
             return OrderExpired(now_ns, order.id, there.reason)
+        case OrderState.REJECTED if order.accepted:  # what was accepted once may only end
+            return OrderCanceled(now_ns, order.id, there.reason)
         case OrderState.REJECTED:
             return OrderRejected(now_ns, order.id, there.reason)
         case OrderState.ACCEPTED:

@@ -1,9 +1,10 @@
 """The Summary shows the engine's account, and says why nothing is traded."""
 
-from scenes import SECOND, Scene, terms
+from scenes import SECOND, YES, Scene, terms
 
 from betatrader.model.command import Approved
 from betatrader.model.instruction import Halt
+from betatrader.model.limits import Limits
 from betatrader.model.order import Side
 from betatrader.model.signal import Forecast
 from betatrader.roles.account import QUIET_NS, summarise
@@ -63,6 +64,25 @@ def test_an_account_in_decimal_strings() -> None:
     assert used["position_notional_usd"] == "5.1"
     assert not found.final
     assert summarise(trader, mode="paper", started_ns=0, now_ns=1, invariants={"a": True}).final
+
+
+def test_limits_show_what_an_event_may_cost_what_a_venue_holds_and_where_each_may_trade() -> None:
+    scene = Scene(Limits(venues={"puppet": ("SIM", "ALT")}))
+    scene.fill(scene.propose(terms(Side.BUY, "0.42", "10", YES)))  # type: ignore[arg-type]
+    scene.hold("0.5")
+    trader = Trader(scene.engine, "r1", Told())  # type: ignore[arg-type]
+    found = summarise(trader, mode="paper", started_ns=0, now_ns=2 * SECOND)
+    lines = {line.name: (line.limit, line.used) for line in found.limits}
+    assert lines["position_event_usd"] == ("40", "4")
+    assert lines["position_venue_usd"] == ("100", "8.995")
+    assert lines["venues of puppet"] == ("SIM, ALT", "")
+
+
+def test_the_age_of_a_market_counts_from_the_start_where_nothing_came() -> None:
+    scene, trader, _ = scene_and_trader()
+    scene.state.markets[YES].updated_ns = 0
+    found = summarise(trader, mode="paper", started_ns=3 * SECOND, now_ns=5 * SECOND)
+    assert [line.age_ms for line in found.markets] == [4_000, 2_000, 4_000]
 
 
 def test_what_is_audited_and_in_which_order() -> None:

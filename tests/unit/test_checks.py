@@ -2,13 +2,14 @@
 
 import msgspec
 import pytest
-from scenes import COIN, NO, SECOND, YES, Scene, contract, quote, terms
+from scenes import COIN, NO, SECOND, YES, Scene, coin, contract, quote, terms
 
 from betatrader.engine.checks import CHECKS
+from betatrader.engine.engine import Engine
 from betatrader.engine.strategy import Place
-from betatrader.model.account import OrderAccepted, OrderInDoubt
-from betatrader.model.command import Approved, CancelOrder, Warned
-from betatrader.model.instruction import TimerFired
+from betatrader.model.account import OrderAccepted, OrderInDoubt, Protection
+from betatrader.model.command import Alert, Approved, CancelOrder, Warned
+from betatrader.model.instruction import Flatten, Started, TimerFired, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import SCALE, parse
@@ -17,13 +18,17 @@ from betatrader.model.signal import Forecast
 
 BUY, SELL = Side.BUY, Side.SELL
 WIDE = Limits(
-    order_notional=10_000 * SCALE, position_notional=10_000 * SCALE, total_notional=10_000 * SCALE
+    order_notional=10_000 * SCALE,
+    position_notional=10_000 * SCALE,
+    position_event=10_000 * SCALE,
+    position_venue=10_000 * SCALE,
+    total_notional=10_000 * SCALE,
 )
 
 
 def test_the_checks_have_names_of_their_own() -> None:
     names = [check.__name__ for check in CHECKS]
-    assert len(set(names)) == len(names) == 24
+    assert len(set(names)) == len(names) == 28
 
 
 @pytest.mark.parametrize(
@@ -47,6 +52,52 @@ def test_one_order_against_the_defaults(check: str, asked: object) -> None:
 
 def test_an_unknown_instrument() -> None:
     assert Scene().refused_by(terms(BUY, "1", "1", "NONE.SIM")) == "instrument"  # type: ignore[arg-type]
+
+
+def test_a_strategy_trades_on_its_venues_alone_and_may_sell_what_it_holds_elsewhere() -> None:
+    scene = Scene(Limits(venues={"puppet": ("ALT", "SIM"), "another": ("ALT",)}))
+    scene.hold("0.5")
+    bound = Scene(Limits(venues={"puppet": ("ALT",)}))
+    assert bound.refused_by(terms(BUY, "9.90", "0.5")) == "venue_allowed"
+    refused = bound.propose(terms(BUY, "9.90", "0.5"))
+    assert (refused.limit, refused.actual) == ("one of ALT", "SIM")  # type: ignore[union-attr]
+    scene.engine = Engine(bound.engine.limits, [scene.puppet], scene.state)
+    assert scene.refused_by(terms(BUY, "9.90", "0.5")) == "venue_allowed"
+    assert scene.refused_by(terms(SELL, "10.10", "0.5")) == ""
+
+
+def test_t39_no_order_while_the_dead_man_switch_is_not_known_to_be_armed() -> None:
+    scene, asked = Scene(), terms(BUY, "9.90", "0.5")
+    scene.hold("0.5")
+    assert scene.take(Protection(SECOND, "SIM", 3 * SECOND)) is None
+    scene.take(Protection(SECOND, "ALT", 0, "another venue's is no concern"))
+    assert scene.refused_by(asked) == ""
+    scene.now_s = 3.0
+    refused = scene.propose(terms(BUY, "9.90", "0.4"))
+    assert (refused.check, refused.actual) == ("protection", "0 ms late")  # type: ignore[union-attr]
+    scene.take(Protection(3 * SECOND, "SIM", 5 * SECOND))
+    assert scene.refused_by(terms(BUY, "9.90", "0.4")) == ""
+    step = scene.take(Protection(3 * SECOND, "SIM", 0, "the heartbeat failed"))
+    assert step is not None
+    text = "SIM: the dead-man switch is not armed: the heartbeat failed"
+    assert step.changes == (Alert("error", text),)
+    assert scene.refused_by(terms(SELL, "10.10", "0.5")) == "protection", "it would rest"
+
+
+def test_t39_a_stop_takes_at_once_and_needs_no_switch() -> None:
+    scene = Scene()
+    scene.hold("0.5", stop=parse("9.50"))
+    scene.take(Protection(SECOND, "SIM", 0))
+    step = scene.quote("9.49", "9.51")
+    assert step is not None
+    assert isinstance(step.changes[0], Approved)
+
+
+def test_after_a_start_no_switch_is_known_to_be_armed() -> None:
+    scene = Scene()
+    scene.take(Protection(SECOND, "SIM", 9 * SECOND))
+    scene.take(Started(SECOND, 2, TradingState.ACTIVE))
+    assert scene.refused_by(terms(BUY, "9.90", "0.5")) == "protection"
 
 
 def test_a_refusal_tells_the_limit_and_the_actual_value() -> None:
@@ -105,6 +156,51 @@ def test_the_total_counts_all_instruments() -> None:
     scene.hold("0.9")
     assert scene.refused_by(terms(BUY, "0.42", "20", YES)) == "total_notional"
     assert scene.refused_by(terms(BUY, "0.42", "10", YES)) == ""
+
+
+def test_an_event_may_cost_so_much_over_all_its_contracts() -> None:
+    scene = Scene(Limits(position_event=6 * SCALE))
+    scene.fill(scene.propose(terms(BUY, "0.42", "10", YES)))  # type: ignore[arg-type]
+    assert isinstance(scene.propose(terms(BUY, "0.41", "4", YES)), Approved)
+    refused = scene.propose(terms(BUY, "0.41", "3", YES))
+    assert (refused.check, refused.actual) == ("position_event", "6.87")  # type: ignore[union-attr]
+    assert isinstance(scene.propose(terms(BUY, "9.90", "0.9")), Approved), "another event"
+
+
+def test_yes_and_no_of_an_event_net() -> None:
+    scene = Scene(Limits(position_event=5 * SCALE))
+    scene.fill(scene.propose(terms(BUY, "0.42", "10", YES)))  # type: ignore[arg-type]
+    assert scene.refused_by(terms(BUY, "0.60", "2", NO)) == "", "one of both pays"
+    scene.fill(scene.propose(terms(BUY, "0.60", "8", NO)), trade="t2")  # type: ignore[arg-type]
+    assert isinstance(scene.propose(terms(SELL, "0.41", "2", YES)), Approved)
+    refused = scene.propose(terms(SELL, "0.41", "8", YES))
+    assert refused.check == "position_event"  # type: ignore[union-attr]
+    scene.engine = Engine(Limits(position_event=SCALE), [scene.puppet], scene.state)
+    scene.puppet.intents = []
+    assert scene.take(Flatten(SECOND, "i", "me", "")) is not None
+    assert scene.refused_by(terms(BUY, "0.60", "2", NO)) == "trading_state"
+
+
+def test_an_order_that_lowers_what_an_event_may_cost_passes_above_the_limit() -> None:
+    scene = Scene()
+    scene.fill(scene.propose(terms(BUY, "0.42", "20", YES)))  # type: ignore[arg-type]
+    scene.engine = Engine(Limits(position_event=2 * SCALE), [scene.puppet], scene.state)
+    assert scene.refused_by(terms(BUY, "0.42", "3", YES)) == "position_event"
+    assert scene.refused_by(terms(BUY, "0.60", "5", NO)) == ""
+    assert scene.refused_by(terms(SELL, "0.40", "5", YES)) == ""
+
+
+def test_a_venue_holds_so_much_and_another_is_counted_apart() -> None:
+    scene = Scene(Limits(position_venue=12 * SCALE))
+    elsewhere = msgspec.structs.replace(coin(), id="COIN.ALT")
+    scene.take(InstrumentListed(SECOND, elsewhere))
+    scene.take(quote("9.99", "10.01", 1.0, elsewhere.id))
+    scene.hold("0.5")
+    assert isinstance(scene.propose(terms(BUY, "9.99", "0.4")), Approved)
+    refused = scene.propose(terms(BUY, "0.42", "8", YES))
+    assert refused.check == "position_venue"  # type: ignore[union-attr]
+    assert scene.refused_by(terms(BUY, "0.42", "5", YES)) == ""
+    assert scene.refused_by(terms(BUY, "9.99", "0.9", elsewhere.id)) == ""
 
 
 def test_open_positions_count_what_is_being_bought() -> None:

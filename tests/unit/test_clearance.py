@@ -5,14 +5,15 @@ from hypothesis import strategies as st
 from scenes import COIN, NO, SECOND, YES, Scene, contract, quote, terms
 
 from betatrader.engine.checks import CHECKS
-from betatrader.engine.clearance import far_from_limits
+from betatrader.engine.clearance import far_from_limits, wary
 from betatrader.engine.proposal import Proposal
+from betatrader.model.account import Fill, Protection
 from betatrader.model.command import Approved
-from betatrader.model.ids import ClientOrderId, StrategyId
+from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
 from betatrader.model.instruction import TradingState
 from betatrader.model.limits import Limits, calm
 from betatrader.model.market import InstrumentListed, InstrumentStatus, Quote, Resolution
-from betatrader.model.money import SCALE, show
+from betatrader.model.money import SCALE, parse, show
 from betatrader.model.order import OrderTerms, OrderType, Side
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -33,11 +34,19 @@ def orders(draw: st.DrawFn) -> OrderTerms:
     return OrderTerms(name, side, OrderType.LIMIT, price, quantity)
 
 
+def hand_made(name: InstrumentId, price: str, quantity: str) -> Fill:
+    """A fill of an order that we do not know."""
+    order = ClientOrderId("f" * 32)
+    return Fill(SECOND, order, name, BUY, parse(price), parse(quantity), 0, True, name)
+
+
 def disturb(scene: Scene, kind: str) -> None:
     """Put the scene into one of the states that a check exists for."""
     match kind:
         case "reducing":
             scene.state.trading_state = TradingState.REDUCING
+        case "armed" | "unarmed":
+            scene.take(Protection(SECOND, "SIM", 2 * SECOND if kind == "armed" else 0))
         case "closed":
             scene.take(InstrumentStatus(0, COIN, False))
         case "resolved":
@@ -51,6 +60,9 @@ def disturb(scene: Scene, kind: str) -> None:
             scene.take(Quote(SECOND, COIN, 999 * SCALE // 100, SCALE, 0, 0))
         case "unquoted":
             scene.take(Quote(SECOND, COIN, 0, 0, 0, 0))
+        case "hedged":
+            for name, price in ((YES, "0.40"), (NO, "0.58")):
+                scene.take(hand_made(name, price, "20"))
         case "lost":
             scene.state.day_equity += 17 * SCALE
         case "fallen":
@@ -60,34 +72,39 @@ def disturb(scene: Scene, kind: str) -> None:
 KINDS = ("reducing", "closed", "resolved", "netting", "stale", "one-sided", "unquoted", "lost")
 
 
+LIMITS = Limits(open_orders=4)
+TIGHT_EVENT = Limits(open_orders=4, position_event=3 * SCALE)
+TIGHT_VENUE = Limits(open_orders=4, position_venue=6 * SCALE)
+
+
 @settings(max_examples=400, deadline=None)
 @given(
     st.lists(st.tuples(orders(), st.booleans()), max_size=6),
-    st.sampled_from((*[""] * 6, *KINDS, "fallen")),
+    st.sampled_from((*[""] * 6, *KINDS, "fallen", "armed", "unarmed", *["hedged"] * 4)),
     st.sampled_from(["100", "20", "1000"]),
+    st.sampled_from([LIMITS, TIGHT_EVENT, TIGHT_VENUE]),
     orders(),
 )
 def test_it_never_lets_through_what_a_check_would_refuse(
-    before: list[tuple[OrderTerms, bool]], kind: str, cash: str, asked: OrderTerms
+    before: list[tuple[OrderTerms, bool]], kind: str, cash: str, held: Limits, asked: OrderTerms
 ) -> None:
-    scene = Scene(Limits(open_orders=4), cash)
+    scene = Scene(LIMITS, cash)
     for number, (made, filled) in enumerate(before):
         answer = scene.propose(made)
         if filled and isinstance(answer, Approved):
             scene.fill(answer, trade=f"t{number}")
     disturb(scene, kind)
-    limits = calm(scene.engine.limits)
     market = scene.state.markets[asked.instrument]
-    if far_from_limits(scene.state, limits, market, asked):
+    if far_from_limits(scene.state, wary(held), market, asked):
         proposal = Proposal(
-            scene.state, limits, ClientOrderId("0" * 32), StrategyId("puppet"), asked
+            scene.state, calm(held), ClientOrderId("0" * 32), StrategyId("puppet"), asked
         )
         assert [check.__name__ for check in CHECKS if check(proposal)] == []
 
 
 def glance(scene: Scene, asked: OrderTerms) -> bool:
     market = scene.state.markets[asked.instrument]
-    return far_from_limits(scene.state, calm(scene.engine.limits), market, asked)
+    return far_from_limits(scene.state, wary(scene.engine.limits), market, asked)
 
 
 def test_an_ordinary_order_is_let_through() -> None:
@@ -107,6 +124,27 @@ def test_what_is_near_a_limit_is_looked_at_closely() -> None:
         assert isinstance(scene.propose(terms(BUY, price, "0.5")), Approved)
     assert not glance(scene, terms(BUY, "9.90", "0.5"))
     assert not glance(scene, terms(BUY, "9.90", "0.3"))
+
+
+def test_a_contract_is_looked_at_closely_where_its_event_may_bind() -> None:
+    scene = Scene(Limits(position_event=10 * SCALE))
+    assert glance(scene, terms(BUY, "0.41", "5", YES))
+    assert not glance(scene, terms(BUY, "0.41", "12", YES))
+    scene.fill(scene.propose(terms(BUY, "0.42", "10", YES)))  # type: ignore[arg-type]
+    assert glance(scene, terms(SELL, "0.41", "5", YES))
+    scene.fill(scene.propose(terms(BUY, "0.60", "5", NO)), trade="t2")  # type: ignore[arg-type]
+    assert not glance(scene, terms(SELL, "0.41", "5", YES)), "it uncovers the other outcome"
+    scene = Scene(Limits(position_venue=10 * SCALE))
+    assert glance(scene, terms(BUY, "9.90", "0.3"))
+    assert not glance(scene, terms(BUY, "9.90", "0.5"))
+
+
+def test_an_armed_switch_is_no_reason_to_look_closely_and_one_that_is_not_is() -> None:
+    scene = Scene()
+    scene.take(Protection(SECOND, "SIM", 2 * SECOND))
+    assert glance(scene, terms(BUY, "9.90", "0.5"))
+    scene.take(Protection(SECOND, "SIM", SECOND))
+    assert not glance(scene, terms(BUY, "9.90", "0.5"))
 
 
 def test_an_order_that_would_meet_our_own_is_looked_at_closely() -> None:

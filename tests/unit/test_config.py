@@ -9,6 +9,7 @@ from betatrader.cli.template import TEMPLATE
 from betatrader.config import Config, load, loads
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.limits import Limits
+from betatrader.roles import strategies
 
 
 def problems(text: str, **environment: str) -> list[str]:
@@ -89,3 +90,12 @@ def test_amounts_are_exact() -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No such file"):
         load(tmp_path / "none.toml", {})
+
+
+def test_a_strategys_venues_become_limits_under_its_own_name() -> None:
+    text = '[[strategies]]\nname = "market_maker"\nvenues = ["SIM"]\n[[strategies]]\n'
+    config = loads(text + 'name = "forecast_edge"\n', "t", {}).config
+    made = strategies.load_all(config.strategies)
+    limits = strategies.limits_of(config.risk, config.strategies, made)
+    assert limits == Limits(venues={"market_maker": ("SIM",)})
+    assert strategies.limits_of(config.risk, (), strategies.load_all(())) == Limits()

@@ -20,16 +20,20 @@ from betatrader.model.account import (
     OrderAccepted,
     OrderCanceled,
     OrderExpired,
+    OrderFound,
     OrderInDoubt,
     OrderRejected,
     PositionTransfer,
     Reconciled,
+    VenueAccount,
     VenueConnection,
+    VenueOrder,
 )
 from betatrader.model.command import Alert, Approved, CancelOrder
 from betatrader.model.event import encode
+from betatrader.model.ids import ClientOrderId
 from betatrader.model.instruction import ConfirmLimits, Fenced, Halt, Resume, Started, TradingState
-from betatrader.model.limits import Limits
+from betatrader.model.limits import Limits, raised
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import SCALE, parse
 from betatrader.model.order import OrderState, Side
@@ -376,6 +380,14 @@ def test_limits_that_are_lowered_again_need_no_confirmation() -> None:
     assert scene.state.trading_state is TradingState.ACTIVE
 
 
+def test_a_wider_choice_of_venues_is_a_raised_limit() -> None:
+    only = Limits(venues={"puppet": ("SIM",)})
+    assert raised(Limits(venues={"puppet": ("SIM", "ALT")}), only) == ("venues",)
+    assert raised(Limits(open_orders=21), only) == ("open_orders", "venues"), "now anywhere"
+    assert raised(Limits(venues={"puppet": ("SIM",), "another": ("ALT",)}), only) == ()
+    assert raised(only, Limits()) == ()
+
+
 def test_to_confirm_limits_ends_no_halt() -> None:
     scene = Scene()
     scene.take(Halt(SECOND, "i1", "test"))
@@ -406,3 +418,33 @@ def test_a_venue_that_was_away_is_compared_with_before_the_next_order() -> None:
     assert scene.refused_by(asked) == "reconciled"
     scene.take(Reconciled(4 * SECOND, "SIM"))
     assert scene.refused_by(asked) == ""
+
+
+def test_an_order_of_ours_that_no_journal_knows_is_taken_into_the_books_and_cancelled() -> None:
+    scene = Scene()
+    lost = VenueOrder(ClientOrderId("a" * 32), terms(BUY, "9.90", "0.5"), 0, OrderState.ACCEPTED)
+    there = VenueAccount(parse("100"), {}, {lost.order: lost}, ())
+    (found,) = order_reports(scene.state, there, SECOND, UNDER_WAY)
+    assert found == OrderFound(SECOND, lost.order, lost.terms, 0)
+    step = scene.take(found)
+    assert step is not None
+    assert CancelOrder(lost.order, COIN, "not in our journal") in step.changes
+    assert scene.state.orders.open[lost.order].state is OrderState.PENDING_CANCEL
+    assert order_reports(scene.state, there, SECOND, UNDER_WAY)[0].order == lost.order
+    assert scene.take(found) is not None
+    assert len(scene.state.orders.open) == 1, "found twice is found once"
+
+
+def test_t37_an_order_that_works_long_after_it_ended_for_us_is_cancelled() -> None:
+    scene = Scene()
+    order = scene.propose(terms(BUY, "9.90", "0.5"))
+    assert isinstance(order, Approved)
+    scene.take(OrderRejected(2 * SECOND, order.order, "it never arrived"))
+    works = VenueOrder(order.order, order.terms, parse("0.1"), OrderState.ACCEPTED)
+    there = VenueAccount(parse("100"), {}, {order.order: works}, ())
+    assert order_reports(scene.state, there, 3 * SECOND, UNDER_WAY) == [], "a report may be late"
+    (found,) = order_reports(scene.state, there, 9 * SECOND, UNDER_WAY)
+    scene.take(found)
+    kept = scene.state.orders.open[order.order]
+    assert (kept.filled, kept.state) == (parse("0.1"), OrderState.PENDING_CANCEL)
+    assert order.order not in scene.state.orders.closed

@@ -21,8 +21,9 @@ from betatrader.model.account import (
     VenueConnection,
 )
 from betatrader.model.command import Approved, CancelOrder
-from betatrader.model.event import Event
-from betatrader.model.ids import ClientOrderId
+from betatrader.model.event import Event, MarketInput
+from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.market import InstrumentListed, Resolution
 from betatrader.ops import clock
 from betatrader.sim.ledger import Ledger
 from betatrader.venues.link import wire
@@ -57,6 +58,10 @@ class LinkVenue:
         self.connected = False
         self.changed = anyio.Event()
         """Set, and renewed, where the connection begins or ends."""
+        self._greeted = False
+        self._listed: set[InstrumentId] = set()
+        self._unlisted: set[InstrumentId] = set()
+        """What was spoken of nevertheless: told once a connection."""
 
     # Requests.
 
@@ -131,16 +136,18 @@ class LinkVenue:
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch_answers)
             while True:
+                self._greeted = False
                 try:
                     with anyio.fail_after(CONNECT_S):
                         await self._connect()
+                    await self._lost.wait()
                 except (OSError, TimeoutError) as error:
                     self._log.warning("venue_away", venue=self.name, error=str(error))
-                    await anyio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                if self._greeted:
+                    pause_s = FIRST_PAUSE_S
                     continue
-                pause_s = FIRST_PAUSE_S
-                await self._lost.wait()
+                await anyio.sleep(pause_s)  # one that hangs up before its welcome is away, too
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _connect(self) -> None:
         self._lost = anyio.Event()
@@ -186,7 +193,8 @@ class LinkVenue:
         """One message of the venue. Its clock is not ours: what it says is stamped as it comes."""
         match answer:
             case wire.Shown(event=event):
-                self._market(msgspec.structs.replace(event, time_ns=clock.now_ns()))
+                if self._knows(event):
+                    self._market(msgspec.structs.replace(event, time_ns=clock.now_ns()))
             case wire.Told(report=report):
                 for number in [n for n, (o, _) in self._unanswered.items() if o == report.order]:
                     del self._unanswered[number]
@@ -195,6 +203,9 @@ class LinkVenue:
                 self._unanswered.pop(number, None)
             case wire.Welcome():
                 self.name, self.under_way_ns = answer.name, answer.under_way_ns
+                self._greeted = True
+                self._listed.clear()  # all that is listed follows
+                self._unlisted.clear()
                 self._log.info("venue_reached", venue=self.name)
                 self._turn(connected=True)
                 self._take(VenueConnection(clock.now_ns(), self.name, True))
@@ -202,6 +213,20 @@ class LinkVenue:
                 future = self._asked.get(number)
                 if future is not None and not future.done():
                     future.set_result(answer)
+
+    def _knows(self, event: MarketInput) -> bool:
+        """News of what was never listed is left out: the engine has no place for it."""
+        if isinstance(event, InstrumentListed):
+            self._listed.add(event.definition.id)
+            return True
+        if event.instrument not in self._listed:
+            if event.instrument not in self._unlisted:
+                self._log.warning("unlisted_instrument", instrument=event.instrument)
+                self._unlisted.add(event.instrument)
+            return False
+        if isinstance(event, Resolution):
+            self._listed.discard(event.instrument)
+        return True
 
 
 class _Wire(asyncio.Protocol):

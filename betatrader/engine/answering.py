@@ -1,0 +1,162 @@
+"""What the engine answers: intents through risk, stops, halts, flattening; each noted in order."""
+
+from collections.abc import Sequence
+
+from betatrader.engine import booking, closing, risk
+from betatrader.engine.checks import OPERATOR, STOP
+from betatrader.engine.market import Market
+from betatrader.engine.state import FOLDS, State, fold_refused, fold_submit
+from betatrader.engine.strategy import Ask, Cancel, Intent, Listener, Place
+from betatrader.model import instruction
+from betatrader.model.command import (
+    Alert,
+    Approved,
+    Booked,
+    CancelOrder,
+    Change,
+    StateChanged,
+    StrategyFailed,
+)
+from betatrader.model.ids import StrategyId, id_prefix
+from betatrader.model.instruction import TradingState
+from betatrader.model.limits import Limits
+from betatrader.model.money import show
+from betatrader.model.order import OrderTerms, OrderType, Side
+
+
+class Answering:
+    """The half of the engine that makes changes; `engine.Engine` says when."""
+
+    def __init__(self, limits: Limits, state: State) -> None:
+        self.state = state
+        self.limits = limits
+        self._risk = risk.Judge(limits)
+        self._prefixes: dict[StrategyId, str] = {}
+        self._changes: list[Change] = []
+        self._telling = False  # whether they hold more than requests
+
+    def _connect(self) -> None:
+        """Bind strategies anew: the engine's own."""
+
+    def _ask(self, listeners: list[Listener], seen: Market) -> None:
+        if seen.crossed:
+            return
+        for listen, view in listeners:
+            try:
+                intents = listen(view, seen)
+                if intents:
+                    self._carry_out(view.strategy, intents)
+            except Exception as error:  # a strategy is anybody's code, and must not end the trader
+                self._fail(view.strategy, error)
+
+    def _carry_out(self, strategy: StrategyId, intents: Sequence[Intent]) -> None:
+        for intent in intents:
+            if type(intent) is Place:
+                self._place(strategy, intent)
+            elif type(intent) is Cancel:
+                self._cancel(strategy, intent)
+            elif type(intent) is Ask:
+                self._changes.append(booking.request(self.state, intent))
+            else:
+                raise TypeError(f"{type(intent).__name__} is no intent")
+
+    def _fail(self, strategy: StrategyId, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        self._note(StrategyFailed(strategy, text))
+        self._note(Alert("critical", f"strategy {strategy} failed and is asked no more: {text}"))
+        for order in self.state.orders.resting():
+            if order.strategy == strategy:
+                self._note(CancelOrder(order.id, order.terms.instrument, "its strategy failed"))
+        self._connect()
+
+    def _place(self, strategy: StrategyId, intent: Place) -> None:
+        state = self.state
+        prefix = self._prefixes.get(strategy)
+        if prefix is None:
+            prefix = self._prefixes[strategy] = id_prefix(strategy, state.epoch)
+        order = prefix + state.order_counter.to_bytes(6).hex()  # as model.ids.client_order_id
+        verdict = self._risk.judge(state, order, strategy, intent)  # type: ignore[arg-type]
+        if self._risk.warnings:
+            warnings, self._risk.warnings = self._risk.warnings, []
+            for warning in warnings:
+                self._note(warning)
+        self._changes.append(verdict)
+        self._telling = True
+        if isinstance(verdict, Approved):
+            fold_submit(state, verdict)
+        else:
+            fold_refused(state, verdict)
+
+    def _cancel(self, strategy: StrategyId, intent: Cancel) -> None:
+        order = self.state.orders.open.get(intent.order)
+        if order is None or order.strategy != strategy:
+            return
+        self._note(CancelOrder(order.id, order.terms.instrument, intent.reason))
+
+    def _protect(self, seen: Market) -> None:
+        """Watch the loss limits and this position's stop."""
+        self._guard_losses()
+        if not (seen.stop and 0 < seen.bid <= seen.stop):
+            return
+        if self.state.trading_state is TradingState.HALTED:
+            return
+        if self._clear_for_close(seen, "stop"):
+            self._close(STOP, seen, f"stop at {show(seen.stop)}")
+
+    def _clear_for_close(self, seen: Market, reason: str) -> bool:
+        """Cancel what stands in the way of selling a whole position; True where nothing does."""
+        cancels, clear = closing.in_the_way(self.state, seen, reason)
+        for cancel in cancels:
+            self._note(cancel)
+        return clear
+
+    def _guard_losses(self) -> None:
+        if self.state.trading_state is TradingState.HALTED:
+            return
+        reason = risk.breached(self.state, self.limits)
+        if reason:
+            self._halt(reason)
+            self._note(Alert("critical", reason))
+
+    def _halt(self, reason: str) -> None:
+        self._change_state(TradingState.HALTED, reason)
+        self._cancel_resting(reason)
+
+    def _cancel_resting(self, reason: str) -> None:
+        for order in self.state.orders.resting():
+            self._note(CancelOrder(order.id, order.terms.instrument, reason))
+
+    def _go_on_flattening(self) -> None:
+        """Offer what is still held: on the instruction and each tick, never in a tight loop."""
+        state = self.state
+        if not state.flattening:
+            return
+        for seen in closing.to_sell(state):
+            if self._clear_for_close(seen, "flatten"):
+                self._close(OPERATOR, seen, "flatten")
+        self._end_flattening()
+
+    def _end_flattening(self) -> None:
+        state = self.state
+        if state.flattening and not state.orders.open and not state.portfolio.open_positions():
+            self._note(StateChanged(state.trading_state, state.halt_reason))
+
+    def _close(self, strategy: StrategyId, seen: Market, reason: str) -> None:
+        quantity = self.state.portfolio.quantity(seen.id)
+        terms = OrderTerms(seen.id, Side.SELL, OrderType.MARKET, 0, quantity)
+        self._place(strategy, Place(terms, reason))
+
+    def _change_state(self, state: TradingState, reason: str, *, flattening: bool = False) -> None:
+        self._note(StateChanged(state, reason, flattening))
+
+    def _acknowledge(self, event: instruction.Instruction) -> None:
+        kind = str(type(event).__struct_config__.tag)
+        self._note(Booked("acknowledged", event.id, f"{kind} by {event.author}: {event.reason}"))
+
+    def _note(self, change: Change) -> None:
+        """Answer with a change, and fold it at once, so that the next decision sees it."""
+        self._changes.append(change)
+        self._telling = True
+        fold = FOLDS.get(type(change))
+        if fold is not None:
+            fold(self.state, change)

@@ -1,0 +1,32 @@
+"""What each tick of the clock takes off the book, besides what strategies cancel themselves."""
+
+from betatrader.engine.checks import CLOSING
+from betatrader.engine.state import State
+from betatrader.model.command import Alert, CancelOrder, Change
+from betatrader.model.limits import Limits
+from betatrader.model.order import OrderState
+
+WORKING = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
+"""States in which the venue has said that an order works: it can be cancelled, or be filled."""
+
+
+def overdue(state: State, limits: Limits) -> list[Change]:
+    """Cancels of orders whose market stands still, each market with an alert; and of orders that
+    came to rest after everything was cancelled, since a cancel may overtake its order."""
+    cancels: list[Change] = []
+    stale: dict[str, int] = {}
+    for order in state.orders.open.values():
+        if order.state not in WORKING or order.strategy in CLOSING:
+            continue
+        name = order.terms.instrument
+        age = state.now_ns - state.markets[name].updated_ns
+        if order.created_ns <= state.swept_ns:
+            cancels.append(CancelOrder(order.id, name, "it came to rest after all was cancelled"))
+        elif age > limits.stale_data_ns:
+            cancels.append(CancelOrder(order.id, name, "market data is stale"))
+            stale[name] = stale.get(name, 0) + 1
+    alerts = [
+        Alert("error", f"{name}: market data is stale, {count} orders are cancelled")
+        for name, count in stale.items()
+    ]
+    return [*cancels, *alerts]
