@@ -28,12 +28,12 @@ class _Stopwatch(Gateway):
         self.began = 0
         self.spans: list[int] = []
 
-    def carry(self, step: Step, ticket: int = 0) -> bool:
+    def carry(self, step: Step, ticket: int = 0, *, ordered: bool = False) -> bool:
         spent = time.perf_counter_ns() - self.began
         changes = step.changes
         if any(isinstance(change, Approved | CancelOrder) for change in changes):
             self.spans.append(spent)
-        return super().carry(step)
+        return super().carry(step, ordered=ordered)
 
 
 def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Result]:

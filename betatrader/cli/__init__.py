@@ -4,6 +4,7 @@ main         the program, `--role`, and where errors become an exit status
 running      up, demo
 live         the view of a run in the terminal
 control      halt, reduce, resume, cancel-all, flatten, limits confirm
+direct       the same without Redis, to the trader's /control
 show         status, orders, fills, positions, signals, events, limits
 status       what status gathers
 past         what is known of a run, live or ended

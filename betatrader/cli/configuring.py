@@ -8,7 +8,8 @@ import msgspec
 
 from betatrader.cli.output import Group, json_option, print_json, print_table
 from betatrader.cli.template import TEMPLATE
-from betatrader.config import Section, find_file, load
+from betatrader.config import find_file, load
+from betatrader.config.reader import Section
 from betatrader.model.errors import RefusedError
 from betatrader.ops.home import default_home
 

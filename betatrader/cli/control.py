@@ -1,4 +1,8 @@
-"""The control plane: halt, reduce, resume, cancel-all, flatten; acknowledged or said not to be."""
+"""The control plane: halt, reduce, resume, cancel-all, flatten; acknowledged or said not to be.
+
+An order goes through Redis; where Redis is away, or the trader does not read there, it goes to the
+trader's own /control. It has one id both ways, so that it is obeyed once.
+"""
 
 import asyncio
 import getpass
@@ -10,7 +14,7 @@ import click
 
 from betatrader.cli.output import json_option, print_json
 from betatrader.model.command import Booked, CancelOrder, StateChanged, Step
-from betatrader.model.errors import DeadlineError, UnreachableError
+from betatrader.model.errors import BetatraderError, DeadlineError, UnreachableError
 from betatrader.model.instruction import (
     CancelAll,
     ConfirmLimits,
@@ -24,6 +28,11 @@ from betatrader.ops.clock import now_ns
 
 ACKNOWLEDGED_S = 5.0
 FLAT_S = 30.0
+WAYS = {"redis": "through Redis", "direct": "by the trader itself"}
+
+
+class UnheardError(DeadlineError):
+    """The trader has not acknowledged an order in time."""
 
 
 def _command(kind: type[Instruction], name: str, purpose: str, group: str = "") -> click.Command:
@@ -31,9 +40,11 @@ def _command(kind: type[Instruction], name: str, purpose: str, group: str = "") 
 
     @click.command(name, help=f"{purpose}\n\nExample: {example}")
     @click.option("--reason", default="", help="Why; kept for the audit.")
+    @click.option("--direct", is_flag=True, help="Ask the trader of this machine, without Redis.")
     @json_option
-    def command(reason: str, as_json: bool) -> None:
-        answer = asyncio.run(_order(kind, name, reason))
+    def command(reason: str, direct: bool, as_json: bool) -> None:
+        order = kind(now_ns(), secrets.token_hex(8), getpass.getuser(), reason)
+        answer = asyncio.run(_order(order, name, direct=direct))
         if as_json:
             print_json(answer)
         else:
@@ -53,7 +64,10 @@ flatten = _command(Flatten, "flatten", "Cancel what rests, sell every position, 
 
 
 def _sentence(name: str, answer: dict[str, Any]) -> str:
-    parts = [f"{name} acknowledged in {answer['acknowledged_ms']} ms", f"state {answer['state']}"]
+    parts = [
+        f"{name} acknowledged in {answer['acknowledged_ms']} ms {WAYS[answer['way']]}",
+        f"state {answer['state']}",
+    ]
     if answer["canceled"]:
         parts.append(f"{answer['canceled']} cancels sent")
     if name == "flatten":
@@ -61,7 +75,31 @@ def _sentence(name: str, answer: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-async def _order(kind: type[Instruction], name: str, reason: str) -> dict[str, Any]:
+async def _order(order: Instruction, name: str, *, direct: bool) -> dict[str, Any]:
+    """The acknowledgement, and the way on which it came."""
+    from betatrader.cli.direct import ask_directly
+    from betatrader.store.connection import AWAY
+
+    if direct:
+        return await ask_directly(order, name)
+    try:
+        return {**await _through_redis(order, name), "way": "redis"}
+    except (UnreachableError, UnheardError, *AWAY) as error:
+        reason = str(error) or "no answer in time"
+        trouble = (
+            error
+            if isinstance(error, BetatraderError)
+            else UnreachableError(
+                f"Redis went away: {reason}\nTry again, or ask the trader itself with --direct."
+            )
+        )
+    try:
+        return await ask_directly(order, name)
+    except UnreachableError:
+        raise trouble from None
+
+
+async def _through_redis(instruction: Instruction, name: str) -> dict[str, Any]:
     from betatrader.ops import home
     from betatrader.store import keys
     from betatrader.store.bus import publish, seal
@@ -75,23 +113,27 @@ async def _order(kind: type[Instruction], name: str, reason: str) -> dict[str, A
         last = await redis.xrevrange(stream, count=1)
         after = last[0][0] if last else b"0"
         began = now_ns()
-        instruction = kind(began, secrets.token_hex(8), getpass.getuser(), reason)
         await publish(redis, keys.instructions(run.decode()), seal(instruction, instruction.id))
         answer = await _acknowledgement(redis, run.decode(), after, instruction.id)
         if answer is None:
-            raise DeadlineError(
+            raise UnheardError(
                 f"{name} was sent; the trader has not acknowledged it in {ACKNOWLEDGED_S:.0f} s\n"
                 "It may still act on it: look at `betatrader status`, or stop the run."
             )
         answer["acknowledged_ms"] = (now_ns() - began) // 1_000_000
-        if kind is Flatten:
+        if isinstance(instruction, Flatten):
             answer["flat"] = await _until(redis, run.decode(), lambda s: not s.positions)
             if not answer["flat"]:
-                raise DeadlineError(
-                    f"flatten was acknowledged, and positions are still open after {FLAT_S:.0f} s\n"
-                    "It goes on trying: look at `betatrader positions`."
-                )
+                raise still_open()
         return answer
+
+
+def still_open() -> DeadlineError:
+    """What `flatten` ends with where it could not sell everything in time."""
+    return DeadlineError(
+        f"flatten was acknowledged, and positions are still open after {FLAT_S:.0f} s\n"
+        "It goes on trying: look at `betatrader positions`."
+    )
 
 
 async def _acknowledgement(

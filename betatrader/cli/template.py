@@ -60,6 +60,13 @@ ttl_seconds = 10
 # port = 8701             # unset: 8701 trading, 8702 intel, 8703 jobs; 0: any free one
 everywhere = false        # true: all addresses, IPv4 and IPv6; false: loopback alone
 
+[watchdog]
+stall_seconds = 5         # a trader that stands still so long is ended, to make way; 0: never
+
+[alerts]
+webhook = ""              # https://…: trouble is posted there as JSON; kept secret
+level = "error"           # info, warning, error, critical: the least that is posted
+
 # Without any [[strategies]], both that ship run with their defaults.
 # [[strategies]]
 # name = "forecast_edge"  # or a path: "my.py", "my.py:MyStrategy"

@@ -14,4 +14,5 @@ event       the union of all inputs, and the codec of journal and bus
 limits      the limits that risk holds
 features    public market data as the numbers that a model reads
 errors      the tree of errors
+secret      a text that is never shown
 """

@@ -4,10 +4,14 @@ logs            JSON lines on stderr: role, version, instance, trace
 clock           the wall clock in ns, in one place
 metrics         every metric of ours, by name
 health          /livez, /readyz and /metrics over HTTP
+door            port and token by which a command reaches the trader without Redis
+http            one small request, without a library
 probe           asks a health endpoint
 home            where a run lives: its home, its folder of sockets, runtime.json
 files           files that appear whole, locks that end with their process
 process         a process and its parent: end with it, start time, resident memory
 embedded_redis  the bundled server: start, lock, stop
 supervision     child processes, restarted with backoff
+webhook         alerts, posted as JSON; never waited for
+watchdog        ends a process whose event loop has stopped
 """

@@ -6,17 +6,23 @@ from pathlib import Path
 from typing import IO
 
 
-def replace_whole(path: Path, data: bytes, *, sync: bool = False) -> None:
+def replace_whole(path: Path, data: bytes, *, sync: bool = False, private: bool = False) -> None:
     """Write a file that appears under its name whole, or not at all; with `sync` it also survives
-    the machine. Raises OSError."""
+    the machine, with `private` its user alone may read it. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as out:
+    if private:
+        part.unlink(missing_ok=True)  # one that was left may have other rights
+    with open(part, "wb", opener=_private if private else None) as out:
         out.write(data)
         if sync:
             out.flush()
             os.fsync(out.fileno())
     part.replace(path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_EXCL, 0o600)
 
 
 def append_whole(file: int, data: bytes) -> None:

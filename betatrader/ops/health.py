@@ -61,8 +61,8 @@ def bind(port: int, *, everywhere: bool) -> list[socket.socket]:
     return bound
 
 
-async def serve(sockets: list[socket.socket], ready: Callable[[], str]) -> None:
-    """Answer until cancelled. `ready` says why the role is not ready, "" where it is."""
+def application(ready: Callable[[], str]) -> Starlette:
+    """What answers; a role may add routes. `ready` says why it is not ready, "" where it is."""
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -74,12 +74,16 @@ async def serve(sockets: list[socket.socket], ready: Callable[[], str]) -> None:
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
-    application = Starlette(
+    return Starlette(
         routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
     )
+
+
+async def serve(sockets: list[socket.socket], answering: Starlette) -> None:
+    """Answer until cancelled."""
     server = _Server(
         uvicorn.Config(
-            application,
+            answering,
             lifespan="off",
             log_config=None,
             access_log=False,

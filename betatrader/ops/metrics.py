@@ -21,5 +21,7 @@ REQUESTS_DROPPED = Counter("bt_requests_dropped_total", "Forecast requests dropp
 REDIS_ERRORS = Counter("bt_redis_errors_total", "Redis calls that failed", ["what"])
 FORECASTS = Counter("bt_forecasts_total", "Forecasts made")
 LATE = Counter("bt_late_requests_total", "Forecast requests dropped, since they came too late")
+ALERTS = Counter("bt_alerts_total", "Alerts for the webhook, by what became of them", ["outcome"])
+CONTROL = Counter("bt_control_total", "Orders at /control, by what became of them", ["outcome"])
 DEAD_LETTERS = Counter("bt_dead_letters_total", "Messages put into a dead-letter stream")
 JOB_RUNS = Counter("bt_job_runs_total", "Runs of jobs", ["job", "status"])

@@ -12,6 +12,7 @@ intel       requests to forecasts
 jobs        the schedule
 local       up and demo: a private server and the three roles side by side
 explaining  the life of one order, from the journal
+controlling the operator's orders over HTTP, where Redis is away
 leading     the lease: waited for, kept, and what happens where it is lost
 standby     before a trader leads: an engine that follows
 following   the shipped journal into an engine

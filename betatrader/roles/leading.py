@@ -124,6 +124,7 @@ class Leadership:
             "This one has stopped; started again, it waits for its turn."
         )
         self._service.log.error("lease_lost")
+        self._service.alert("critical", str(self._service.failure))
         self._service.stop()
 
     def _fence_if_over(self, reason: str) -> None:

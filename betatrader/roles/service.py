@@ -6,8 +6,10 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import structlog
@@ -18,6 +20,7 @@ from betatrader.config import Config, find_file, load
 from betatrader.model.errors import BetatraderError, UnreachableError
 from betatrader.ops import health, home, logs
 from betatrader.ops.process import age_s
+from betatrader.ops.webhook import Webhook
 from betatrader.roles import ROLES
 from betatrader.store import functions, keys
 from betatrader.store.connection import AWAY, Client, client, connected, without_password
@@ -27,8 +30,40 @@ DRAIN_S = 8.0
 BEAT_S = 1.0
 BEAT_EXPIRES_S = 5
 PATIENCE_S = 5.0
+AWAY_TOLD_S = 5.0
+"""An outage of Redis that is shorter is no trouble for anybody."""
+
+LAST_ALERTS_S = 2.0
+"""How long a role that ends waits for its last alerts to be taken."""
 
 Serve = Callable[["Service"], Awaitable[None]]
+E = TypeVar("E", bound=BaseException)
+
+
+class Outage:
+    """Tells when Redis has been away for a while, and when it is back. Times in monotonic seconds.
+
+    Both at one level: who hears of the one hears of the other.
+    """
+
+    def __init__(self, alert: Callable[[str, str], None]) -> None:
+        self._alert = alert
+        self._since: float | None = None
+        self._told = False
+
+    def unanswered(self, now_s: float) -> None:
+        """A call has failed."""
+        if self._since is None:
+            self._since = now_s
+        if not self._told and now_s - self._since >= AWAY_TOLD_S:
+            self._told = True
+            self._alert("error", f"Redis does not answer, for {AWAY_TOLD_S:.0f} s and more")
+
+    def answered(self, now_s: float) -> None:
+        """A call has succeeded."""
+        if self._told and self._since is not None:
+            self._alert("error", f"Redis answers again, after {now_s - self._since:.0f} s")
+        self._since, self._told = None, False
 
 
 class Service:
@@ -43,6 +78,9 @@ class Service:
         self.failure: BetatraderError | None = None
         self.log = structlog.get_logger()
         self.redis: Client
+        self.alerts = Webhook(config.alerts, role, __version__)
+        self.outage = Outage(self.alert)
+        self.web = health.application(lambda: self._not_ready)
         self._blocking: list[Client] = []
         self.port = 0
         self._redis_url = redis_url
@@ -65,6 +103,10 @@ class Service:
         self._not_ready = "draining"
         self.stopping.set()
 
+    def alert(self, level: str, text: str) -> None:
+        """Post trouble to the webhook, if there is one; never waits."""
+        self.alerts.offer(level, text)
+
     def is_stopping(self) -> bool:
         """Whether the drain has begun."""
         return self.stopping.is_set()
@@ -77,13 +119,20 @@ class Service:
         self.port = sockets[0].getsockname()[1]
         async with connected(self._redis_url, PATIENCE_S) as self.redis:
             await functions.load(self.redis)
-            async with anyio.create_task_group() as group:
-                await group.start(self._watch_signals, group.cancel_scope)
-                group.start_soon(health.serve, sockets, lambda: self._not_ready)
-                group.start_soon(self._beat)
-                await serve(self)
-                self.log.info("drained")
-                group.cancel_scope.cancel()
+            try:
+                async with anyio.create_task_group() as group:
+                    await group.start(self._watch_signals, group.cancel_scope)
+                    group.start_soon(health.serve, sockets, self.web)
+                    group.start_soon(self._beat)
+                    group.start_soon(self.alerts.run)
+                    await serve(self)
+                    self.log.info("drained")
+                    group.cancel_scope.cancel()
+            except BaseExceptionGroup as errors:
+                self.alert("critical", f"{self.role} ends: {first_error(errors)}")
+                raise
+            finally:
+                await self.alerts.finish(LAST_ALERTS_S)
             with anyio.CancelScope(shield=True), contextlib.suppress(*AWAY):
                 await self.redis.delete(keys.beat(self.role))
             for reader in self._blocking:
@@ -118,11 +167,15 @@ class Service:
                 "ready_ms": str(self._ready_ms),
                 "not_ready": self._not_ready,
             }
-            with contextlib.suppress(*AWAY):
+            try:
                 async with self.redis.pipeline(transaction=True) as pipe:
                     pipe.hset(keys.beat(self.role), mapping=beat)
                     pipe.expire(keys.beat(self.role), BEAT_EXPIRES_S)
                     await pipe.execute()
+            except AWAY:
+                self.outage.unanswered(time.monotonic())
+            else:
+                self.outage.answered(time.monotonic())
             await anyio.sleep(BEAT_S if self._ready_ms else 0.05)
 
 
@@ -152,8 +205,8 @@ def run_role(role: str, config_path: str | None) -> int:
     return 0
 
 
-def first_error(errors: BaseExceptionGroup[BetatraderError]) -> BetatraderError:
-    """The first error of ours in a group."""
+def first_error(errors: BaseExceptionGroup[E]) -> E:
+    """The first error in a group of groups."""
     found = errors.exceptions[0]
     return first_error(found) if isinstance(found, BaseExceptionGroup) else found
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from betatrader.config import Risk, StrategyEntry, did_you_mean
+from betatrader.config import Risk, StrategyEntry
+from betatrader.config.reader import did_you_mean
 from betatrader.engine.checks import OPERATOR, STOP
 from betatrader.engine.state import UNKNOWN
 from betatrader.engine.strategy import Strategy

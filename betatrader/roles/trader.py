@@ -7,13 +7,14 @@ in a deque that is drained before `take` returns; nothing in here waits.
 
 import time
 from collections import deque
+from collections.abc import Callable
 
 import structlog
 
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow, Fill
 from betatrader.model.command import Alert, Refused, RequestForecast, Step, Warned
-from betatrader.model.event import Event
+from betatrader.model.event import Event, OperatorInput
 from betatrader.model.instruction import TimerFired
 from betatrader.model.market import BookDelta, BookSnapshot, PublicTrade, Quote
 from betatrader.model.signal import Forecast, ForecastRequest
@@ -49,12 +50,14 @@ class Trader:
         self.last_order_ns = 0
         self.broken: JournalBrokenError | None = None
         """Why nothing is taken any more, None while the journal can be written."""
+        self.on_alert: Callable[[str, str], None] = lambda _level, _text: None
         self._audit = audit
         self._log = structlog.get_logger()
         self._journal = journal
         self._gateway: Gateway | None = None
         self._shipper: Shipper | None = None
         self._hold = False
+        self._ordered: OperatorInput | None = None
         self._waiting: deque[Event] = deque()
         self._busy = False
 
@@ -101,12 +104,22 @@ class Trader:
         finally:
             self._busy = False
 
+    def obey(self, instruction: OperatorInput) -> None:
+        """Take what a person orders: its cancels leave even where this process may not lead."""
+        self._ordered = instruction
+        self.take(instruction)
+
     def _process(self, event: Event) -> None:
         began = time.perf_counter_ns()
         told = type(event) not in NOT_AUDITED
         step = self._decide(event)
+        gateway = self._gateway
         ticket = self._offer(event if told else None, step) if self._shipper is not None else 0
-        if step is not None and self._gateway is not None and self._gateway.carry(step, ticket):
+        if (
+            step is not None
+            and gateway is not None
+            and gateway.carry(step, ticket, ordered=event is self._ordered)
+        ):
             self.event_to_command_ns.append(time.perf_counter_ns() - began)
             self.last_order_ns = step.time_ns
         if self._gateway is not None and self._gateway.unsent:
@@ -169,6 +182,7 @@ class Trader:
                 metrics.WARNINGS.labels(change.check).inc()
             elif isinstance(change, Alert):
                 self._log.error("alert", level_of=change.level, text=change.text)
+                self.on_alert(change.level, change.text)
         if news:
             self._audit.offer(step)
 

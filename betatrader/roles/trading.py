@@ -24,9 +24,10 @@ from betatrader.model.event import OperatorInput
 from betatrader.model.instruction import CancelAll, Fenced, Started, TimerFired, TradingState
 from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
-from betatrader.ops import clock, metrics
+from betatrader.ops import clock, door, metrics, watchdog
 from betatrader.ops.files import replace_whole
 from betatrader.roles.account import summarise
+from betatrader.roles.controlling import Control, open_control
 from betatrader.roles.leading import Leadership
 from betatrader.roles.reconciling import Reconciler
 from betatrader.roles.service import Service
@@ -60,20 +61,24 @@ async def serve(service: Service) -> None:
     """Trade until told to stop or the feed ends; then drain, and write the final summary."""
     leadership = Leadership(service)
     standby = Standby(service)
-    async with anyio.create_task_group() as group:
-        group.start_soon(standby.desk.run)
-        if await leadership.win(standby.follow):
-            async with anyio.create_task_group() as leading:
-                leading.start_soon(leadership.keep)
-                await standby.finish(leadership.lease.epoch)
-                await _trade(service, leadership, standby)
-                leading.cancel_scope.cancel()
-            await leadership.leave()
-        group.cancel_scope.cancel()
+    control = open_control(service, leadership.may_order)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(standby.desk.run)
+            if await leadership.win(standby.follow):
+                async with anyio.create_task_group() as leading:
+                    leading.start_soon(leadership.keep)
+                    await standby.finish(leadership.lease.epoch)
+                    await _trade(TradingRole(service, leadership, standby), control)
+                    leading.cancel_scope.cancel()
+                await leadership.leave()
+            group.cancel_scope.cancel()
+    finally:
+        door.remove(service.home)
 
 
-async def _trade(service: Service, leadership: Leadership, standby: Standby) -> None:
-    role = TradingRole(service, leadership, standby)
+async def _trade(role: "TradingRole", control: Control) -> None:
+    service = role.service
     async with anyio.create_task_group() as group:
         await role.start(group)
         async with anyio.create_task_group() as intake:
@@ -83,6 +88,8 @@ async def _trade(service: Service, leadership: Leadership, standby: Standby) -> 
             intake.start_soon(role.tick)
             intake.start_soon(role.publish_summary)
             intake.start_soon(role.keep_reconciled)
+            intake.start_soon(watchdog.watch, float(service.config.watchdog.stall_seconds))
+            control.role = role
             service.ready()
             await service.stopping.wait()
             intake.cancel_scope.cancel()
@@ -116,6 +123,7 @@ class TradingRole:
             leadership.may_order,
         )
         self.desk.on_question = self.reconciler.look_now
+        self.trader.on_alert = service.alert
         leadership.on_fenced = self._fenced
         leadership.on_regained = self._regained
         self.signals = self._consumer(keys.signals(self.run), Forecast)
@@ -145,6 +153,7 @@ class TradingRole:
         self.error = str(self.trader.broken)
         self.service.failure = self.trader.broken
         self.service.log.error("journal_broke", error=self.error)
+        self.service.alert("critical", self.error)
         self.service.stop()
 
     def _tend_journal(self, most_bytes: int) -> None:
@@ -248,6 +257,7 @@ class TradingRole:
             self.error = str(error)
             self.service.failure = error
             self.service.log.error("feed_broke", error=self.error)  # noqa: TRY400  one line tells all
+            self.service.alert("critical", self.error)
         self.service.stop()
         scope.cancel()
 
@@ -274,7 +284,7 @@ class TradingRole:
     def take_instruction(self, instruction: Any) -> None:
         """What the operator orders, stamped alike."""
         self.service.log.info("instruction", kind=type(instruction).__name__, by=instruction.author)
-        self.trader.take(msgspec.structs.replace(instruction, time_ns=clock.now_ns()))
+        self.trader.obey(msgspec.structs.replace(instruction, time_ns=clock.now_ns()))
         self._summarise()
 
     async def tick(self) -> None:

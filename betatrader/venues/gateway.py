@@ -2,8 +2,8 @@
 
 It takes `Approved` and nothing else, which only risk can make: a way around risk is a type error.
 Right before each send it asks the fence whether this process still leads. Where orders must be safe
-off the machine first (`durability = "shipped"`) they are held until their record is; cancels never
-wait.
+off the machine first (`durability = "shipped"`) they are held until their record is. Cancels never
+wait, and one that a person orders passes the fence: cancelling is safe whoever leads.
 """
 
 from collections import deque
@@ -54,10 +54,11 @@ class Gateway:
             cancel = CancelOrder(order.id, order.terms.instrument, reason)
             self._venue.cancel(cancel, order.updated_ns)
 
-    def carry(self, step: Step, ticket: int = 0) -> bool:
+    def carry(self, step: Step, ticket: int = 0, *, ordered: bool = False) -> bool:
         """Send what the Step commands; True where it held any order or cancel.
 
-        With a `ticket`, orders wait until `shipped` is called with it or a later one.
+        With a `ticket`, orders wait until `shipped` is called with it or a later one. `ordered`: it
+        is the answer to a person's instruction.
         """
         sent = False
         for change in step.changes:
@@ -68,7 +69,7 @@ class Gateway:
                 else:
                     sent = self._submit(change, step.time_ns) or sent
             elif isinstance(change, CancelOrder):
-                sent = self._cancel(change, step.time_ns) or sent
+                sent = self._cancel(change, step.time_ns, ordered=ordered) or sent
         return sent
 
     def shipped(self, ticket: int) -> None:
@@ -94,13 +95,13 @@ class Gateway:
         self.orders += 1
         return True
 
-    def _cancel(self, command: CancelOrder, now_ns: int) -> bool:
+    def _cancel(self, command: CancelOrder, now_ns: int, *, ordered: bool) -> bool:
         for held in self._held:
             if held.command.order == command.order:
                 self._held.remove(held)
                 self.unsent.append(OrderRejected(now_ns, command.order, WITHDRAWN))
                 return False
-        if self._fence is not None and not self._fence.may_cancel():
+        if not ordered and self._fence is not None and not self._fence.may_cancel():
             self.unsent.append(CancelRejected(now_ns, command.order, NOT_SENT))
             return False
         self._venue.cancel(command, now_ns)

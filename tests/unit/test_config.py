@@ -9,6 +9,7 @@ from betatrader.cli.template import TEMPLATE
 from betatrader.config import Config, load, loads
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.limits import Limits
+from betatrader.model.secret import Secret
 from betatrader.roles import strategies
 
 
@@ -35,7 +36,7 @@ def test_every_error_is_told_at_once_with_line_field_and_suggestion() -> None:
     )
     assert problems(text) == [
         "f.toml line 1: nope: unknown field; known: mode, log_level, risk, paper, feed, "
-        "strategies, intel, jobs, journal, reconcile, lease, health",
+        "strategies, intel, jobs, journal, reconcile, lease, health, watchdog, alerts",
         "f.toml line 3: risk.daily_los_usd: unknown field; did you mean `daily_loss_usd`?",
         "f.toml line 4: risk.open_orders: expected `int` >= 1, found -5",
         "f.toml line 5: risk.collar: expected a number, found 'x'",
@@ -53,6 +54,8 @@ def test_every_error_is_told_at_once_with_line_field_and_suggestion() -> None:
         ("strategies = 3", "strategies: expected an array of tables"),
         ("[[strategies]]\nparameters = {}", "strategies.0: the field `name` is missing"),
         ("[risk]\ndaily_loss_usd = -5", "line 2: risk.daily_loss_usd: expected more than 0"),
+        ("[watchdog]\nstall_seconds = -1", "expected at least 0"),
+        ('[alerts]\nlevel = "loud"', "expected one of info, warning, error, critical"),
         ("[risk]\ndaily_loss_usd = nan", "expected a finite number"),
         ("[risk]\ndaily_loss_usd = 0.000000001", "at most eight decimals"),
         ("[risk]\ndrawdown = 1.5", "expected at most 1"),
@@ -80,6 +83,25 @@ def test_the_environment_overrides_the_file_and_is_named_as_source() -> None:
 
 def test_an_unknown_variable_of_ours_is_an_error_too() -> None:
     assert "did you mean `risk`" in problems("", BETATRADER_RIKS__DRAWDOWN="0.1")[0]
+
+
+@pytest.mark.parametrize("given", ['"hooks.example/T0KEN"', '"ftp://x/T0KEN"', "[7]", "0"])
+def test_a_wrong_secret_is_refused_without_being_shown(given: str) -> None:
+    [found] = problems(f"[alerts]\nwebhook = {given}")
+    assert found == (
+        "f.toml line 2: alerts.webhook: expected an address: https://HOST/PATH, found ***"
+    )
+
+
+def test_a_secret_prints_as_stars_wherever_it_turns_up() -> None:
+    config = loads('[alerts]\nwebhook = "https://hooks.example/T0KEN"', "f", {}).config
+    assert config.alerts.webhook.reveal() == "https://hooks.example/T0KEN"
+    assert config.alerts.webhook == Secret("https://hooks.example/T0KEN") != Secret()
+    assert len({config.alerts.webhook, Secret("https://hooks.example/T0KEN")}) == 1
+    for shown in (f"{config}", f"{config!r}", f"{config.alerts.webhook}"):
+        assert "***" in shown
+        assert "T0KEN" not in shown
+    assert (str(Secret()), bool(Secret())) == ("", False)
 
 
 def test_amounts_are_exact() -> None:

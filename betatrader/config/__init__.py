@@ -3,21 +3,24 @@
 Unknown fields are refused, every error is reported at once with its line, field and a
 did-you-mean. Environment variables override the file: `BETATRADER_RISK__DAILY_LOSS_USD=15`.
 Amounts are decimal numbers, converted exactly.
+
+reader   tables beside the structs that they should be, and every problem at once
 """
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from betatrader.config.reader import ENVIRONMENT, Reader, Section
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.limits import SECOND_NS, Limits
 from betatrader.model.money import SCALE
+from betatrader.model.secret import Secret
 
 Amount = Annotated[Decimal, msgspec.Meta(extra={"above": 0})]
 """A positive amount of USD."""
@@ -26,14 +29,6 @@ Share = Annotated[Decimal, msgspec.Meta(extra={"above": 0, "most": 1})]
 """A fraction in (0, 1]."""
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
-
-ENVIRONMENT = "BETATRADER_"
-NOT_FIELDS = ("HOME", "CONFIG", "SHARED", "SUPERVISED")
-"""Environment variables of ours that are no fields of the configuration."""
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all tables."""
 
 
 class Risk(Section, frozen=True, kw_only=True):
@@ -153,6 +148,19 @@ class Health(Section, frozen=True, kw_only=True):
     everywhere: bool = False
 
 
+class Watchdog(Section, frozen=True, kw_only=True):
+    """[watchdog]: a trader whose event loop stands still so long is ended; 0: never."""
+
+    stall_seconds: Annotated[Decimal, msgspec.Meta(extra={"least": 0})] = Decimal(5)
+
+
+class Alerts(Section, frozen=True, kw_only=True):
+    """[alerts]: trouble, posted as JSON. "" posts nothing; `level` is the least that is posted."""
+
+    webhook: Annotated[Secret, msgspec.Meta(extra={"web": True})] = Secret()
+    level: Literal["info", "warning", "error", "critical"] = "error"
+
+
 class Config(Section, frozen=True, kw_only=True):
     """The whole configuration."""
 
@@ -168,6 +176,8 @@ class Config(Section, frozen=True, kw_only=True):
     reconcile: Reconcile = Reconcile()
     lease: LeaseSection = LeaseSection()
     health: Health = Health()
+    watchdog: Watchdog = Watchdog()
+    alerts: Alerts = Alerts()
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -212,7 +222,7 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
         values = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([f"{name}: no valid TOML: {error}"]) from error
-    reader = _Reader(name, text.splitlines())
+    reader = Reader(name, text.splitlines())
     reader.take_environment(values, environment)
     config = reader.table(Config, values, ())
     if reader.problems or config is None:
@@ -231,148 +241,3 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
             ]
         )
     return Loaded(config, reader.sources)
-
-
-class _Reader:
-    """Walks a table and the struct it should be, side by side; gathers problems."""
-
-    def __init__(self, name: str, lines: list[str]) -> None:
-        self.name = name
-        self.lines = lines
-        self.problems: list[str] = []
-        self.sources: dict[str, str] = {}
-        self._from_environment: dict[str, str] = {}
-
-    def take_environment(self, values: dict[str, Any], environment: Mapping[str, str]) -> None:
-        for variable, text in sorted(environment.items()):
-            if not variable.startswith(ENVIRONMENT):
-                continue
-            tail = variable.removeprefix(ENVIRONMENT)
-            if tail in NOT_FIELDS:
-                continue
-            *tables, field = tail.lower().split("__")
-            inner = values
-            for table in tables:
-                inner = inner.setdefault(table, {}) if isinstance(inner, dict) else {}
-            inner[field] = _environment_value(text)
-            self._from_environment[".".join([*tables, field])] = variable
-
-    def table(self, kind: type[Section], values: Any, path: tuple[str, ...]) -> Any:
-        if not isinstance(values, dict):
-            self._problem(path, f"expected a table, found {_shown(values)}")
-            return None
-        known = {field.name: field for field in msgspec.structs.fields(kind)}
-        made: dict[str, Any] = {}
-        for key, value in values.items():
-            if key not in known:
-                self._problem(
-                    (*path, key), f"unknown field{did_you_mean(key, list(known), also=True)}"
-                )
-                continue
-            made[key] = self.value(known[key].type, value, (*path, key))
-        for name, field in known.items():
-            if field.required and name not in values:
-                self._problem(path, f"the field `{name}` is missing")
-        if self.problems:
-            return None
-        return kind(**made)
-
-    def value(self, kind: Any, value: Any, path: tuple[str, ...]) -> Any:
-        if isinstance(kind, type) and issubclass(kind, Section):
-            return self.table(kind, value, path)
-        arguments = get_args(kind)
-        if get_origin(kind) is tuple and _is_section(arguments[0]):
-            if not isinstance(value, list):
-                self._problem(path, f"expected an array of tables, found {_shown(value)}")
-                return ()
-            return tuple(
-                self.table(arguments[0], item, (*path, str(index)))
-                for index, item in enumerate(value)
-            )
-        dotted = ".".join(path)
-        variable = self._from_environment.get(dotted)
-        self.sources[dotted] = f"environment {variable}" if variable else self.place(path)
-        if get_origin(kind) is Literal and value not in arguments:
-            text = f"expected one of {', '.join(arguments)}, found {_shown(value)}"
-            self._problem(path, text + did_you_mean(str(value), list(arguments), also=False))
-            return None
-        try:
-            made = msgspec.convert(value, kind)
-        except msgspec.ValidationError as error:
-            text = str(error)[0].lower() + str(error)[1:]
-            text = text.replace("invalid decimal string", "expected a number")
-            self._problem(path, f"{text}, found {_shown(value)}")
-            return None
-        wrong = _outside(kind, made)
-        if wrong:
-            self._problem(path, f"{wrong}, found {made}")
-        return made
-
-    def _problem(self, path: tuple[str, ...], text: str) -> None:
-        field = ".".join(path)
-        self.problems.append(f"{self.place(path)}: {field}: {text}" if field else text)
-
-    def place(self, path: tuple[str, ...]) -> str:
-        """Where a field was given: a variable, or a line of the file."""
-        variable = self._from_environment.get(".".join(path))
-        if variable:
-            return f"environment {variable}"
-        line = self._line(path)
-        return f"{self.name} line {line}" if line else self.name
-
-    def _line(self, path: tuple[str, ...]) -> int:
-        """The line where a field stands: its key, after the header of its table."""
-        tables, key = [part for part in path[:-1] if not part.isdigit()], path[-1] if path else ""
-        inside = not tables
-        for number, line in enumerate(self.lines, 1):
-            stripped = line.strip()
-            if stripped.startswith("["):
-                inside = stripped.strip("[] ") == ".".join(tables)
-                if stripped.strip("[] ") == ".".join(path):
-                    return number
-            elif inside and stripped.split("=")[0].strip() == key:
-                return number
-        return 0
-
-
-def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Section)
-
-
-def _outside(kind: Any, value: Any) -> str:
-    """What a Decimal's bounds forbid; msgspec itself bounds only int and float."""
-    if not isinstance(value, Decimal):
-        return ""
-    for meta in getattr(kind, "__metadata__", ()):
-        extra = meta.extra or {}
-        if not value.is_finite():
-            return "expected a finite number"
-        if "above" in extra and value <= extra["above"]:
-            return f"expected more than {extra['above']}"
-        if "least" in extra and value < extra["least"]:
-            return f"expected at least {extra['least']}"
-        if "most" in extra and value > extra["most"]:
-            return f"expected at most {extra['most']}"
-        if value * SCALE != int(value * SCALE):
-            return "expected at most eight decimals"
-    return ""
-
-
-def did_you_mean(word: str, known: list[str], *, also: bool = False) -> str:
-    """A suggestion to append where one is near; else, with `also`, all that is known."""
-    close = difflib.get_close_matches(word, known, 1, 0.6)
-    if close:
-        return f"; did you mean `{close[0]}`?"
-    return f"; known: {', '.join(known)}" if also else ""
-
-
-def _shown(value: Any) -> str:
-    return f"{value!r}"[:40]
-
-
-def _environment_value(text: str) -> Any:
-    """A variable's text as TOML would read it, else as a string."""
-    try:
-        return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
-    except tomllib.TOMLDecodeError:
-        return text

@@ -1,0 +1,29 @@
+"""A text that is never shown: keys, tokens, addresses that hold one."""
+
+
+class Secret:
+    """Prints as `***` wherever it turns up; `reveal` is the one way to the text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself: for the wire alone."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __str__(self) -> str:
+        return "***" if self._text else ""
+
+    def __repr__(self) -> str:
+        return f"Secret({str(self)!r})"

@@ -1,0 +1,169 @@
+"""`POST /control` on the trading role's health port: the operator's orders without Redis.
+
+The body is one order: `{"kind": "halt", "author": "ann", "reason": "news"}`; `kind` is that of an
+instruction, and the same `id` is obeyed once, however it came. It always needs the token.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, Protocol, get_args
+
+import anyio
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from structlog.contextvars import bound_contextvars
+
+from betatrader.model.errors import UsageError
+from betatrader.model.event import OperatorInput
+from betatrader.model.instruction import Flatten, Instruction
+from betatrader.model.secret import Secret
+from betatrader.ops import clock, door, metrics
+from betatrader.roles.service import Service
+from betatrader.roles.trader import Trader
+from betatrader.store.bus import Seen
+
+LARGEST = 4096
+"""Bytes of a body."""
+
+BODY_S = 5.0
+PATH = "/control"
+
+KINDS: dict[str, type[Instruction]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(OperatorInput)
+}
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the body says: who orders what, and why."""
+
+    kind: str
+    author: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    id: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+class Refusal(NamedTuple):
+    """Why an order is not obeyed: an HTTP status, and one line."""
+
+    status: int
+    text: str
+
+
+class Commanded(Protocol):
+    """What obeys: the trading role, once it has its account."""
+
+    trader: Trader
+    seen: Seen
+
+    def take_instruction(self, instruction: Any) -> None:
+        """Obey; the journal and the audit hold it afterwards."""
+
+
+class Control:
+    """Answers at `/control`. `may_order` says whether a new order may leave this process."""
+
+    def __init__(
+        self, token: Secret, may_order: Callable[[], bool], is_stopping: Callable[[], bool]
+    ) -> None:
+        self.role: Commanded | None = None
+        """Whom to command; None while another trader leads."""
+        self._token = _digest(token.reveal())
+        self._may_order = may_order
+        self._is_stopping = is_stopping
+
+    async def answer(self, request: Request) -> Response:
+        """One order: obeyed at once, or refused in one line."""
+        if not self._opens(request.headers.get("authorization", "")):
+            return _refused(Refusal(401, "the token is missing or wrong"))
+        found = await _read(request)
+        if isinstance(found, Refusal):
+            return _refused(found)
+        told = self.obey(found)
+        if isinstance(told, Refusal):
+            return _refused(told)
+        metrics.CONTROL.labels("obeyed").inc()
+        return JSONResponse(told)
+
+    def obey(self, order: Order) -> dict[str, Any] | Refusal:
+        """What the trader says to an order that has the token."""
+        role, kind = self.role, KINDS.get(order.kind)
+        if kind is None:
+            return Refusal(400, f"no kind is named {order.kind!r}; known: {', '.join(KINDS)}")
+        if role is None:
+            return Refusal(409, "this trader does not lead: it holds no account yet")
+        if self._is_stopping():
+            return Refusal(409, "this trader is stopping: it cancels what rests, and ends")
+        if kind is Flatten and not self._may_order():
+            return Refusal(
+                409,
+                "flatten is refused: the lease may be over, and another trader may lead, so that "
+                "no order leaves here; halt and cancel-all still work",
+            )
+        return self._obey(role, kind, order)
+
+    def _obey(
+        self, role: Commanded, kind: type[Instruction], order: Order
+    ) -> dict[str, Any] | Refusal:
+        orders = role.trader.engine.state.orders
+        name, before = order.id or secrets.token_hex(8), orders.cancels
+        is_new = role.trader.broken is None and role.seen.first_time(name)
+        if is_new:
+            with bound_contextvars(trace=name, way=PATH):
+                role.take_instruction(kind(clock.now_ns(), name, order.author, order.reason))
+        if role.trader.broken is not None:
+            return Refusal(503, "the journal is broken: what rests is cancelled, the trader ends")
+        state = role.trader.engine.state
+        return {
+            "acknowledged": True,
+            "state": str(state.trading_state),
+            "canceled": orders.cancels - before,
+            "positions": len(state.portfolio.open_positions()),
+            "repeated": not is_new,
+        }
+
+    def _opens(self, header: str) -> bool:
+        scheme, _, token = header.partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(_digest(token), self._token)
+
+
+def open_control(service: Service, may_order: Callable[[], bool]) -> Control:
+    """Leave a token in the home, and answer from now on; raises UsageError where it cannot."""
+    try:
+        token = door.leave(service.home, service.port)
+    except OSError as error:
+        raise UsageError(
+            f"{service.home}: the token of /control cannot be kept there: {error.strerror}\n"
+            "Free space, or choose another home with BETATRADER_HOME."
+        ) from error
+    control = Control(token, may_order, service.is_stopping)
+    service.web.add_route(PATH, control.answer, methods=["POST"])
+    return control
+
+
+async def _read(request: Request) -> Order | Refusal:
+    data = b""
+    try:
+        with anyio.fail_after(BODY_S):
+            async for part in request.stream():
+                data += part
+                if len(data) > LARGEST:
+                    return Refusal(413, f"the body has more than {LARGEST} bytes")
+        return msgspec.json.decode(data, type=Order)
+    except (TimeoutError, ClientDisconnect):
+        return Refusal(408, "the body did not arrive in time")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Refusal(400, f"the body is no order: {error}")
+
+
+def _refused(refusal: Refusal) -> Response:
+    metrics.CONTROL.labels(str(refusal.status)).inc()
+    headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+    return PlainTextResponse(refusal.text + "\n", refusal.status, headers)
+
+
+def _digest(token: str) -> bytes:
+    """Of one length, so that comparing them tells nothing, not even how long the token is."""
+    return hashlib.sha256(token.encode()).digest()
