@@ -33,6 +33,7 @@ from betatrader.config import (
     Reconcile,
     Risk,
     StrategyEntry,
+    Watchdog,
 )
 from betatrader.model.account import VenueAccount
 from betatrader.model.ids import InstrumentId
@@ -69,6 +70,17 @@ class SimulatedService:
         self.failure: Exception | None = None
         self.log = structlog.get_logger()
         self.port = 0
+
+    @property
+    def web(self) -> "SimulatedService":
+        """Nobody asks over HTTP."""
+        return self
+
+    def add_route(self, *_: object, **__: object) -> None:
+        """As above."""
+
+    def alert(self, *_: object) -> None:
+        """Nobody is told."""
 
     def new_blocking(self) -> Any:
         """A client for a reader that waits."""
@@ -344,6 +356,7 @@ def _config(*, pair: bool) -> Config:
         strategies=(StrategyEntry(name="busy"),),
         journal=JournalSection(durability="shipped" if pair else "local", sync_ms=100),
         reconcile=Reconcile(every_seconds=Decimal(2)),
+        watchdog=Watchdog(stall_seconds=Decimal(0)),
         lease=LeaseSection(mode="strict" if pair else "solo", ttl_seconds=Decimal(2)),
     )
 
