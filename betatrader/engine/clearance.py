@@ -10,13 +10,11 @@ from msgspec.structs import replace
 from betatrader.engine.market import Market
 from betatrader.engine.state import State
 from betatrader.model.ids import venue_of
-from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits, calm
 from betatrader.model.money import SCALE
 from betatrader.model.order import OrderTerms, Side
 
-ACTIVE = TradingState.ACTIVE
 BUY = Side.BUY
 
 
@@ -32,9 +30,7 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
     definition = market.definition
     price, quantity = terms.price, terms.quantity
     if (
-        state.trading_state is not ACTIVE
-        or state.reconciling
-        or not state.connected
+        not state.may_add_risk  # ACTIVE, connected and reconciled
         or (state.armed_until and not _protected(state, terms))
         or not market.tradable
         or market.resolved

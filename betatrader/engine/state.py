@@ -68,7 +68,7 @@ class State(msgspec.Struct):
     rate_from: int = 0
     """Of `orders.sent`, at the beginning of this minute."""
     may_add_risk: bool = True
-    """ACTIVE, and not reconciling: kept, since strategies ask at every event."""
+    """ACTIVE, connected and reconciled: kept, since strategies ask at every event."""
     swept_ns: int = 0
     """When all that rested was last cancelled."""
     agreed: tuple[int, int] = (0, 0)
@@ -134,13 +134,14 @@ def _fold_quote(state: State, event: market.Quote) -> Market | None:
     if now > state.now_ns:
         state.now_ns = now
     seen = state.markets[event.instrument]
-    if event.bid > event.ask > 0:
+    bid, ask = event.bid, event.ask
+    if bid > ask > 0:
         seen.crossed = True
         return None
     seen.crossed = False
-    seen.bid = event.bid
+    seen.bid = bid
     seen.bid_size = event.bid_size
-    seen.ask = event.ask
+    seen.ask = ask
     seen.ask_size = event.ask_size
     seen.quote_id = event.update_id
     seen.updated_ns = now

@@ -7,10 +7,10 @@ from scenes import COIN, NO, SECOND, YES, Scene, contract, quote, terms
 from betatrader.engine.checks import CHECKS
 from betatrader.engine.clearance import far_from_limits, wary
 from betatrader.engine.proposal import Proposal
-from betatrader.model.account import Fill, Protection
+from betatrader.model.account import Fill, Protection, VenueConnection
 from betatrader.model.command import Approved
 from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
-from betatrader.model.instruction import TradingState
+from betatrader.model.instruction import Fenced, Reduce
 from betatrader.model.limits import Limits, calm
 from betatrader.model.market import InstrumentListed, InstrumentStatus, Quote, Resolution
 from betatrader.model.money import SCALE, parse, show
@@ -44,7 +44,11 @@ def disturb(scene: Scene, kind: str) -> None:
     """Put the scene into one of the states that a check exists for."""
     match kind:
         case "reducing":
-            scene.state.trading_state = TradingState.REDUCING
+            scene.take(Reduce(0, "i", "me"))
+        case "away":
+            scene.take(VenueConnection(0, "SIM", False))
+        case "unreconciled":
+            scene.take(Fenced(0))
         case "armed" | "unarmed":
             scene.take(Protection(SECOND, "SIM", 2 * SECOND if kind == "armed" else 0))
         case "closed":
@@ -69,7 +73,18 @@ def disturb(scene: Scene, kind: str) -> None:
             scene.state.equity_high += 30 * SCALE
 
 
-KINDS = ("reducing", "closed", "resolved", "netting", "stale", "one-sided", "unquoted", "lost")
+KINDS = (
+    "reducing",
+    "away",
+    "unreconciled",
+    "closed",
+    "resolved",
+    "netting",
+    "stale",
+    "one-sided",
+    "unquoted",
+    "lost",
+)
 
 
 LIMITS = Limits(open_orders=4)
