@@ -12,7 +12,10 @@ WORKING = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 
 def overdue(state: State, limits: Limits) -> list[Change]:
     """Cancels of orders whose market stands still, each market with an alert; and of orders that
-    came to rest after everything was cancelled, since a cancel may overtake its order."""
+    came to rest after everything was cancelled, since a cancel may overtake its order. Nothing
+    while the venue is away: no cancel would reach it."""
+    if not state.connected:
+        return []
     cancels: list[Change] = []
     stale: dict[str, int] = {}
     for order in state.orders.open.values():

@@ -56,7 +56,7 @@ from betatrader.model.signal import Forecast
 from betatrader.roles.recovering import recover
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.store.journal import Journal, Setup
-from betatrader.venues.reconcile import order_reports
+from betatrader.venues.reconcile import order_reports, unexplained
 
 BUY, SELL = Side.BUY, Side.SELL
 LIMIT, MARKET = OrderType.LIMIT, OrderType.MARKET
@@ -169,6 +169,15 @@ def test_t13_where_a_stream_freezes_its_quotes_are_pulled_and_a_person_is_told()
     scene.take(CancelRejected(7 * SECOND, frozen.order, "try again"))
     assert cancelled(tick(scene, 8.0)) == [frozen.order]
     assert scene.state.orders.open[alive].state is OrderState.ACCEPTED
+
+
+def test_t13_while_the_venue_is_away_no_cancel_is_tried_and_afterwards_it_is() -> None:
+    scene = Scene()
+    order = rest(scene)
+    scene.take(VenueConnection(2 * SECOND, "SIM", False, "cut"))
+    assert tick(scene, 9.0) == []
+    scene.take(VenueConnection(9 * SECOND, "SIM", True))
+    assert cancelled(tick(scene, 9.5)) == [order.order], "no data has come since"
 
 
 def test_t13_an_order_in_doubt_is_asked_for_and_not_cancelled_again_and_again() -> None:
@@ -309,6 +318,21 @@ def test_t22_a_fee_that_is_nothing_or_a_rebate_counts_to_the_last_unit(fee: int)
     assert portfolio.cash == 100 * SCALE - parse("4.95") - fee
     assert portfolio.fees == fee
     assert scene.state.equity() - portfolio.deposits == scene.state.unrealised() - fee
+
+
+def test_t22_what_a_fee_takes_of_a_third_asset_is_neither_cash_nor_a_loss() -> None:
+    scene, points = Scene(), InstrumentId("POINTS.SIM")
+    order = rest(scene, "9.90", "0.5")
+    scene.fill(order)
+    ours = {COIN: parse("0.5")}
+    for left in ("7", "6.9"):
+        account = VenueAccount(scene.state.portfolio.cash, {**ours, points: parse(left)}, {}, ())
+        [moved] = unexplained(scene.state, account, "SIM", SECOND)
+        scene.take(moved)
+        assert scene.state.portfolio.quantity(points) == parse(left)
+    portfolio = scene.state.portfolio
+    assert portfolio.cash == 100 * SCALE - parse("4.95")
+    assert scene.state.equity() - portfolio.deposits == scene.state.unrealised()
 
 
 @given(st.integers(0, 1_000))
