@@ -32,8 +32,7 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
     if (
         not state.may_add_risk  # ACTIVE, connected and reconciled
         or (state.armed_until and not _protected(state, terms))
-        or not market.tradable
-        or market.resolved
+        or not market.tradable  # what has resolved is not
         or price <= 0
         or quantity <= 0
         or price % definition.tick
@@ -69,12 +68,13 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
                 here += other
         elif theirs.instrument == name and price >= theirs.price:
             return False
-    equity = state.portfolio.cash
+    portfolio = state.portfolio
+    equity = portfolio.cash
     spent *= 2  # no fee is above the notional, so that twice that covers both
     if spent > equity or len(open_orders) >= near.open_orders:
         return False
     kinds = len(open_orders) + 1
-    for held, position in state.portfolio.positions.items():
+    for held, position in portfolio.positions.items():
         if position.quantity:
             value = state.mark(held) * position.quantity // SCALE
             equity += value

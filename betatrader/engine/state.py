@@ -224,7 +224,8 @@ def _is_over(state: State, seen: Market) -> bool:
 
 def _fold_status(state: State, event: market.InstrumentStatus) -> None:
     lifecycle.arrive(state, event.time_ns)
-    state.markets[event.instrument].tradable = event.tradable
+    seen = state.markets[event.instrument]
+    seen.tradable = event.tradable and not seen.resolved
 
 
 def _fold_resolution(state: State, event: market.Resolution) -> Market:

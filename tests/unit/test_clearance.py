@@ -55,6 +55,7 @@ def disturb(scene: Scene, kind: str) -> None:
             scene.take(InstrumentStatus(0, COIN, False))
         case "resolved":
             scene.take(Resolution(0, YES, SCALE))
+            scene.take(InstrumentStatus(0, YES, True))
         case "netting":
             scene.take(InstrumentListed(0, contract(YES, nets=True)))
             scene.take(InstrumentListed(0, contract(NO, nets=True)))
