@@ -74,6 +74,13 @@ class SimulatedTask(asyncio.Task):  # type: ignore[type-arg]
         return self.serial
 
 
+class Scheduled(asyncio.Handle):
+    """A callback, and the task that has scheduled it."""
+
+    __slots__ = ("by",)
+    by: "asyncio.Task[Any] | None"
+
+
 def number_cancel_scopes() -> None:
     """Give anyio's cancel scopes a hash that is the same in every run, as tasks have it."""
     scope = anyio_backend.CancelScope
@@ -115,7 +122,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self, callback: Any, *args: Any, context: Any = None
     ) -> asyncio.Handle:
         """Run it soon."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = Scheduled(callback, args, self, context)
+        handle.by = asyncio.current_task(self)
         self._ready.append(handle)
         return handle
 
@@ -189,9 +197,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if len(ready) == 1:
             return ready.popleft()
         at = self._chance.randrange(min(len(ready), 4))
-        owner = _owner(ready[at])
-        for earlier in range(at):
-            if _owner(ready[earlier]) is owner:
+        by = getattr(ready[at], "by", None)
+        for earlier in range(at if by is not None else 0):
+            if getattr(ready[earlier], "by", None) is by:
                 at = earlier
                 break
         handle = ready[at]
@@ -267,10 +275,3 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     async def create_server(self, factory: Any, host: Any = None, port: Any = None) -> Any:  # type: ignore[override]
         """Listen on the simulated network."""
         return self.network.listen(factory, host, port)
-
-
-def _owner(handle: asyncio.Handle) -> object:
-    """The task whose step or wake-up this callback is; else its context."""
-    callback = handle._callback  # type: ignore[attr-defined]
-    owner = getattr(callback, "__self__", None)
-    return owner if isinstance(owner, asyncio.Task) else handle._context  # type: ignore[attr-defined]

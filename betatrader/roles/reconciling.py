@@ -77,7 +77,8 @@ class Reconciler:
         """Until our books agree: fills, then orders, then (after `settle`) balances.
 
         `made` is the epoch and counter up to which our journal knows every order. Tries for ever
-        where the venue does not answer, since no order may leave before.
+        where the venue does not answer, since no order may leave before; and where this process
+        may not write (any more), since what differs then is another leader's doing.
         """
         self._made = made
         repaired = await self._agree_on_orders()
@@ -169,7 +170,7 @@ class Reconciler:
     async def _answer(self) -> VenueAccount:
         while True:
             account = await self._account()
-            if account is not None:
+            if account is not None and self._may():
                 return account
             await anyio.sleep(PAUSE_S)
 

@@ -80,7 +80,12 @@ async def serve(service: Service) -> None:
 async def _trade(role: "TradingRole", control: Control) -> None:
     service = role.service
     async with anyio.create_task_group() as group:
-        await role.start(group)
+        with anyio.CancelScope() as starting:  # a venue may not answer, and the lease be lost
+            group.start_soon(_cancel_when, service.stopping, starting)
+            await role.start(group)
+        if starting.cancelled_caught:
+            group.cancel_scope.cancel()
+            return
         async with anyio.create_task_group() as intake:
             intake.start_soon(role.feed, intake.cancel_scope)
             intake.start_soon(role.receive, role.signals, role.take_forecast)
@@ -95,6 +100,11 @@ async def _trade(role: "TradingRole", control: Control) -> None:
             intake.cancel_scope.cancel()
         await role.drain()
         group.cancel_scope.cancel()
+
+
+async def _cancel_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 class TradingRole:
