@@ -61,8 +61,11 @@ class Judge:
             self.say(f"order {order} counts as refused, and the venue had taken it")
 
     def adopted(self, order: str) -> None:
-        """Our books had lost an order: only a machine that lost its power may do that."""
-        plan = self._world.plan
+        """Our books had lost an order: only a machine that lost its power may do that. What a
+        former leader makes of the next one's orders leads to nothing."""
+        plan, role = self._world.plan, self._world.running_role()
+        if role is None or not role.leadership.may_order():
+            return
         if plan.pair or "power_cut" not in self.counts:
             self.say(f"order {order} was in no journal")
 

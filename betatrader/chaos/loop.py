@@ -42,6 +42,8 @@ class Process:
         self.name = name
         self.alive = True
         self.paused_until = 0.0
+        self.kill_in = 0
+        """Kill it after so many of its callbacks (0: do not)."""
         self.held: deque[asyncio.Handle] = deque()
         self.on_killed: list[Callable[[], None]] = []
         """What cuts it off from the world: called first."""
@@ -188,6 +190,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if self.steps > LONGEST_RUN:
             raise RuntimeError("the simulation does not come to rest")
         handle._run()
+        if process is not None and process.kill_in:
+            process.kill_in -= 1
+            if process.kill_in == 0:
+                process.kill()
         if self.on_step is not None:
             self.on_step()
 

@@ -31,7 +31,7 @@ class Plan(NamedTuple):
     faults: tuple[Fault, ...]
 
 
-TRADER = {"kill": 4, "kill_in_write": 4, "pause": 2, "end": 2, "clock": 1}
+TRADER = {"kill": 3, "kill_at_order": 5, "kill_in_write": 4, "pause": 2, "end": 2, "clock": 1}
 VENUE = {
     "venue_cut": 2,
     "venue_away": 2,

@@ -37,6 +37,8 @@ class Disk:
         """Bytes of a file that would survive a power cut, by inode."""
         self.full_until = 0.0
         self.sync_fails_until = 0.0
+        self.kill_after_order = 0
+        """Kill the process so many callbacks after its next order has left (0: do not)."""
         self.kill_after_writes = 0
         """Kill the process in its so-manieth write from now (0: do not); the write is torn."""
 
@@ -61,7 +63,8 @@ class Machine(Process):
         self.now: Callable[[], float] = lambda: 0.0
 
 
-def _machine() -> Machine | None:
+def current_machine() -> Machine | None:
+    """The machine whose code runs now; None where it is none's."""
     found = current_process()
     return found if isinstance(found, Machine) else None
 
@@ -85,7 +88,7 @@ def put_in_place(now: Callable[[], float]) -> None:
     )
 
     def now_ns() -> int:
-        machine = _machine()
+        machine = current_machine()
         return int((EPOCH_S + now() + (machine.offset_s if machine is not None else 0.0)) * 1e9)
 
     put(clock, "now_ns", now_ns)
@@ -100,7 +103,7 @@ def put_in_place(now: Callable[[], float]) -> None:
 
 
 def _lock(path: Path) -> Process | None:
-    holder, machine = LOCKED.get(path), _machine()
+    holder, machine = LOCKED.get(path), current_machine()
     if holder is not None and holder.alive and holder is not machine:
         raise files.Taken("0")
     if machine is not None:
@@ -124,7 +127,7 @@ async def _inline(call: Callable[..., Any], *args: Any, **_: Any) -> Any:
 
 
 def _append(file: int, data: bytes) -> None:
-    machine = _machine()
+    machine = current_machine()
     if machine is None:
         files.append_whole(file, data)
         return
@@ -146,7 +149,7 @@ def _watch_syncs(now: Callable[[], float]) -> None:
     real_data, real = os.fdatasync, os.fsync
 
     def note(file: int, sync: Callable[[Any], None]) -> None:
-        machine = _machine()
+        machine = current_machine()
         if machine is not None:
             if now() < machine.disk.sync_fails_until:
                 raise OSError(errno.EIO, "input/output error")

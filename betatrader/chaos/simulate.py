@@ -92,6 +92,10 @@ def shrunk(outcome: Outcome, bug: str = "") -> Outcome:
     drawn = plan.make(outcome.seed)
     kept = list(outcome.planned)
     at = 0
+    late = [fault for fault in kept if fault.at_s <= _first_wrong_s(outcome)]
+    tried = once(drawn._replace(faults=tuple(late)), bug)
+    if tried.wrong:
+        kept, outcome = late, tried
     while at < len(kept):
         fewer = [*kept[:at], *kept[at + 1 :]]
         tried = once(drawn._replace(faults=tuple(fewer)), bug)
@@ -100,6 +104,10 @@ def shrunk(outcome: Outcome, bug: str = "") -> Outcome:
         else:
             at += 1
     return outcome
+
+
+def _first_wrong_s(outcome: Outcome) -> float:
+    return float(outcome.wrong[0].partition(" s:")[0])
 
 
 def once(drawn: Plan, bug: str = "") -> Outcome:
@@ -168,7 +176,7 @@ def _one(drawn: Plan, now: list[Any]) -> Outcome:
 def _observe(now: list[Any]) -> None:
     """Let the judge see which role a process runs, and each order that is let out."""
     begin, submit, adopt = TradingRole.__init__, Gateway._submit, Orders.adopt
-    take = Orders.take
+    take, take_fill = Orders.take, Orders.take_fill
     open_next = Journal._open_next
 
     def begun(self: TradingRole, service: Any, *rest: Any) -> None:
@@ -179,6 +187,9 @@ def _observe(now: list[Any]) -> None:
 
     def sent(self: Gateway, command: Approved, now_ns: int) -> bool:
         left = submit(self, command, now_ns)
+        machine = seams.current_machine()
+        if left and machine is not None and machine.disk.kill_after_order:
+            machine.kill_in, machine.disk.kill_after_order = machine.disk.kill_after_order, 0
         if left:
             now[-1].judge.sent(int(command.order[8:20], 16), command)
         return left
@@ -192,12 +203,18 @@ def _observe(now: list[Any]) -> None:
             now[-1].judge.refused(event.order)
         return take(self, event)
 
+    def filled(self: Orders, fill: Any) -> None:
+        if self.find(fill.order) is None:
+            now[-1].judge.adopted(fill.order)
+        take_fill(self, fill)
+
     def opened(self: Journal, snapshot: bytes) -> None:
         open_next(self, snapshot)
         now[-1].open_files.append(self._file)
 
     put(Orders, "adopt", adopted)
     put(Orders, "take", taken)
+    put(Orders, "take_fill", filled)
     put(Journal, "_open_next", opened)
     put(TradingRole, "__init__", begun)
     put(Gateway, "_submit", sent)

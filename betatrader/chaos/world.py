@@ -19,7 +19,7 @@ import anyio
 import msgspec
 import structlog
 
-from betatrader.chaos import bus
+from betatrader.chaos import bus, seams
 from betatrader.chaos.judge import Judge
 from betatrader.chaos.loop import VirtualLoop, number_cancel_scopes
 from betatrader.chaos.network import Network
@@ -155,6 +155,7 @@ class World:
         self.open_files: list[int] = []
         self.quotes_until = FAULTS_END_S + LIVENESS_S
         self._lagging_until = 0.0
+        self._striking: list[object] = []
         self._accounts: list[tuple[float, int, dict[InstrumentId, int]]] = []
         self._real_account = exchange.account
         exchange.account = self._account  # type: ignore[method-assign]
@@ -184,9 +185,10 @@ class World:
                 self.server.deliver(),
                 *(trader.keep_running() for trader in self.traders),
                 self._remember(),
-                *(self._strike(fault) for fault in self.plan.faults),
             )
         ]
+        for fault in self.plan.faults:  # until its time comes a fault changes nothing
+            self.loop.call_at(fault.at_s, self._begin, fault)
         await asyncio.sleep(FAULTS_END_S)
         self.judge.faults_end()
         while self.loop.time() < self.quotes_until and not self.judge.trades_again:  # noqa: ASYNC110
@@ -210,6 +212,12 @@ class World:
         alive = [role for role in roles if not role.service.is_stopping()]
         return max(alive, key=lambda role: role.trader.engine.state.epoch, default=None)
 
+    def running_role(self) -> Any:
+        """The trading role of the process whose code runs now."""
+        machine = seams.current_machine()
+        found = (trader.role for trader in self.traders if trader.machine is machine)
+        return next(found, None) if machine is not None else None
+
     def _market(self) -> Iterator[object]:
         """A random walk, quoted a few times a second for as long as the run needs it."""
         chance = random.Random(f"market {self.plan.seed}")  # noqa: S311  a seed, to be repeated
@@ -231,8 +239,10 @@ class World:
 
     # Faults.
 
+    def _begin(self, fault: Fault) -> None:
+        self._striking.append(self.loop.create_task(self._strike(fault)))
+
     async def _strike(self, fault: Fault) -> None:
-        await asyncio.sleep(fault.at_s)
         self.judge.counts[fault.kind] = self.judge.counts.get(fault.kind, 0) + 1
         end = self.loop.time() + fault.lasts_s
         trader = self._target(fault)
@@ -240,6 +250,8 @@ class World:
         match fault.kind:
             case "kill" | "wipe" | "power_cut" if machine is not None:
                 await self._die(trader, machine, fault)
+            case "kill_at_order":
+                trader.disk.kill_after_order = 1 + int(fault.size * 8)
             case "kill_in_write":
                 trader.disk.kill_after_writes = 1 + int(fault.size * 40)
             case "pause" if machine is not None:
@@ -266,9 +278,10 @@ class World:
         return self.traders[int(fault.size * 100) % len(self.traders)]
 
     async def _die(self, trader: Trader, machine: Machine, fault: Fault) -> None:
-        """At some step within the next moments, whatever it is about."""
-        await asyncio.sleep(fault.size * 0.05)
-        machine.kill()
+        """At some await within the next moments, whatever it is about."""
+        machine.kill_in = 1 + int(fault.size * 40)
+        while machine.alive:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
         if fault.kind == "power_cut":
             trader.disk.power_cut(self.chance)
         elif fault.kind == "wipe":
