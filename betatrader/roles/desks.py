@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import anyio
+import structlog
 
 from betatrader import config as configuration
 from betatrader.config import Config
@@ -19,17 +20,20 @@ from betatrader.model.event import Event, MarketInput
 from betatrader.model.instrument import BinaryContract
 from betatrader.ops import clock
 from betatrader.roles import feeds
-from betatrader.sim.exchange import NEVER, US, SimulatedExchange
+from betatrader.sim.exchange import US, SimulatedExchange
 from betatrader.sim.ledger import Ledger
+from betatrader.store.connection import AWAY, Client
 from betatrader.venues.link.client import LinkVenue
 from betatrader.venues.paper import PaperVenue
 from betatrader.venues.paper_ledger import LedgerFile
+from betatrader.venues.paper_stream import LedgerStream
 from betatrader.venues.venue import Venue
 
 YIELD_EVERY = 200
 """Events that may be taken in a row where the feed is behind: others get their turn."""
 
 REACH_S = 10.0
+PAUSE_S = 0.2
 
 Take = Callable[[Event], None]
 
@@ -47,7 +51,7 @@ class Desk(Protocol):
     async def run(self) -> None:
         """Carry reports, until cancelled."""
 
-    async def open(self, *, is_new: bool) -> None:
+    async def open(self, epoch: int, *, is_new: bool) -> None:
         """Be ready for reconciliation; `is_new` says that we know of no account yet."""
 
     async def settle_lost(self) -> None:
@@ -69,13 +73,21 @@ class Desk(Protocol):
 class PaperDesk:
     """The simulated exchange in this process, on recorded and generated markets."""
 
-    def __init__(self, config: Config, home: Path, state: Callable[[], State], take: Take) -> None:
+    def __init__(
+        self, config: Config, home: Path, redis: Client, state: Callable[[], State], take: Take
+    ) -> None:
         self.on_question: Callable[[], None] = lambda: None
         exchange = SimulatedExchange(
             config.paper.latency_ms * 1_000_000,
             share_book=lambda name: state().markets[name].book,
         )
-        self.venue = PaperVenue(exchange, take, LedgerFile(home / "paper" / "ledger.btl"))
+        shipped = config.journal.durability == "shipped"
+        books = (
+            LedgerStream(redis, lambda: exchange.ledgers[US])
+            if shipped
+            else LedgerFile(home / "paper" / "ledger.btl")
+        )
+        self.venue = PaperVenue(exchange, take, books)
         self._cash = configuration.units(config.paper.cash_usd)
         self._state = state
         self._take = take
@@ -86,14 +98,25 @@ class PaperDesk:
         """Carry reports, until cancelled."""
         await self.venue.run()
 
-    async def open(self, *, is_new: bool) -> None:
+    async def open(self, epoch: int, *, is_new: bool) -> None:
         """Open the market, and an account where there is none."""
         self._source = feeds.open_feed(self._feed, clock.now_ns())
+        await self._open_books(epoch)
         if not self.venue.is_new:
             return
         self.venue.exchange.deposit(self._cash)
         if is_new:
             self._take(CashFlow(clock.now_ns(), self.venue.name, self._cash, "opening balance"))
+
+    async def _open_books(self, epoch: int) -> None:
+        while True:
+            try:
+                await self.venue.open(epoch)
+            except AWAY as error:
+                structlog.get_logger().warning("redis_away", what="paper ledger", error=str(error))
+                await anyio.sleep(PAUSE_S)
+            else:
+                return
 
     async def settle_lost(self) -> None:
         """Contracts of a feed that ended with the process before this one."""
@@ -121,7 +144,7 @@ class PaperDesk:
 
     async def settle(self) -> None:
         """Return when nothing is under way."""
-        while self._state().orders.open or self.venue.exchange.next_due_ns < NEVER:
+        while self._state().orders.open or self.venue.busy:
             await anyio.sleep(0.01)
             self.venue.advance(clock.now_ns())
 
@@ -159,7 +182,7 @@ class LinkDesk:
         """Stay connected, until cancelled."""
         await self.venue.run()
 
-    async def open(self, *, is_new: bool) -> None:
+    async def open(self, epoch: int, *, is_new: bool) -> None:  # noqa: ARG002  its books are its own
         """Wait for the first connection, and take its cash as the opening balance where we knew
         of none; raises UnreachableError."""
         try:

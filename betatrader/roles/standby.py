@@ -38,7 +38,7 @@ class Standby:
         self.desk: Desk = (
             LinkDesk(config, self._state, self._taken)
             if config.paper.link
-            else PaperDesk(config, service.home, self._state, self._taken)
+            else PaperDesk(config, service.home, service.redis, self._state, self._taken)
         )
         self._service = service
         self._follower = Follower(service.redis, self.engine, self.described)

@@ -39,7 +39,7 @@ from betatrader.store.audit import AuditLog
 from betatrader.store.bus import Consumer, Seen
 from betatrader.store.connection import AWAY
 from betatrader.store.journal import Journal, JournalBrokenError, Setup
-from betatrader.store.shipping import Shipper
+from betatrader.store.shipping import Shipper, whole_engine
 from betatrader.venues.gateway import Gateway
 
 SLOT = "trading-0"
@@ -123,7 +123,7 @@ class TradingRole:
         self.journal = self._open_journal(standby.described, engine)
         self.trader = Trader(engine, self.run, self.audit, self.journal)
         self.trader.connect(Gateway(self.desk.venue, leadership))
-        self.shipper = Shipper(service.redis, engine.snapshot, standby.described)
+        self.shipper = Shipper(service.redis, lambda: whole_engine(engine, standby.described))
         self.trader.ship(self.shipper, hold=config.journal.durability == "shipped")
         self.reconciler = Reconciler(
             self.desk.venue,
@@ -213,7 +213,7 @@ class TradingRole:
         self.standby.take = self.trader.take
         for run in (self.shipper.run, self.audit.run, self.keep_journal):
             group.start_soon(run)
-        await self.desk.open(is_new=is_new)
+        await self.desk.open(epoch, is_new=is_new)
         await self.reconciler.at_start(made, self.desk.settle_lost)
         self._summarise()
         with suppress(*AWAY):  # `audit.run` goes on with it

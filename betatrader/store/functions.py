@@ -50,14 +50,25 @@ async def lease_release(redis: Client, holder: str, epoch: int) -> None:
     await _called(redis, "bt_lease_release", 1, keys.LEASE, holder, epoch)
 
 
+class Fenced(NamedTuple):
+    """A stream that only the last epoch may append to, and the key that says which that is."""
+
+    stream: str
+    fence: str
+
+
+SHIPPED_JOURNAL = Fenced(keys.JOURNAL, keys.FENCE)
+PAPER_LEDGER = Fenced(keys.PAPER_LEDGER, keys.PAPER_FENCE)
+
+
 async def ship(
-    redis: Client, epoch: int, first: int, entries: list[bytes], *, whole: bool
+    redis: Client, home: Fenced, epoch: int, first: int, entries: list[bytes], *, whole: bool
 ) -> tuple[str, int]:
-    """Append to the shipped journal: "done" and the last number there, "gap" and the same, or
+    """Append to a fenced stream: "done" and the last number there, "gap" and the same, or
     "fenced" and the epoch of who has written since."""
     kind = "whole" if whole else "records"
     found = await _called(
-        redis, "bt_ship", 2, keys.JOURNAL, keys.FENCE, FIELD, epoch, first, kind, *entries
+        redis, "bt_ship", 2, home.stream, home.fence, FIELD, epoch, first, kind, *entries
     )
     return found[0].decode(), int(found[1])
 

@@ -4,6 +4,7 @@
 |---|---|---|---|---|
 | bt:{lease:trading}:l, :e | hash, string | trading | trading, command line | one |
 | bt:{trading}:journal | stream | trading | trading, taking over | two snapshots, what followed |
+| bt:{paper}:ledger, :fence | stream, hash | paper venue, if shipped | paper venue | as above |
 | bt:{trading}:fence | hash | trading | trading | one |
 | bt:{trading}:run | string | trading | command line, jobs | one |
 | bt:{trading}:kept | hash | trading | trading at its next start | one |
@@ -21,6 +22,8 @@ LEASE = "bt:{lease:trading}:l"
 LEASE_EPOCH = "bt:{lease:trading}:e"
 JOURNAL = "bt:{trading}:journal"
 FENCE = "bt:{trading}:fence"
+PAPER_LEDGER = "bt:{paper}:ledger"
+PAPER_FENCE = "bt:{paper}:fence"
 RUN = "bt:{trading}:run"
 KEPT = "bt:{trading}:kept"
 REQUESTS = "bt:{intel}:requests"

@@ -10,21 +10,21 @@ snapshot stands for all that is missing: nothing need be read back from the file
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import NamedTuple
+from typing import Any
 
 import anyio
 import msgspec
 import structlog
 
-from betatrader.model.command import Step
+from betatrader.engine.engine import Engine
 from betatrader.model.errors import UsageError
-from betatrader.model.event import SCHEMA_VERSION, Event, encode
+from betatrader.model.event import SCHEMA_VERSION, encode
 from betatrader.ops import clock, metrics
-from betatrader.store import functions, keys
+from betatrader.store import functions
 from betatrader.store.bus import FIELD
 from betatrader.store.connection import AWAY, Client
+from betatrader.store.functions import Fenced
 
-Record = Event | Step
 Described = tuple[tuple[str, dict[str, str | int | float | bool]], ...]
 """The strategies as configured: name and parameters (`roles.strategies.described`)."""
 
@@ -59,14 +59,6 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     engine: bytes
 
 
-class Place(NamedTuple):
-    """Where a reader stands in the stream."""
-
-    entry: bytes
-    epoch: int
-    number: int
-
-
 _decode = msgspec.msgpack.Decoder(Shipped).decode
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -74,21 +66,29 @@ _encode = msgspec.msgpack.Encoder().encode
 class Shipper:
     """Ships one leader's records in order, in one call at a time.
 
-    `snapshot` gives the engine as it stands; `on_acknowledged` is called with the number up to
-    which all is safe off this machine, `on_fenced` where another leader has written since.
+    `whole` gives, as an entry's body, all that the records so far have led to; `on_acknowledged` is
+    called with the number up to which all is safe off this machine, `on_fenced` where another
+    leader has written since.
     """
 
-    def __init__(self, redis: Client, snapshot: Callable[[], bytes], strategies: Described) -> None:
+    def __init__(
+        self,
+        redis: Client,
+        whole: Callable[[], bytes],
+        home: Fenced = functions.SHIPPED_JOURNAL,
+        encode_one: Callable[[Any], bytes] = encode,
+    ) -> None:
         self.offered = 0
         """The number of the last record that was offered."""
         self.acknowledged = 0
         self.on_acknowledged: Callable[[int], None] = lambda _number: None
         self.on_fenced: Callable[[], None] = lambda: None
         self._redis = redis
-        self._snapshot = snapshot
-        self._strategies = strategies
+        self._snapshot = whole
+        self._home = home
+        self._encode = encode_one
         self._epoch = 0
-        self._waiting: deque[tuple[int, Record]] = deque()
+        self._waiting: deque[tuple[int, object]] = deque()
         self._whole = True
         self._since_whole = 0
         self._whole_at = 0.0
@@ -101,7 +101,7 @@ class Shipper:
         self.offered = self.acknowledged = 0
         self._start_over()
 
-    def offer(self, record: Record) -> None:
+    def offer(self, record: object) -> None:
         """Queue one record; never waits."""
         self.offered += 1
         self._waiting.append((self.offered, record))
@@ -151,7 +151,7 @@ class Shipper:
         batch = list(islice(self._waiting, BATCH))
         if not batch:
             return False
-        entries = [self._entry(number, encode(record)) for number, record in batch]
+        entries = [self._entry(number, self._encode(record)) for number, record in batch]
         await self._call(batch[0][0], entries, whole=False)
         return bool(self._waiting)
 
@@ -166,9 +166,8 @@ class Shipper:
         self._waiting.clear()
         self.offered += 1
         number = self.offered
-        snapshot = Snapshot(clock.now_ns(), self._strategies, self._snapshot())
         self._since_whole, self._whole_at = 0, anyio.current_time()
-        entry = self._entry(number, _encode(snapshot), whole=True)
+        entry = self._entry(number, self._snapshot(), whole=True)
         try:
             await self._call(number, [entry], whole=True)
         except BaseException:
@@ -181,7 +180,9 @@ class Shipper:
 
     async def _call(self, first: int, entries: list[bytes], *, whole: bool) -> bool:
         epoch = self._epoch
-        verdict, number = await functions.ship(self._redis, epoch, first, entries, whole=whole)
+        verdict, number = await functions.ship(
+            self._redis, self._home, epoch, first, entries, whole=whole
+        )
         if epoch != self._epoch:  # begun anew meanwhile
             return False
         if verdict == "fenced":
@@ -202,24 +203,44 @@ class Shipper:
         return True
 
 
-async def fence(redis: Client, epoch: int) -> bool:
+def whole_engine(engine: Engine, strategies: Described) -> bytes:
+    """An engine as it stands, as the body of an entry."""
+    return _encode(Snapshot(clock.now_ns(), strategies, engine.snapshot()))
+
+
+async def fence(redis: Client, epoch: int, home: Fenced = functions.SHIPPED_JOURNAL) -> bool:
     """Let no earlier leader append from here on; False where a later one has."""
-    verdict, _ = await functions.ship(redis, epoch, 0, [], whole=False)
+    verdict, _ = await functions.ship(redis, home, epoch, 0, [], whole=False)
     return verdict == "done"
 
 
-async def last_snapshot(redis: Client) -> bytes | None:
+async def last_snapshot(redis: Client, home: Fenced = functions.SHIPPED_JOURNAL) -> bytes | None:
     """The entry of the last snapshot; None where nothing was shipped."""
-    found: bytes | None = await redis.hget(keys.FENCE, "whole")
+    found: bytes | None = await redis.hget(home.fence, "whole")
     return found
 
 
+async def read_all(redis: Client, home: Fenced) -> list[Shipped]:
+    """The last snapshot and all that followed it; nothing where nothing was shipped."""
+    whole = await last_snapshot(redis, home)
+    if whole is None:
+        return []
+    entries = tail = await read(redis, None, whole, home)
+    while tail:
+        tail = await read(redis, entries[-1][0], home=home)
+        entries += tail
+    return [shipped for _, shipped in entries]
+
+
 async def read(
-    redis: Client, after: bytes | None, since: bytes = b"-"
+    redis: Client,
+    after: bytes | None,
+    since: bytes = b"-",
+    home: Fenced = functions.SHIPPED_JOURNAL,
 ) -> list[tuple[bytes, Shipped]]:
     """A page of entries after one, or from `since` on; raises UsageError for a newer schema."""
     start = b"(" + after if after is not None else since
-    found = await redis.xrange(keys.JOURNAL, min=start, count=PAGE)
+    found = await redis.xrange(home.stream, min=start, count=PAGE)
     entries = [(entry, _decode(fields[FIELD])) for entry, fields in found]
     for entry, shipped in entries:
         if shipped.schema > SCHEMA_VERSION:

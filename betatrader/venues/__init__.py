@@ -3,6 +3,7 @@
 venue    what every venue looks like to the trader
 gateway  the only door for orders: takes Approved and CancelOrder, and hands reports back
 paper    the simulated venue behind the gateway, in present time
+paper_stream the paper venue's books in Redis, each entry there before it answers
 paper_ledger the paper venue's books on disk
 link     the same exchange in a process of its own, over a socket: the reference venue
 reconcile our books beside the venue's: what differs, as events that repair it

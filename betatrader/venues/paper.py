@@ -1,5 +1,7 @@
 """The paper venue: the simulated exchange in present time, behind the Venue protocol."""
 
+from functools import partial
+
 import anyio
 
 from betatrader.model.account import VenueAccount
@@ -8,7 +10,9 @@ from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.market import Resolution
 from betatrader.ops import clock
 from betatrader.sim.exchange import NEVER, US, SimulatedExchange
+from betatrader.sim.ledger import Ledger
 from betatrader.venues.paper_ledger import LedgerFile
+from betatrader.venues.paper_stream import LedgerStream
 from betatrader.venues.venue import Report
 
 LONGEST_WAIT_S = 3600.0
@@ -21,26 +25,46 @@ class PaperVenue:
     name = "PAPER"
 
     def __init__(
-        self, exchange: SimulatedExchange, report: Report, books: LedgerFile | None = None
+        self,
+        exchange: SimulatedExchange,
+        report: Report,
+        books: LedgerFile | LedgerStream | None = None,
     ) -> None:
         self.exchange = exchange
+        self.is_new = True
+        """Whether the account was opened just now, and is empty."""
         self.under_way_ns = 2 * exchange.latency_ns + SECOND_NS
         self._report = report
         self._books = books
+        self._stream = books if isinstance(books, LedgerStream) else None
         self._wake = anyio.Event()
         if books is not None:
             exchange.keep = books.keep
-            if books.ledger is not None:
-                exchange.restore(books.ledger)
+        if isinstance(books, LedgerFile):
+            self._restore(books.ledger)
 
-    @property
-    def is_new(self) -> bool:
-        """Whether the account was opened just now, and is empty."""
-        return self._books is None or self._books.ledger is None
+    async def open(self, epoch: int) -> None:
+        """Come back with the books that Redis keeps; raises what the client raises."""
+        if self._stream is not None:
+            self._restore(await self._stream.load(epoch))
+
+    def _restore(self, ledger: Ledger | None) -> None:
+        self.is_new = ledger is None
+        if ledger is not None:
+            self.exchange.restore(ledger)
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
-        """The ledger's word."""
+        """The ledger's word, once what it rests on is kept."""
+        if self._stream is not None:
+            await self._stream.settled()
         return self.exchange.account(orders)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way, or waits to be told."""
+        return self.exchange.next_due_ns < NEVER or (
+            self._stream is not None and self._stream.holds_something
+        )
 
     def settle_lost(self, lost: list[InstrumentId], now_ns: int) -> list[Resolution]:
         """The market of these contracts ended with the process that made it: each is settled at
@@ -77,10 +101,19 @@ class PaperVenue:
         """Deliver everything that is due by now."""
         while self.exchange.next_due_ns <= now_ns:
             for report in self.exchange.advance(now_ns):
-                self._report(report)  # type: ignore[arg-type]
+                if self._stream is None:
+                    self._report(report)  # type: ignore[arg-type]
+                else:
+                    self._stream.release(partial(self._report, report))  # type: ignore[arg-type]
 
     async def run(self) -> None:
         """Deliver in present time until cancelled."""
+        async with anyio.create_task_group() as group:
+            if self._stream is not None:
+                group.start_soon(self._stream.run)
+            await self._deliver()
+
+    async def _deliver(self) -> None:
         while True:
             self.advance(clock.now_ns())
             due = self.exchange.next_due_ns

@@ -13,7 +13,7 @@ from betatrader.model.order import Side
 from betatrader.roles.following import Follower
 from betatrader.store import functions, keys, shipping
 from betatrader.store.connection import Client
-from betatrader.store.shipping import Shipper
+from betatrader.store.shipping import Shipper, whole_engine
 
 pytestmark = pytest.mark.asyncio
 STRATEGIES = (("puppet", {}),)
@@ -27,7 +27,7 @@ class Leader:
         if engine is not None:
             self.scene.engine = engine
             self.scene.puppet = engine.strategies[0]  # type: ignore[assignment]
-        self.shipper = Shipper(redis, self.scene.engine.snapshot, STRATEGIES)
+        self.shipper = Shipper(redis, lambda: whole_engine(self.scene.engine, STRATEGIES))
         self.shipper.begin(epoch)
         self.take(Started(SECOND, epoch, TradingState.ACTIVE))
 
