@@ -6,6 +6,7 @@ journal what the journal costs an order
 tape    a recording over and over, and a trader that plays it with its journal on
 churn   a strategy that makes orders in great number, and a venue that ends them
 recovery how long a trader takes to be back where its journal ends
+shipping  what shipped durability adds to an order
 bus     a message there and back between two processes, against bare redis-py
 memory  what a closed order holds in memory, and that it is let go
 soak    ten million events and a million orders: does memory grow?

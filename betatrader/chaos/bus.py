@@ -230,8 +230,12 @@ class Store:
         whole = kind == "whole"
         if epoch < last:
             return [b"fenced", held[b"epoch"]]
-        at = 0 if epoch > last else at
-        if entries and first > at + 1 and not whole:
+        if epoch > last:
+            at = 0
+            self._hset(fence, {"epoch": epoch, "number": 0})
+        if not entries:
+            return [b"done", _bytes(at)]
+        if first > at + 1 and not whole:
             return [b"gap", _bytes(at)]
         for number, entry in enumerate(entries, first):
             if number <= at:
@@ -243,7 +247,7 @@ class Store:
                     self._trim(key, _id(before))
                 self._hset(fence, {"whole": name})
             at = number
-        self._hset(fence, {"epoch": epoch, "number": at})
+        self._hset(fence, {"number": at})
         return [b"done", _bytes(at)]
 
     def _trim(self, key: str, oldest: Id) -> None:

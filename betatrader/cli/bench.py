@@ -65,10 +65,17 @@ def _bus(progress: Callable[[str], None]) -> list[Any]:
     return bus.run(progress)
 
 
+def _shipping(progress: Callable[[str], None]) -> list[Any]:
+    from betatrader.bench import shipping
+
+    return shipping.run(progress)
+
+
 BENCHMARKS = {
     "engine": _engine,
     "journal": _journal,
     "bus": _bus,
+    "shipping": _shipping,
     "recovery": _recovery,
     "memory": _memory,
     "failover": _failover,
@@ -82,7 +89,7 @@ LONG = ("soak",)
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def bench(names: tuple[str, ...], as_json: bool) -> None:
-    """Measure: engine, journal, bus, recovery, memory, failover, soak.
+    """Measure: engine, journal, bus, shipping, recovery, memory, failover, soak.
 
     Without a name, all but soak (two minutes). soak takes three by itself, for ten million
     events; BETATRADER_SOAK_EVENTS=N sets how many.

@@ -191,16 +191,15 @@ class TradingRole:
 
     async def start(self, group: TaskGroup) -> None:
         """Say which run this is, keep the trading state of the last, and agree with the venue."""
-        kept = await self._kept()
         await self._announce()
         before = self.trader.engine.state
-        made = (1 << 48, 0)  # without a journal no fill can be told from one counted long ago
         is_new, recovered = self.standby.is_new, self.standby.recovered
-        state = TradingState(kept.get(b"state", b"ACTIVE").decode())
-        reason = kept.get(b"reason", b"").decode()
-        if not is_new:
-            state, reason = before.trading_state, before.halt_reason
-            made = (before.epoch, before.order_counter)
+        state, reason, made = before.trading_state, before.halt_reason, self._made()
+        if is_new:
+            kept = await self._kept()
+            state = TradingState(kept.get(b"state", b"ACTIVE").decode())
+            reason = kept.get(b"reason", b"").decode()
+            made = (1 << 48, 0)  # without a journal no fill can be told from one counted long ago
         if recovered is not None:
             self.service.log.info("recovered", **recovered._asdict())
         now = self.started_ns

@@ -119,28 +119,29 @@ end
 -- than the snapshot before it is trimmed.
 -- KEYS: stream, fence. ARGV: field, epoch, number of the first entry, its kind ('whole' or not), entries.
 local function ship(keys, args)
-  local fence = fields(redis.call('HGETALL', keys[2]))
+  local fence = redis.call('HMGET', keys[2], 'epoch', 'number')
   local epoch, first, whole = tonumber(args[2]), tonumber(args[3]), args[4] == 'whole'
-  local last, at = tonumber(fence['epoch'] or '0'), tonumber(fence['number'] or '0')
-  if epoch < last then return {'fenced', fence['epoch']} end
-  if epoch > last then at = 0 end
-  if #args < 5 then
-    redis.call('HSET', keys[2], 'epoch', args[2], 'number', text(at))
-    return {'done', text(at)}
+  local last, at = tonumber(fence[1] or '0'), tonumber(fence[2] or '0')
+  if epoch < last then return {'fenced', fence[1]} end
+  if epoch > last then
+    at = 0
+    redis.call('HSET', keys[2], 'epoch', args[2], 'number', '0')
   end
+  if #args < 5 then return {'done', text(at)} end
   if first > at + 1 and not whole then return {'gap', text(at)} end
   for i = 5, #args do
     local number = first + i - 5
     if number > at then
       local id = redis.call('XADD', keys[1], '*', args[1], args[i])
       if whole and i == 5 then
-        if fence['whole'] then redis.call('XTRIM', keys[1], 'MINID', fence['whole']) end
+        local before = redis.call('HGET', keys[2], 'whole')
+        if before then redis.call('XTRIM', keys[1], 'MINID', before) end
         redis.call('HSET', keys[2], 'whole', id)
       end
       at = number
     end
   end
-  redis.call('HSET', keys[2], 'epoch', args[2], 'number', text(at))
+  redis.call('HSET', keys[2], 'number', text(at))
   return {'done', text(at)}
 end
 

@@ -93,6 +93,7 @@ class Shipper:
         self._since_whole = 0
         self._whole_at = 0.0
         self._wake = anyio.Event()
+        self._looks = False
         self._log = structlog.get_logger()
 
     def begin(self, epoch: int) -> None:
@@ -117,12 +118,24 @@ class Shipper:
 
     async def run(self) -> None:
         """Ship until cancelled, or until another leader has written."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._look_now_and_then)
+            await self._ship_for_ever()
+
+    async def _look_now_and_then(self) -> None:
         while True:
-            with anyio.move_on_after(LOOK_S):
-                await self._wake.wait()
+            await anyio.sleep(LOOK_S)
+            self._looks = not self._waiting
+            self._wake.set()
+
+    async def _ship_for_ever(self) -> None:
+        while True:
+            await self._wake.wait()
             self._wake = anyio.Event()
             try:
-                await self._look()
+                if self._looks:
+                    self._looks = False
+                    await self._look()
                 while await self._ship_some():
                     pass
             except (*AWAY, TimeoutError) as error:

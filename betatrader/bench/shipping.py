@@ -1,0 +1,108 @@
+"""What `durability = "shipped"` adds to an order: from the offer of its record until Redis has it,
+beside one bare round trip of redis-py that appends as much, in turns on one private server."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import anyio
+
+from betatrader.bench.result import Result, at_most, quantile
+from betatrader.model.command import Approved, Step
+from betatrader.model.event import encode
+from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
+from betatrader.model.money import SCALE, Price, Quantity
+from betatrader.model.order import OrderTerms, OrderType, Side
+from betatrader.ops.embedded_redis import EmbeddedRedis
+from betatrader.store import functions
+from betatrader.store.bus import FIELD
+from betatrader.store.connection import Client, client
+from betatrader.store.shipping import Shipper
+
+ROUNDS, WARM_UP, PAIRS = 600, 100, 9
+GOAL = 1.3
+
+
+def run(progress: Callable[[str], None]) -> list[Result]:
+    """`shipping_round_trip_ratio`: ours over bare, p50 of each run."""
+    progress(f"shipping: {PAIRS} pairs of {ROUNDS} orders")
+    with tempfile.TemporaryDirectory(prefix="bt-bench-") as name:
+        folder = Path(name)
+        with EmbeddedRedis(folder / "data", folder) as server:
+            pairs = anyio.run(_pairs, server.url, backend_options={"use_uvloop": True})
+    ratios = [quantile(sorted(ours), 0.5) / quantile(sorted(bare), 0.5) for ours, bare in pairs]
+    spans = sorted(span for ours, _ in pairs for span in ours)
+    bare = median(quantile(sorted(one), 0.5) for _, one in pairs) / 1e3
+    note = f"bare {bare:.0f} us, p50"
+    return [
+        at_most("shipping_round_trip_ratio", median(ratios), "ratio", GOAL, note),
+        Result(name="shipping_adds_p50_us", value=quantile(spans, 0.5) / 1e3, unit="us"),
+        Result(name="shipping_adds_p99_us", value=quantile(spans, 0.99) / 1e3, unit="us"),
+        Result(name="shipping_adds_p999_us", value=quantile(spans, 0.999) / 1e3, unit="us"),
+    ]
+
+
+async def _pairs(url: str) -> list[tuple[list[int], list[int]]]:
+    redis = client(url)
+    try:
+        await functions.load(redis)
+        pairs = []
+        for number in range(PAIRS):
+            if number % 2:
+                ours = await _ours(redis, number + 1)
+                bare = await _bare(redis)
+            else:
+                bare = await _bare(redis)
+                ours = await _ours(redis, number + 1)
+            pairs.append((ours, bare))
+        return pairs
+    finally:
+        await redis.aclose()
+
+
+def _record(number: int) -> Step:
+    """The Step of one order, as large as a real one."""
+    terms = OrderTerms(
+        InstrumentId("BTCUSDT.BINANCE"),
+        Side.BUY,
+        OrderType.LIMIT,
+        Price(58_000 * SCALE),
+        Quantity(SCALE // 5_000),
+    )
+    order = Approved(ClientOrderId(f"{number:032x}"), StrategyId("market_maker"), terms, "quote")
+    return Step(number, number, number, (order,))
+
+
+async def _ours(redis: Client, epoch: int) -> list[int]:
+    shipper = Shipper(redis, lambda: b"")
+    acknowledged = anyio.Event()
+
+    def told(_number: int) -> None:
+        acknowledged.set()
+
+    shipper.on_acknowledged = told
+    shipper.begin(epoch)
+    spans = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(shipper.run)
+        await acknowledged.wait()  # of the snapshot
+        for number in range(ROUNDS):
+            acknowledged = anyio.Event()
+            began = time.perf_counter_ns()
+            shipper.offer(_record(number))
+            await acknowledged.wait()
+            spans.append(time.perf_counter_ns() - began)
+        group.cancel_scope.cancel()
+    return spans[WARM_UP:]
+
+
+async def _bare(redis: Client) -> list[int]:
+    spans = []
+    for number in range(ROUNDS):
+        data = encode(_record(number))
+        began = time.perf_counter_ns()
+        await redis.xadd("bare", {FIELD: data})
+        spans.append(time.perf_counter_ns() - began)
+    return spans[WARM_UP:]
