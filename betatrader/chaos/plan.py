@@ -33,6 +33,8 @@ class Plan(NamedTuple):
 
 TRADER = {"kill": 3, "kill_at_order": 5, "kill_in_write": 4, "pause": 2, "end": 2, "clock": 1}
 VENUE = {
+    "venue_restart": 1,
+    "rate_limit": 1,
     "venue_cut": 2,
     "venue_away": 2,
     "lost": 2,

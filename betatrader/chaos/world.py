@@ -313,6 +313,13 @@ class World:
                 self.network.cut_all()
                 await asyncio.sleep(fault.lasts_s)
                 self.network.refusing = False
+            case "venue_restart":
+                self.exchange.restart()
+                self.network.cut_all()
+            case "rate_limit":
+                self.exchange.refuses = "too many requests"
+                await asyncio.sleep(fault.lasts_s)
+                self.exchange.refuses = ""
             case "lagging":
                 self._lagging_until = end
             case kind:

@@ -76,6 +76,8 @@ class SimulatedExchange:
         self.ledgers: dict[str, Ledger] = {US: Ledger()}
         self.keep: Callable[[str, Entry], None] | None = None
         """Where a ledger's entries are kept: called with owner and entry, before it is answered."""
+        self.refuses = ""
+        """Why every order is refused now (a rate limit, say); empty: none is for that."""
         self._share_book = share_book
         self._due: list[tuple[int, int, str, Any]] = []
         self._outbox: dict[str, list[OrderEvent]] = {}
@@ -104,6 +106,15 @@ class SimulatedExchange:
         self._trades = max((int(fill.trade_id[1:]) for fill in ledger.fills), default=0)
         for order in list(ledger.working):
             self._book(Ended(order, OrderState.CANCELED, "the venue restarted"), owner)
+
+    def restart(self) -> None:
+        """Stop and come back: all that was under way is lost, and what rested is cancelled without
+        a report."""
+        self._due.clear()
+        self.next_due_ns = NEVER
+        for owner, order in list(self._owners.values()):
+            self._drop(self.pools[order.terms.instrument], order)
+            self._book(Ended(order.id, OrderState.CANCELED, "the venue restarted"), owner)
 
     def submit(self, command: SubmitOrder, now_ns: int, owner: str = US) -> None:
         """Take an order under way; it arrives one latency later."""
@@ -239,7 +250,7 @@ class SimulatedExchange:
         ledger = self.ledgers.setdefault(owner, Ledger())
         pool = self.pools.get(terms.instrument)
         ours = self._working(owner)
-        refusal = admission.refusal(command, pool, ledger, ours)
+        refusal = self.refuses or admission.refusal(command, pool, ledger, ours)
         if refusal or pool is None:
             self._book(Refused(command.order, refusal), owner)
             self._report(OrderRejected(self._return_ns(now_ns), command.order, refusal), owner)

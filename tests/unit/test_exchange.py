@@ -13,7 +13,7 @@ from betatrader.model.account import (
     OrderExpired,
     OrderRejected,
 )
-from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.command import Approved, CancelOrder, SubmitOrder
 from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.market import (
     BookDelta,
@@ -287,3 +287,35 @@ def test_a_closed_instrument_takes_no_orders(venue: Venue) -> None:
     venue.market(InstrumentStatus(venue.now, COIN, False))
     venue.order(terms(BUY, "9.00", "1"))
     assert isinstance(venue.reports()[0], OrderRejected)
+
+
+def test_a_venue_that_restarts_cancels_what_rested_and_forgets_what_was_under_way() -> None:
+    exchange = SimulatedExchange(1_000)
+    exchange.on_market(InstrumentListed(0, coin()))
+    exchange.on_market(quote("9.99", "10.01"))
+    exchange.deposit(parse("100"))
+    rests, travels = (
+        SubmitOrder(ClientOrderId(name * 32), StrategyId("s"), terms(Side.BUY, "9.90", "1"))
+        for name in "ab"
+    )
+    exchange.submit(rests, 0)
+    exchange.advance(1_000)
+    exchange.submit(travels, 2_000)
+    exchange.restart()
+    assert exchange.advance(10_000) == []
+    assert exchange.resting() == set()
+    assert set(exchange.ledgers["us"].orders) == {rests.order}
+    assert exchange.ledgers["us"].ended[rests.order].reason == "the venue restarted"
+
+
+def test_a_venue_that_limits_the_rate_refuses_for_good() -> None:
+    exchange = SimulatedExchange(0)
+    exchange.on_market(InstrumentListed(0, coin()))
+    exchange.on_market(quote("9.99", "10.01"))
+    exchange.deposit(parse("100"))
+    exchange.refuses = "too many requests"
+    order = SubmitOrder(ClientOrderId("a" * 32), StrategyId("s"), terms(Side.BUY, "9.90", "1"))
+    exchange.submit(order, 0)
+    (report,) = exchange.advance(0)
+    assert report == OrderRejected(0, order.order, "too many requests")
+    assert exchange.resting() == set()
