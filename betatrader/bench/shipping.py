@@ -1,6 +1,7 @@
-"""What `durability = "shipped"` adds to an order: from the offer of its record until Redis has it,
+"""What `durability = "shipped"` adds to an order: from the offer of its record until it may leave,
 beside one bare round trip of redis-py that appends as much, in turns on one private server."""
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Callable
@@ -77,23 +78,26 @@ def _record(number: int) -> Step:
 
 async def _ours(redis: Client, epoch: int) -> list[int]:
     shipper = Shipper(redis, lambda: b"")
-    acknowledged = anyio.Event()
+    acknowledged = asyncio.Event()
+    spans: list[int] = []
+    began = 0
 
     def told(_number: int) -> None:
+        """Here the gateway sends the order."""
+        spans.append(time.perf_counter_ns() - began)
         acknowledged.set()
 
     shipper.on_acknowledged = told
     shipper.begin(epoch)
-    spans = []
     async with anyio.create_task_group() as group:
         group.start_soon(shipper.run)
         await acknowledged.wait()  # of the snapshot
         for number in range(ROUNDS):
-            acknowledged = anyio.Event()
+            acknowledged.clear()
+            record = _record(number)
             began = time.perf_counter_ns()
-            shipper.offer(_record(number))
+            shipper.offer(record)
             await acknowledged.wait()
-            spans.append(time.perf_counter_ns() - began)
         group.cancel_scope.cancel()
     return spans[WARM_UP:]
 

@@ -223,7 +223,9 @@ class Store:
         return 1
 
     def _ship(self, key: str, fence: str, *rest: Any) -> Any:
-        field, epoch, first, kind, *entries = rest
+        asked, *entries = rest
+        epoch, first, kind = asked.split()
+        epoch, first = int(epoch), int(first)
         self._grow()
         held = self.hgetall(fence)
         last, at = int(held.get(b"epoch", b"0")), int(held.get(b"number", b"0"))
@@ -234,13 +236,13 @@ class Store:
             at = 0
             self._hset(fence, {"epoch": epoch, "number": 0})
         if not entries:
-            return [b"done", _bytes(at)]
+            return at
         if first > at + 1 and not whole:
             return [b"gap", _bytes(at)]
         for number, entry in enumerate(entries, first):
             if number <= at:
                 continue
-            name = self.xadd(key, {field: entry})
+            name = self.xadd(key, {b"d": entry})
             if whole and number == first:
                 before = self.hashes.get(fence, {}).get(b"whole")
                 if before is not None:
@@ -248,7 +250,7 @@ class Store:
                 self._hset(fence, {"whole": name})
             at = number
         self._hset(fence, {"number": at})
-        return [b"done", _bytes(at)]
+        return at
 
     def _trim(self, key: str, oldest: Id) -> None:
         stream = self.streams[key]

@@ -117,23 +117,25 @@ end
 -- numbered from 1 in each epoch, what is there already is skipped, and a gap is refused: this server
 -- has lost something, and a snapshot must come first. A snapshot fills any gap, and what is older
 -- than the snapshot before it is trimmed.
--- KEYS: stream, fence. ARGV: field, epoch, number of the first entry, its kind ('whole' or not), entries.
+-- The answer is the last number there, as a plain integer: an order waits for it.
+-- KEYS: stream, fence. ARGV: "epoch, number of the first entry, whole or records", entries.
 local function ship(keys, args)
   local fence = redis.call('HMGET', keys[2], 'epoch', 'number')
-  local epoch, first, whole = tonumber(args[2]), tonumber(args[3]), args[4] == 'whole'
+  local asked, number, kind = string.match(args[1], '^(%d+) (%d+) (%a+)$')
+  local epoch, first, whole = tonumber(asked), tonumber(number), kind == 'whole'
   local last, at = tonumber(fence[1] or '0'), tonumber(fence[2] or '0')
   if epoch < last then return {'fenced', fence[1]} end
   if epoch > last then
     at = 0
-    redis.call('HSET', keys[2], 'epoch', args[2], 'number', '0')
+    redis.call('HSET', keys[2], 'epoch', asked, 'number', '0')
   end
-  if #args < 5 then return {'done', text(at)} end
+  if #args < 2 then return at end
   if first > at + 1 and not whole then return {'gap', text(at)} end
-  for i = 5, #args do
-    local number = first + i - 5
+  for i = 2, #args do
+    local number = first + i - 2
     if number > at then
-      local id = redis.call('XADD', keys[1], '*', args[1], args[i])
-      if whole and i == 5 then
+      local id = redis.call('XADD', keys[1], '*', 'd', args[i])
+      if whole and i == 2 then
         local before = redis.call('HGET', keys[2], 'whole')
         if before then redis.call('XTRIM', keys[1], 'MINID', before) end
         redis.call('HSET', keys[2], 'whole', id)
@@ -142,7 +144,7 @@ local function ship(keys, args)
     end
   end
   redis.call('HSET', keys[2], 'number', text(at))
-  return {'done', text(at)}
+  return at
 end
 
 redis.register_function{function_name='bt_ship', callback=ship}

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from betatrader.store import keys
-from betatrader.store.bus import FIELD
 from betatrader.store.connection import Client
 
 
@@ -66,11 +65,9 @@ async def ship(
 ) -> tuple[str, int]:
     """Append to a fenced stream: "done" and the last number there, "gap" and the same, or
     "fenced" and the epoch of who has written since."""
-    kind = "whole" if whole else "records"
-    found = await _called(
-        redis, "bt_ship", 2, home.stream, home.fence, FIELD, epoch, first, kind, *entries
-    )
-    return found[0].decode(), int(found[1])
+    asked = f"{epoch} {first} {'whole' if whole else 'records'}"
+    found = await _called(redis, "bt_ship", 2, home.stream, home.fence, asked, *entries)
+    return ("done", found) if isinstance(found, int) else (found[0].decode(), int(found[1]))
 
 
 async def _called(redis: Client, name: str, *arguments: str | int | bytes) -> Any:
