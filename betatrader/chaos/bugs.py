@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 from betatrader.chaos.seams import put
 from betatrader.engine.engine import Engine
 from betatrader.engine.orders import Orders
-from betatrader.engine.state import State
-from betatrader.model.account import CancelRejected, Fill, OrderRejected, Reconciled
+from betatrader.model.account import Fill, OrderRejected, Reconciled
 from betatrader.model.command import Approved, Step
-from betatrader.model.order import CLOSED, OrderState
+from betatrader.model.order import CLOSED
 from betatrader.ops import clock
 from betatrader.roles import following, reconciling, trader
 from betatrader.roles.reconciling import Reconciler
@@ -118,19 +117,6 @@ def _snapshot_without_open_orders() -> None:
     put(Engine, "snapshot", empty)
 
 
-def _refused_cancel_ends_the_order() -> None:
-    take = Orders.take
-
-    def ended(self: Orders, event: Any) -> bool:
-        order = self.open.get(event.order)
-        if isinstance(event, CancelRejected) and order is not None:
-            self._end(order, OrderState.CANCELED, event.time_ns)
-            return True
-        return take(self, event)
-
-    put(Orders, "take", ended)
-
-
 def _missed_fills_stay_missed() -> None:
     put(reconciling, "missing_fills", lambda *_: [])
 
@@ -152,13 +138,6 @@ def _never_taken_at_once() -> None:
         "order_reports",
         lambda state, account, now_ns, _: reports(state, account, now_ns, 0),
     )
-
-
-def _balances_believed_at_once() -> None:
-    async def balances(self: Reconciler) -> Any:
-        return self._of_balances(await self._answer())
-
-    put(Reconciler, "_balances", balances)
 
 
 def _trade_ids_forgotten_at_a_restart() -> None:
@@ -217,26 +196,6 @@ def _positions_forgotten() -> None:
     put(Engine, "restore", forget)
 
 
-def _orders_in_doubt_do_not_count() -> None:
-    from betatrader.engine import risk
-
-    judge = risk.Judge.judge
-
-    def blind(self: Any, state: State, *rest: Any) -> Any:
-        kept = state.orders.open
-        state.orders.open = {
-            name: order
-            for name, order in kept.items()
-            if order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
-        }
-        try:
-            return judge(self, state, *rest)
-        finally:
-            state.orders.open = kept
-
-    put(risk.Judge, "judge", blind)
-
-
 BUGS: dict[str, Bug] = {
     "timeout-is-rejection": Bug("no answer counts as a refusal", _timeout_is_rejection),
     "trades-on": Bug(
@@ -253,15 +212,11 @@ BUGS: dict[str, Bug] = {
     "snapshot-without-orders": Bug(
         "a snapshot leaves out open orders", _snapshot_without_open_orders
     ),
-    "refused-cancel-ends": Bug(
-        "an order whose cancel was refused counts as gone", _refused_cancel_ends_the_order
-    ),
     "missed-fills": Bug("fills that no report told are never asked for", _missed_fills_stay_missed),
     "late-fills-dropped": Bug("a fill after the order's end is dropped", _late_fills_dropped),
     "never-taken-at-once": Bug(
         "an order that the venue does not know yet counts as never taken", _never_taken_at_once
     ),
-    "balance-first-word": Bug("a lagging balance is believed at once", _balances_believed_at_once),
     "trade-ids-forgotten": Bug(
         "after a restart a fill may count again", _trade_ids_forgotten_at_a_restart
     ),
@@ -269,8 +224,5 @@ BUGS: dict[str, Bug] = {
     "no-reconnect": Bug("a broken connection stays broken", _no_reconnect),
     "held-for-ever": Bug("held orders are never let go", _held_orders_for_ever),
     "positions-forgotten": Bug("a restart forgets what is held", _positions_forgotten),
-    "doubt-uncounted": Bug(
-        "unanswered orders count nothing against limits", _orders_in_doubt_do_not_count
-    ),
 }
 """Every planted bug by name."""

@@ -184,6 +184,7 @@ class Store:
             "bt_lease_renew": self._lease_renew,
             "bt_lease_release": self._lease_release,
             "bt_ship": self._ship,
+            "bt_fence": self._ship,
         }
         return functions[name](*arguments)
 
@@ -224,9 +225,10 @@ class Store:
 
     def _ship(self, key: str, fence: str, *rest: Any) -> Any:
         asked, *entries = rest
+        if entries:
+            self._grow()
         epoch, first, kind = asked.split()
         epoch, first = int(epoch), int(first)
-        self._grow()
         held = self.hgetall(fence)
         last, at = int(held.get(b"epoch", b"0")), int(held.get(b"number", b"0"))
         whole = kind == "whole"

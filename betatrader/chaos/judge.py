@@ -22,6 +22,7 @@ class Judge:
         self.trades_again = False
         self._world = world
         self._accepted: set[str] = set()
+        self._refused: set[str] = set()
         self._highest_epoch = 0
         self._faults_ended = False
         self._digest = blake2b(digest_size=8)
@@ -45,6 +46,8 @@ class Judge:
         self.trades_again = self.trades_again or self._faults_ended
         if entry.order in self._accepted:
             self.say(f"order {entry.order} was taken twice")
+        if entry.order in self._refused:
+            self.say(f"order {entry.order} was taken, and counts as refused")
         self._accepted.add(entry.order)
         limits = self._world.config.risk.limits()
         ledger = self._world.exchange.ledgers["us"]
@@ -57,6 +60,7 @@ class Judge:
 
     def refused(self, order: str) -> None:
         """Our books say that the venue refused an order: it must not have taken it."""
+        self._refused.add(order)
         if order in self._accepted:
             self.say(f"order {order} counts as refused, and the venue had taken it")
 
@@ -64,16 +68,20 @@ class Judge:
         """Our books had lost an order: only a machine that lost its power may do that. What a
         former leader makes of the next one's orders leads to nothing."""
         plan, role = self._world.plan, self._world.running_role()
-        if role is None or not role.leadership.may_order():
+        if role is None or not role.leadership.leads():
             return
         if plan.pair or "power_cut" not in self.counts:
             self.say(f"order {order} was in no journal")
+
+    def begins(self, epoch: int) -> None:
+        """A trader begins to lead."""
+        self._highest_epoch = max(self._highest_epoch, epoch)
 
     def sent(self, epoch: int, command: Approved) -> None:
         """A trader lets an order leave: nobody with a later epoch may have done so before."""
         if epoch < self._highest_epoch:
             self.say(f"epoch {epoch} sent {command.order} after {self._highest_epoch} had begun")
-        self._highest_epoch = max(self._highest_epoch, epoch)
+        self.begins(epoch)
 
     def faults_end(self) -> None:
         """From here on the trader is to trade again."""

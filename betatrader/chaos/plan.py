@@ -27,7 +27,6 @@ class Plan(NamedTuple):
 
     seed: int
     pair: bool
-    loses_redis: bool
     faults: tuple[Fault, ...]
 
 
@@ -94,4 +93,4 @@ def make(seed: int) -> Plan:
             lost_at = at
         elif kind not in VENUE:
             harmed_at = at + lasts
-    return Plan(seed, pair, loses_redis, tuple(faults))
+    return Plan(seed, pair, tuple(faults))

@@ -181,6 +181,7 @@ def _observe(now: list[Any]) -> None:
 
     def begun(self: TradingRole, service: Any, *rest: Any) -> None:
         begin(self, service, *rest)
+        now[-1].judge.begins(self.leadership.lease.epoch)
         for trader in now[-1].traders:
             if trader.service is service:
                 trader.role = self

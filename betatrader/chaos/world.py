@@ -65,7 +65,6 @@ class SimulatedService:
         self.config = config
         self.home = home
         self.redis = redis
-        self.instance = home.name
         self.stopping = anyio.Event()
         self.failure: Exception | None = None
         self.log = structlog.get_logger()

@@ -222,7 +222,8 @@ class Engine(Answering):
         state, reason = event.trading_state, event.reason
         if reason.startswith(risk.UNCONFIRMED) and self.state.offered is None:  # lowered again
             state, reason = TradingState.ACTIVE, ""
-        self._note(StateChanged(state, reason))
+        flattening = self.state.flattening and state is TradingState.HALTED
+        self._note(StateChanged(state, reason, flattening))
         self._hold_back()
 
     def _on_halt(self, event: instruction.Halt, _seen: object) -> None:

@@ -22,8 +22,9 @@ SUBMITTED = OrderState.SUBMITTED
 PENDING_CANCEL, PARTIALLY_FILLED = OrderState.PENDING_CANCEL, OrderState.PARTIALLY_FILLED
 
 DENIED_KEPT = 500
-UNKNOWN_KEPT = 100
-"""Orders of fills that we do not know (any more), whose trade ids are still remembered."""
+UNKNOWN_KEPT = 4_000
+"""Orders of fills that we do not know (any more), whose trade ids are still remembered: more than a
+venue tells of in one answer, or the next one would have them again."""
 
 CLOSED_KEPT = 2_000
 """Closed orders remembered, so that late reports still find theirs."""

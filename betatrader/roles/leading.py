@@ -40,9 +40,13 @@ class Leadership:
             clock.boot_s,
         )
 
-    def may_order(self) -> bool:
-        """Whether a new order may leave this process now."""
+    def leads(self) -> bool:
+        """Whether this process is the one that acts on the account now."""
         return self.solo or self.lease.may_order()
+
+    def may_order(self) -> bool:
+        """Whether a new order may leave this process now: not while it stops."""
+        return self.leads() and not self._service.is_stopping()
 
     def may_cancel(self) -> bool:
         """Whether a cancel may leave of the trader's own accord."""
@@ -95,7 +99,7 @@ class Leadership:
                 continue
             pause_s = self.lease.ttl_s / RENEWALS
             if answer == "taken":
-                self._lose()
+                self.lose()
                 return
             if answer == "unsettled":
                 continue
@@ -117,7 +121,8 @@ class Leadership:
         self._service.log.warning("lease_taken_again", epoch=self.lease.epoch)
         return "again"
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
+        """Another one leads: this process ends, and waits for its turn when it is started again."""
         metrics.LEADER.set(0)
         self._service.failure = RefusedError(
             "another trader holds the lease\n"
@@ -128,7 +133,7 @@ class Leadership:
         self._service.stop()
 
     def _fence_if_over(self, reason: str) -> None:
-        if not self._fenced and not self.may_order():
+        if not self._fenced and not self.leads():
             self._fenced = True
             metrics.LEADER.set(0)
             self.on_fenced(reason)

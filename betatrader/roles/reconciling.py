@@ -94,7 +94,10 @@ class Reconciler:
     async def _agree_on_orders(self) -> list[str]:
         repaired: list[str] = []
         while True:
-            repaired += self._repair(self._orders(await self._answer()))
+            found = self._orders(await self._answer())
+            if found:  # fills come alone: what became of orders is in the next answer
+                repaired += self._repair(found)
+                continue
             if not self._in_flight():
                 return repaired
             await anyio.sleep(PAUSE_S)

@@ -6,6 +6,7 @@ watches the market for itself, so that its strategies are warm when its turn com
 
 from collections.abc import Callable
 
+import anyio
 import structlog
 
 from betatrader.engine.engine import Engine
@@ -20,6 +21,7 @@ from betatrader.roles.service import Service
 from betatrader.store import shipping
 from betatrader.store.connection import AWAY
 
+PAUSE_S = 0.2
 SHOWN = (Quote, PublicTrade, BookSnapshot, BookDelta)
 
 
@@ -74,12 +76,19 @@ class Standby:
     async def finish(self, epoch: int) -> None:
         """The lease is ours: no earlier leader ships any more, and all that it has is followed.
 
-        Where Redis is away we lead from what this home knows (`solo` alone gets here then).
+        Redis being away is waited out, since what it has may be what this home lacks; but a `solo`
+        trader, which is alone, leads from what its home knows.
         """
-        try:
-            await shipping.fence(self._service.redis, epoch)
-            await self._follower.catch_up()
-        except AWAY as error:
-            self._log.warning("redis_away", what="following", error=str(error))
-        if self._follower.records:
-            self._log.info("followed", records=self._follower.records)
+        while not self._service.is_stopping():
+            try:
+                await shipping.fence(self._service.redis, epoch)
+                await self._follower.catch_up()
+            except AWAY as error:
+                self._log.warning("redis_away", what="following", error=str(error))
+                if self._service.config.lease.mode == "solo" and self.recovered is not None:
+                    return
+                await anyio.sleep(PAUSE_S)
+            else:
+                if self._follower.records:
+                    self._log.info("followed", records=self._follower.records)
+                return

@@ -73,7 +73,9 @@ class Trader:
 
     def _shipped(self, number: int) -> None:
         if self._hold and self._gateway is not None and self.broken is None:
-            self._gateway.shipped(number)
+            now = clock.now_ns()
+            metrics.HELD_BACK.inc(self._gateway.give_up_held(now - HOLD_NS, now))
+            self._gateway.shipped(number, self.engine.state.orders.open)
             self._take_unsent(self._gateway)
 
     def give_up_held(self, now_ns: int) -> None:

@@ -51,8 +51,11 @@ SETTLE_S = 3.0
 BROKEN_SETTLE_S = 0.2
 """The same where the journal is broken: reports are not taken any more."""
 
-LAST_LOOK_S = 4.0
-"""How long the last comparison with the venue may take."""
+LAST_LOOK_S = 4.5
+"""How long that and the last comparison with the venue may take together."""
+
+BOOKS_S, WRITE_S = 1.0, 2.0
+"""How long the drain waits for the venue's own books, and for Redis: 7.5 s in all, of 8."""
 
 PAUSE_S = 0.5
 
@@ -124,13 +127,14 @@ class TradingRole:
         self.trader = Trader(engine, self.run, self.audit, self.journal)
         self.trader.connect(Gateway(self.desk.venue, leadership))
         self.shipper = Shipper(service.redis, lambda: whole_engine(engine, standby.described))
+        self.shipper.on_fenced = leadership.lose
         self.trader.ship(self.shipper, hold=config.journal.durability == "shipped")
         self.reconciler = Reconciler(
             self.desk.venue,
             lambda: engine.state,
             self.trader.take,
             config.reconcile.unexplained,
-            leadership.may_order,
+            leadership.leads,
         )
         self.desk.on_question = self.reconciler.look_now
         self.trader.on_alert = service.alert
@@ -331,12 +335,14 @@ class TradingRole:
         """Cancel what rests, wait for what is under way, judge the run, and write it all down."""
         self.trader.take(CancelAll(clock.now_ns(), "drain", "betatrader", "stopping"))
         settle_s = SETTLE_S + 2 * self.service.config.paper.latency_ms / 1000
-        with anyio.move_on_after(settle_s if self.trader.broken is None else BROKEN_SETTLE_S):
-            await self.desk.settle()
-        if self.trader.broken is None and self.leadership.may_cancel():
-            with anyio.move_on_after(LAST_LOOK_S):
+        with anyio.move_on_after(LAST_LOOK_S):
+            with anyio.move_on_after(settle_s if self.trader.broken is None else BROKEN_SETTLE_S):
+                await self.desk.settle()
+            if self.trader.broken is None and self.leadership.leads():
                 await self.reconciler.at_start(self._made(), anyio.lowlevel.checkpoint)
-        books = await self.desk.books()
+        books = None
+        with anyio.move_on_after(BOOKS_S):
+            books = await self.desk.books()
         verdicts: dict[str, bool] = {}
         if books is not None and self.trader.broken is None:
             ledger, resting = books
@@ -345,7 +351,7 @@ class TradingRole:
         data = self._summarise(verdicts)
         with suppress(OSError):  # a full disk: Redis has it too
             self._keep_summary(data)
-        with anyio.move_on_after(SETTLE_S):
+        with anyio.move_on_after(WRITE_S):
             await self._write_all()
         if self.trader.broken is None:
             self.journal.close()

@@ -148,6 +148,7 @@ local function ship(keys, args)
 end
 
 redis.register_function{function_name='bt_ship', callback=ship}
+redis.register_function{function_name='bt_fence', callback=ship, flags={'allow-oom'}}
 redis.register_function{function_name='bt_lease_acquire', callback=lease_acquire, flags={'allow-oom'}}
 redis.register_function{function_name='bt_lease_renew', callback=lease_renew, flags={'allow-oom'}}
 redis.register_function{function_name='bt_lease_release', callback=lease_release, flags={'allow-oom'}}

@@ -66,7 +66,8 @@ async def ship(
     """Append to a fenced stream: "done" and the last number there, "gap" and the same, or
     "fenced" and the epoch of who has written since."""
     asked = f"{epoch} {first} {'whole' if whole else 'records'}"
-    found = await _called(redis, "bt_ship", 2, home.stream, home.fence, asked, *entries)
+    name = "bt_ship" if entries else "bt_fence"  # a full server still lets a leader fence another
+    found = await _called(redis, name, 2, home.stream, home.fence, asked, *entries)
     return ("done", found) if isinstance(found, int) else (found[0].decode(), int(found[1]))
 
 

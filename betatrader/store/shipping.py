@@ -95,6 +95,7 @@ class Shipper:
         self._whole_at = 0.0
         self._wake = asyncio.Event()  # anyio's are made anew each time, which costs an order 5 us
         self._looks = False
+        self._lock = anyio.Lock()
         self._log = structlog.get_logger()
 
     def begin(self, epoch: int) -> None:
@@ -118,7 +119,7 @@ class Shipper:
         self._wake.set()
 
     async def run(self) -> None:
-        """Ship until cancelled, or until another leader has written."""
+        """Ship until cancelled; nothing more once another leader has written."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._look_now_and_then)
             await self._ship_for_ever()
@@ -147,17 +148,21 @@ class Shipper:
 
     async def flush(self) -> None:
         """Ship all that waits; raises what the client raises."""
-        while self._waiting or self._whole:
-            if not await self._ship_some():
-                return
+        while self._epoch and (self._waiting or self._whole):
+            await self._ship_some()
 
     async def _look(self) -> None:
         """Where nothing is to be shipped: whether the server still has what it acknowledged."""
-        if self._epoch and not self._waiting and not self._whole:
-            await self._call(self.offered + 1, [], whole=False)
+        async with self._lock:
+            if self._epoch and not self._waiting and not self._whole:
+                await self._call(self.offered + 1, [], whole=False)
 
     async def _ship_some(self) -> bool:
         """One call; False where nothing is left. What was not acknowledged stays."""
+        async with self._lock:
+            return await self._ship_next()
+
+    async def _ship_next(self) -> bool:
         if self._epoch == 0:
             return False
         if self._whole or self._is_time():
@@ -167,7 +172,7 @@ class Shipper:
             return False
         entries = [self._entry(number, self._encode(record)) for number, record in batch]
         await self._call(batch[0][0], entries, whole=False)
-        return bool(self._waiting)
+        return bool(self._waiting) or self._whole
 
     def _is_time(self) -> bool:
         if self._since_whole >= SNAPSHOT_RECORDS:
@@ -192,29 +197,29 @@ class Shipper:
     def _entry(self, number: int, body: bytes, *, whole: bool = False) -> bytes:
         return _encode(Shipped(SCHEMA_VERSION, self._epoch, number, whole, body))
 
-    async def _call(self, first: int, entries: list[bytes], *, whole: bool) -> bool:
+    async def _call(self, first: int, entries: list[bytes], *, whole: bool) -> None:
         epoch = self._epoch
         verdict, number = await functions.ship(
             self._redis, self._home, epoch, first, entries, whole=whole
         )
         if epoch != self._epoch:  # begun anew meanwhile
-            return False
+            return
         if verdict == "fenced":
             self._epoch = 0
             self._log.error("shipping_fenced", by_epoch=number)
             self.on_fenced()
-            return False
+            return
         if verdict == "gap" or number < self.acknowledged:
             self._log.warning("shipping_gap", server_has=number, acknowledged=self.acknowledged)
             metrics.SHIPPED_WHOLE.inc()
             self._start_over()
-            return False
+            return
         while self._waiting and self._waiting[0][0] <= number:
             self._waiting.popleft()
-        self._since_whole += len(entries)
+        if not whole:
+            self._since_whole += len(entries)
         self.acknowledged = max(self.acknowledged, number)
         self.on_acknowledged(self.acknowledged)
-        return True
 
 
 def whole_engine(engine: Engine, strategies: Described) -> bytes:

@@ -7,14 +7,16 @@ wait, and one that a person orders passes the fence: cancelling is safe whoever 
 """
 
 from collections import deque
+from collections.abc import Container
 from typing import NamedTuple, Protocol
 
 from betatrader.model.account import CancelRejected, OrderEvent, OrderRejected
 from betatrader.model.command import Approved, CancelOrder, Step
+from betatrader.model.ids import ClientOrderId
 from betatrader.model.order import Order
 from betatrader.venues.venue import Sender
 
-NOT_SENT = "not sent: the lease does not hold"
+NOT_SENT = "not sent: the lease does not hold, or the trader stops"
 NOT_SHIPPED = "not sent: its record was not shipped in time"
 WITHDRAWN = "withdrawn before it was sent"
 
@@ -72,11 +74,13 @@ class Gateway:
                 sent = self._cancel(change, step.time_ns, ordered=ordered) or sent
         return sent
 
-    def shipped(self, ticket: int) -> None:
-        """Send the orders that waited for this record or an earlier one."""
+    def shipped(self, ticket: int, still_open: Container[ClientOrderId]) -> None:
+        """Send the orders that waited for this record or an earlier one, but for those that have
+        ended meanwhile: the venue may have been asked, and have said that it has none."""
         while self._held and self._held[0].ticket <= ticket:
             held = self._held.popleft()
-            self._submit(held.command, held.time_ns)
+            if held.command.order in still_open:
+                self._submit(held.command, held.time_ns)
 
     def give_up_held(self, before_ns: int, now_ns: int) -> int:
         """Orders that wait since before a moment are not sent at all; returns how many."""

@@ -1,8 +1,8 @@
 """kill -9 of the leader (its disk wiped now and then), the standby, Redis and intel, over and over.
 
 Two traders of homes of their own share one account at a venue in a process of its own. The judge is
-that venue's ledger. `BETATRADER_KILLS` sets how many (10 here, 50 in CI), `BETATRADER_KILL_SEED`
-which and when.
+that venue's ledger. `BETATRADER_KILLS` sets how many (10 here, 50 in .ci/run), and
+`BETATRADER_KILL_SEED` which and when.
 """
 
 import json

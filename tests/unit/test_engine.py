@@ -12,6 +12,7 @@ from stories import SMALL, Broken, story, strategies
 
 from betatrader.engine.engine import Engine
 from betatrader.engine.market import Market
+from betatrader.engine.orders import UNKNOWN_KEPT
 from betatrader.engine.state import State
 from betatrader.engine.strategy import Ask, Cancel, Intents, Place, Strategy, View
 from betatrader.model.account import Fill, OrderAccepted, OrderCanceled
@@ -420,10 +421,10 @@ def test_denials_do_not_push_filled_orders_out_of_memory() -> None:
 
 def test_fills_of_unknown_orders_do_not_pile_up() -> None:
     scene = Scene()
-    for number in range(300):
+    for number in range(UNKNOWN_KEPT + 50):
         name = f"{number:032x}"
         scene.take(Fill(SECOND, name, "COIN.SIM", Side.BUY, SCALE, 1, 0, True, "t"))  # type: ignore[arg-type]
-    assert len(scene.state.orders.seen_fills) <= 101
+    assert len(scene.state.orders.seen_fills) == UNKNOWN_KEPT
 
 
 def test_a_step_of_requests_alone_bears_the_number_of_the_one_before() -> None:

@@ -52,11 +52,11 @@ def test_without_a_ticket_an_order_leaves_at_once() -> None:
 def test_with_a_ticket_it_leaves_when_its_record_is_shipped() -> None:
     told, _, gateway, order = made()
     assert gateway.carry(step(order), ticket=7)
-    gateway.shipped(6)
+    gateway.shipped(6, {order.order})
     assert told.orders == []
-    gateway.shipped(8)
+    gateway.shipped(8, {order.order})
     assert told.orders == [order.order]
-    gateway.shipped(9)
+    gateway.shipped(9, {order.order})
     assert told.orders == [order.order]
 
 
@@ -64,7 +64,7 @@ def test_the_fence_is_asked_again_when_a_held_order_may_leave() -> None:
     told, fence, gateway, order = made()
     gateway.carry(step(order), ticket=7)
     fence.order = False
-    gateway.shipped(7)
+    gateway.shipped(7, {order.order})
     assert told.orders == []
     assert gateway.unsent == [OrderRejected(10, order.order, NOT_SENT)]
 
@@ -74,7 +74,7 @@ def test_what_waits_too_long_is_not_sent_any_more() -> None:
     gateway.carry(step(order, at=10), ticket=7)
     assert gateway.give_up_held(before_ns=10, now_ns=11) == 0
     assert gateway.give_up_held(before_ns=11, now_ns=12) == 1
-    gateway.shipped(7)
+    gateway.shipped(7, {order.order})
     assert told.orders == []
     assert gateway.unsent == [OrderRejected(12, order.order, NOT_SHIPPED)]
 
@@ -84,7 +84,15 @@ def test_a_cancel_of_a_held_order_takes_it_back_and_other_cancels_do_not_wait() 
     other = CancelOrder("b" * 32, order.terms.instrument)  # type: ignore[arg-type]
     gateway.carry(step(order), ticket=7)
     gateway.carry(step(CancelOrder(order.order, order.terms.instrument), other), ticket=8)
-    gateway.shipped(8)
+    gateway.shipped(8, {order.order})
     assert told.orders == []
     assert told.cancels == [other.order]
     assert gateway.unsent == [OrderRejected(10, order.order, WITHDRAWN)]
+
+
+def test_a_held_order_that_has_ended_for_us_never_leaves() -> None:
+    told, _, gateway, order = made()
+    gateway.carry(step(order), ticket=7)
+    gateway.shipped(7, set())
+    gateway.shipped(8, {order.order})
+    assert told.orders == []

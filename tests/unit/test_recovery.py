@@ -32,7 +32,15 @@ from betatrader.model.account import (
 from betatrader.model.command import Alert, Approved, CancelOrder
 from betatrader.model.event import encode
 from betatrader.model.ids import ClientOrderId
-from betatrader.model.instruction import ConfirmLimits, Fenced, Halt, Resume, Started, TradingState
+from betatrader.model.instruction import (
+    ConfirmLimits,
+    Fenced,
+    Flatten,
+    Halt,
+    Resume,
+    Started,
+    TradingState,
+)
 from betatrader.model.limits import Limits, raised
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import SCALE, parse
@@ -448,3 +456,26 @@ def test_t37_an_order_that_works_long_after_it_ended_for_us_is_cancelled() -> No
     kept = scene.state.orders.open[order.order]
     assert (kept.filled, kept.state) == (parse("0.1"), OrderState.PENDING_CANCEL)
     assert order.order not in scene.state.orders.closed
+
+
+def test_many_fills_of_orders_that_no_journal_knows_are_counted_once() -> None:
+    scene = Scene()
+    fills = tuple(
+        Fill(SECOND, ClientOrderId(f"{n:032x}"), COIN, BUY, SCALE, 1, 0, True, f"t{n}")
+        for n in range(1, 2_001)
+    )
+    there = VenueAccount(parse("100"), {}, {}, fills)
+    for _ in range(3):
+        for fill in missing_fills(scene.state, there, (0, 0)):
+            scene.take(fill)
+    assert scene.state.orders.fills == 2_000
+
+
+def test_a_flatten_goes_on_where_a_new_epoch_begins() -> None:
+    scene = Scene()
+    scene.hold("0.5")
+    scene.bid = "9.99"
+    scene.take(Flatten(SECOND, "f", "test", "out"))
+    assert scene.state.flattening
+    scene.take(Started(2 * SECOND, 2, TradingState.HALTED, "out"))
+    assert scene.state.flattening
