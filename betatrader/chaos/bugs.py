@@ -104,17 +104,22 @@ def _takeover_forgets_steps() -> None:
     put(following.Follower, "_follow", skip)
 
 
-def _snapshot_without_open_orders() -> None:
+def _snapshot_without(part: str) -> None:
     snapshot = Engine.snapshot
 
-    def empty(self: Engine) -> bytes:
-        kept, self.state.orders.open = self.state.orders.open, {}
+    def incomplete(self: Engine) -> bytes:
+        kept = getattr(self.state.orders, part)
+        put(self.state.orders, part, {})
         try:
             return snapshot(self)
         finally:
-            self.state.orders.open = kept
+            put(self.state.orders, part, kept)
 
-    put(Engine, "snapshot", empty)
+    put(Engine, "snapshot", incomplete)
+
+
+def _snapshot_without_open_orders() -> None:
+    _snapshot_without("open")
 
 
 def _missed_fills_stay_missed() -> None:
@@ -141,16 +146,7 @@ def _never_taken_at_once() -> None:
 
 
 def _trade_ids_forgotten_at_a_restart() -> None:
-    snapshot = Engine.snapshot
-
-    def empty(self: Engine) -> bytes:
-        kept, self.state.orders.seen_fills = self.state.orders.seen_fills, {}
-        try:
-            return snapshot(self)
-        finally:
-            self.state.orders.seen_fills = kept
-
-    put(Engine, "snapshot", empty)
+    _snapshot_without("seen_fills")
 
 
 def _doubtful_orders_sent_again() -> None:

@@ -24,6 +24,7 @@ from betatrader.model.command import (
     StrategyFailed,
 )
 from betatrader.model.event import Event
+from betatrader.model.ids import StrategyId
 from betatrader.model.instruction import TradingState
 from betatrader.model.limits import Limits, raised
 from betatrader.model.money import show
@@ -41,6 +42,8 @@ class Engine(Answering):
     ) -> None:
         super().__init__(limits, state if state is not None else State())
         self.strategies = strategies
+        self.failed_watching: dict[StrategyId, str] = {}
+        """The last error of each strategy that raised one in `follow`."""
         self._connect()
 
     def _connect(self) -> None:
@@ -126,8 +129,8 @@ class Engine(Answering):
                     try:
                         if one is not None and not one.crossed:
                             listen(view, one)
-                    except Exception:  # noqa: S110  the Step that follows tells what came of it
-                        pass
+                    except Exception as error:  # a leader's Step tells of it; a standby has none
+                        self.failed_watching[view.strategy] = f"{type(error).__name__}: {error}"
         elif isinstance(record, Step):
             if any(type(change) is StrategyFailed for change in record.changes):
                 self._connect()

@@ -79,6 +79,8 @@ class Standby:
         Redis being away is waited out, since what it has may be what this home lacks; but a `solo`
         trader, which is alone, leads from what its home knows.
         """
+        for strategy, error in self.engine.failed_watching.items():
+            self._log.error("strategy_failed_watching", strategy=strategy, error=error)
         while not self._service.is_stopping():
             try:
                 await shipping.fence(self._service.redis, epoch)

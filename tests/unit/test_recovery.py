@@ -471,6 +471,15 @@ def test_many_fills_of_orders_that_no_journal_knows_are_counted_once() -> None:
     assert scene.state.orders.fills == 2_000
 
 
+def test_a_strategy_that_fails_as_it_only_watches_is_remembered() -> None:
+    watching = Engine(SMALL, [Broken()])
+    watching.follow(InstrumentListed(0, coin()))
+    for _ in range(3):
+        watching.follow(quote("9.99", "10.01"))
+    assert watching.failed_watching == {"broken": "ZeroDivisionError: a mistake"}
+    assert not watching.state.failed, "whether it goes on is for the leader to say"
+
+
 def test_a_flatten_goes_on_where_a_new_epoch_begins() -> None:
     scene = Scene()
     scene.hold("0.5")
