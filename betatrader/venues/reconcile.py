@@ -27,6 +27,7 @@ from betatrader.model.order import Order, OrderState
 
 NEVER_TAKEN = "the venue never took it"
 UNKNOWN = "the venue knows it no more"
+ID_DIGITS = 32
 IN_FLIGHT = (OrderState.SUBMITTED, OrderState.IN_DOUBT)
 
 
@@ -40,8 +41,14 @@ def missing_fills(state: State, account: VenueAccount, made: tuple[int, int]) ->
         fill
         for fill in account.fills
         if fill.trade_id not in state.orders.seen_fills.get(fill.order, ())
+        and is_ours(fill.order)
         and (state.orders.find(fill.order) is not None or _number(fill.order) >= made)
     ]
+
+
+def is_ours(order: ClientOrderId) -> bool:
+    """Whether an id has the form of ours; what others make is known by its effect on balances."""
+    return len(order) == ID_DIGITS and all(digit in "0123456789abcdef" for digit in order)
 
 
 def _number(order: ClientOrderId) -> tuple[int, int]:
@@ -74,6 +81,7 @@ def order_reports(
         OrderFound(now_ns, there.order, there.terms, there.filled)
         for there in account.orders.values()
         if there.state is OrderState.ACCEPTED
+        and is_ours(there.order)
         and there.order not in state.orders.open
         and _long_ended(state.orders.closed.get(there.order), now_ns - under_way_ns)
     ]

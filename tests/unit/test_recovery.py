@@ -488,3 +488,16 @@ def test_a_flatten_goes_on_where_a_new_epoch_begins() -> None:
     assert scene.state.flattening
     scene.take(Started(2 * SECOND, 2, TradingState.HALTED, "out"))
     assert scene.state.flattening
+
+
+def test_t17_orders_and_fills_of_other_hands_are_left_alone_and_stop_nothing() -> None:
+    scene = Scene()
+    by_hand = ClientOrderId("made by hand")
+    rests = VenueOrder(by_hand, terms(BUY, "9.90", "0.5"), 0, OrderState.ACCEPTED)
+    fill = Fill(SECOND, by_hand, COIN, BUY, parse("10"), parse("1"), 0, True, "t1")
+    there = VenueAccount(parse("90"), {COIN: parse("1")}, {by_hand: rests}, (fill,))
+    assert missing_fills(scene.state, there, (0, 0)) == []
+    assert order_reports(scene.state, there, SECOND, UNDER_WAY) == []
+    moved, paid = unexplained(scene.state, there, "SIM", SECOND)
+    assert isinstance(moved, PositionTransfer)
+    assert isinstance(paid, CashFlow)
