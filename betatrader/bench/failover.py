@@ -29,7 +29,8 @@ from betatrader.model.errors import UnreachableError, UsageError
 from betatrader.model.instruction import Started
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.ops.process import die_with_parent
-from betatrader.store.journal import Reader, Record
+from betatrader.store.journal import Record
+from betatrader.store.journal_reader import Reader
 
 ROUNDS = 5
 LEASE_S = 2.0

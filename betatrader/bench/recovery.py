@@ -26,7 +26,8 @@ from betatrader.model.event import MarketInput
 from betatrader.roles.recovering import recover
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.store import journal
-from betatrader.store.journal import Journal, Reader
+from betatrader.store.journal import Journal
+from betatrader.store.journal_reader import Reader
 from betatrader.strategies.market_maker import MarketMaker
 from betatrader.venues.gateway import Gateway
 from betatrader.venues.paper import PaperVenue

@@ -7,7 +7,8 @@ judge      what must be true
 bugs       planted ones, to show that the judge can see
 busy       a strategy that orders as often as it may
 seams      where the product's edges meet the world: clock, disk, lock
-bus        a small model of the Redis server
+bus        a small model of the Redis server: its clients, and what befalls it
+keyspace   its data, and what commands do to it
 network    connections between processes
 loop       an event loop of virtual time
 """

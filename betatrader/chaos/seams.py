@@ -18,9 +18,14 @@ import structlog
 
 from betatrader.chaos.busy import Busy
 from betatrader.chaos.loop import Process, ProcessKilled, current_process
-from betatrader.ops import clock, files
+from betatrader.ops import clock, files, mapped_file
+from betatrader.ops.mapped_file import MappedFile
 from betatrader.roles import leading, strategies
 from betatrader.store import journal, lease
+
+PAGE = 4096
+WINDOW = 64 * 1024
+"""A journal's file grows by so much here; every start makes one."""
 
 EPOCH_S = 1_800_000_000.0
 """UTC at virtual time 0."""
@@ -43,14 +48,21 @@ class Disk:
         """Kill the process in its so-manieth write from now (0: do not); the write is torn."""
 
     def power_cut(self, chance: random.Random) -> None:
-        """Bytes that were not synced vanish, from somewhere on."""
-        for path in sorted(self.home.rglob("*")):
-            if not path.is_file():
+        """Of what was not synced some pages vanish: all from somewhere on, or any of them."""
+        for path in sorted(self.home.rglob(f"*{journal.SUFFIX}")):
+            content = bytearray(path.read_bytes())
+            safe = self.synced.get(path.stat().st_ino, 0)
+            if safe >= len(content):
                 continue
-            found = path.stat()
-            safe = min(self.synced.get(found.st_ino, 0), found.st_size)
-            if path.suffix == journal.SUFFIX and found.st_size > safe:
-                os.truncate(path, safe + chance.randrange(found.st_size - safe + 1))
+            if chance.randrange(2):
+                lost = safe + chance.randrange(len(content.rstrip(b"\0")[safe:]) + 1)
+                content[lost:] = bytes(len(content) - lost)
+            else:
+                for page in range(safe - safe % PAGE, len(content), PAGE):
+                    if chance.randrange(2):
+                        begins = max(page, safe)
+                        content[begins : page + PAGE] = bytes(len(content[begins : page + PAGE]))
+            path.write_bytes(content)
 
 
 class Machine(Process):
@@ -97,7 +109,9 @@ def put_in_place(now: Callable[[], float]) -> None:
     put(leading, "lock", _lock)
     put(lease, "holder_name", _holder)
     put(leading, "holder_name", _holder)
-    put(journal, "append_whole", _append)
+    put(mapped_file, "WINDOW", WINDOW)
+    put(MappedFile, "append", _append)
+    put(MappedFile, "sync", _sync)
     put(anyio.to_thread, "run_sync", _inline)
     _watch_syncs(now)
 
@@ -126,10 +140,13 @@ async def _inline(call: Callable[..., Any], *args: Any, **_: Any) -> Any:
     return call(*args)
 
 
-def _append(file: int, data: bytes) -> None:
+_append_really, _sync_really = MappedFile.append, MappedFile.sync
+
+
+def _append(self: MappedFile, data: bytes) -> None:
     machine = current_machine()
     if machine is None:
-        files.append_whole(file, data)
+        _append_really(self, data)
         return
     if not machine.alive:
         raise ProcessKilled
@@ -139,10 +156,17 @@ def _append(file: int, data: bytes) -> None:
     if disk.kill_after_writes:
         disk.kill_after_writes -= 1
         if disk.kill_after_writes == 0:
-            files.append_whole(file, data[: len(data) // 2])
+            _append_really(self, data[: len(data) // 2])
             machine.kill()
             raise ProcessKilled
-    files.append_whole(file, data)
+    _append_really(self, data)
+
+
+def _sync(self: MappedFile) -> None:
+    machine = current_machine()
+    _sync_really(self)
+    if machine is not None:
+        machine.disk.synced[os.fstat(self._file).st_ino] = self.size
 
 
 def _watch_syncs(now: Callable[[], float]) -> None:
@@ -150,11 +174,8 @@ def _watch_syncs(now: Callable[[], float]) -> None:
 
     def note(file: int, sync: Callable[[Any], None]) -> None:
         machine = current_machine()
-        if machine is not None:
-            if now() < machine.disk.sync_fails_until:
-                raise OSError(errno.EIO, "input/output error")
-            found = os.fstat(file)
-            machine.disk.synced[found.st_ino] = found.st_size
+        if machine is not None and now() < machine.disk.sync_fails_until:
+            raise OSError(errno.EIO, "input/output error")
         sync(file)
 
     put(os, "fdatasync", lambda file: note(file, real_data))

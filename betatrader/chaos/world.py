@@ -7,7 +7,6 @@ reconciliation. What is simulated is around them: time, the network, Redis, the 
 import asyncio
 import contextlib
 import contextvars
-import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -40,6 +39,7 @@ from betatrader.model.ids import InstrumentId
 from betatrader.model.instrument import ProportionalFees, Spot
 from betatrader.model.market import InstrumentListed, Quote
 from betatrader.model.money import SCALE, Money, Price, Quantity
+from betatrader.ops.mapped_file import MappedFile
 from betatrader.roles import leading, trading
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import Faults, FaultyLink
@@ -151,7 +151,7 @@ class World:
         self.exchange = exchange
         self.judge = Judge(self)
         self.traders = [Trader(self, name) for name in (("a", "b") if plan.pair else ("a",))]
-        self.open_files: list[int] = []
+        self.open_files: list[MappedFile] = []
         self.quotes_until = FAULTS_END_S + LIVENESS_S
         self._lagging_until = 0.0
         self._striking: list[object] = []
@@ -171,7 +171,7 @@ class World:
         """Let go of the files of all processes that there were."""
         for file in self.open_files:
             with contextlib.suppress(OSError):
-                os.close(file)
+                file.close()
 
     _over = False
 

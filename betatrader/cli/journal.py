@@ -34,8 +34,8 @@ def journal_verify(path: Path | None, repair: bool, as_json: bool) -> None:
 
     Example: betatrader journal verify --repair
     """
-    from betatrader.store.journal import Reader
-    from betatrader.store.journal import repair as cut_torn_tail
+    from betatrader.store.journal_reader import Reader
+    from betatrader.store.journal_reader import repair as cut_torn_tail
 
     if repair:
         cut_torn_tail(_chosen(path))
@@ -69,7 +69,7 @@ def journal_show(path: Path | None, limit: int, first: int, as_json: bool) -> No
 
     Example: betatrader journal show --from 1000 --limit 20
     """
-    from betatrader.store.journal import Reader
+    from betatrader.store.journal_reader import Reader
 
     wanted = (entry for entry in Reader(_chosen(path)) if entry.sequence >= first)
     for entry in islice(wanted, limit):

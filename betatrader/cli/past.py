@@ -76,7 +76,7 @@ def _kept(reports: Path) -> Past:
 
 def _from_journal(folder: Path) -> list[Any]:
     from betatrader.roles.trader import NOT_AUDITED
-    from betatrader.store.journal import Reader
+    from betatrader.store.journal_reader import Reader
 
     if not folder.exists():
         return []

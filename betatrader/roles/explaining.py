@@ -13,7 +13,7 @@ from betatrader.model.money import show
 from betatrader.model.order import OrderTerms
 from betatrader.model.signal import Forecast
 from betatrader.ops.clock import iso
-from betatrader.store.journal import Entry, Reader
+from betatrader.store.journal_reader import Entry, Reader
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):

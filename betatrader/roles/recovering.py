@@ -9,7 +9,7 @@ from betatrader.engine.engine import Engine
 from betatrader.engine.state import State
 from betatrader.model.errors import UsageError
 from betatrader.store import journal
-from betatrader.store.journal import Reader, TornHeadError
+from betatrader.store.journal_reader import Reader, TornHeadError
 from betatrader.store.shipping import Described
 
 

@@ -11,7 +11,8 @@ from betatrader.model.event import Event
 from betatrader.model.limits import Limits
 from betatrader.roles import strategies
 from betatrader.sim.replay import Replayed, replay
-from betatrader.store.journal import Head, Reader
+from betatrader.store.journal import Head
+from betatrader.store.journal_reader import Reader
 
 
 def engine_of(head: Head) -> Engine:

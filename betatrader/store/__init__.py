@@ -8,6 +8,7 @@ functions   the server-side functions: safe trimming, the claim of a job's slot
 shipping    the journal's second home, a Redis stream
 lease       who may write: one trader, with a fencing token that only grows
 journal     every event and every answer on disk, framed and chained
+journal_reader  reads it back, and tells a crash's torn tail from damage
 records     the audit records of a run, live and after its end
 segment     recorded market data in our compact format (msgpack, zstandard)
 """

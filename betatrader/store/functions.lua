@@ -113,28 +113,50 @@ local function lease_release(keys, args)
   return 1
 end
 
--- Append to the shipped journal. Who has an older epoch than the last writer is refused; entries are
--- numbered from 1 in each epoch, what is there already is skipped, and a gap is refused: this server
--- has lost something, and a snapshot must come first. A snapshot fills any gap, and what is older
--- than the snapshot before it is trimmed.
+-- The epoch and number of the last entry that a fenced stream was given, or may not go below.
+local function top(stream)
+  if redis.call('EXISTS', stream) == 0 then return 0, 0 end
+  local id = fields(redis.call('XINFO', 'STREAM', stream))['last-generated-id']
+  local epoch, number = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(epoch), tonumber(number)
+end
+
+-- Let the server refuse each id below this epoch's.
+local function bar(stream, epoch)
+  local id = epoch .. '-0'
+  if redis.call('EXISTS', stream) == 1 then
+    redis.call('XSETID', stream, id)
+  else
+    redis.call('XADD', stream, id, 'd', '')
+    redis.call('XDEL', stream, id)
+  end
+end
+
+-- Append to the shipped journal, whose ids are epoch-number. Who has an older epoch than the last
+-- writer is refused; entries are numbered from 1 in each epoch, what is there already is skipped,
+-- and a gap is refused: this server has lost something, and a snapshot must come first. A snapshot
+-- fills any gap, and what is older than the snapshot before it is trimmed. A writer that has had
+-- "done" may XADD its next entry by itself: the id alone fences it, and tells a repeat.
 -- The answer is the last number there, as a plain integer: an order waits for it.
 -- KEYS: stream, fence. ARGV: "epoch, number of the first entry, whole or records", entries.
 local function ship(keys, args)
-  local fence = redis.call('HMGET', keys[2], 'epoch', 'number')
   local asked, number, kind = string.match(args[1], '^(%d+) (%d+) (%a+)$')
   local epoch, first, whole = tonumber(asked), tonumber(number), kind == 'whole'
-  local last, at = tonumber(fence[1] or '0'), tonumber(fence[2] or '0')
-  if epoch < last then return {'fenced', fence[1]} end
-  if epoch > last then
+  local fence = redis.call('HGET', keys[2], 'epoch')
+  local writer, at = top(keys[1])
+  local last = math.max(tonumber(fence or '0'), writer)
+  if epoch < last then return {'fenced', text(last)} end
+  if epoch > writer then
+    bar(keys[1], asked)
     at = 0
-    redis.call('HSET', keys[2], 'epoch', asked, 'number', '0')
   end
+  if fence ~= asked then redis.call('HSET', keys[2], 'epoch', asked) end
   if #args < 2 then return at end
   if first > at + 1 and not whole then return {'gap', text(at)} end
   for i = 2, #args do
     local number = first + i - 2
     if number > at then
-      local id = redis.call('XADD', keys[1], '*', 'd', args[i])
+      local id = redis.call('XADD', keys[1], asked .. '-' .. text(number), 'd', args[i])
       if whole and i == 2 then
         local before = redis.call('HGET', keys[2], 'whole')
         if before then redis.call('XTRIM', keys[1], 'MINID', before) end
@@ -143,7 +165,6 @@ local function ship(keys, args)
       at = number
     end
   end
-  redis.call('HSET', keys[2], 'number', text(at))
   return at
 end
 

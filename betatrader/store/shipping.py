@@ -10,12 +10,14 @@ snapshot stands for all that is missing: nothing need be read back from the file
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import anyio
 import msgspec
 import structlog
+from redis.exceptions import ResponseError
 
 from betatrader.engine.engine import Engine
 from betatrader.model.errors import UsageError
@@ -85,6 +87,10 @@ class Shipper:
         self.on_acknowledged: Callable[[int], None] = lambda _number: None
         self.on_fenced: Callable[[], None] = lambda: None
         self._redis = redis
+        self._line: Client | None = None
+        """While it runs: a client of one connection, so that what follows its end is looked at."""
+        self._sure = False
+        """Whether the server is known to have all that it acknowledged, and no other writer."""
         self._snapshot = whole
         self._home = home
         self._encode = encode_one
@@ -95,7 +101,7 @@ class Shipper:
         self._whole_at = 0.0
         self._wake = asyncio.Event()  # anyio's are made anew each time, which costs an order 5 us
         self._looks = False
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._log = structlog.get_logger()
 
     def begin(self, epoch: int) -> None:
@@ -120,14 +126,21 @@ class Shipper:
 
     async def run(self) -> None:
         """Ship until cancelled; nothing more once another leader has written."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._look_now_and_then)
-            await self._ship_for_ever()
+        line = self._line = self._redis.client()
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._look_now_and_then)
+                await self._ship_for_ever()
+        finally:
+            self._line, self._sure = None, False
+            with anyio.CancelScope(shield=True):
+                await line.aclose()
 
     async def _look_now_and_then(self) -> None:
         while True:
             await anyio.sleep(LOOK_S)
             self._looks = not self._waiting
+            self._sure = False
             self._wake.set()
 
     async def _ship_for_ever(self) -> None:
@@ -199,9 +212,7 @@ class Shipper:
 
     async def _call(self, first: int, entries: list[bytes], *, whole: bool) -> None:
         epoch = self._epoch
-        verdict, number = await functions.ship(
-            self._redis, self._home, epoch, first, entries, whole=whole
-        )
+        verdict, number = await self._sent(first, entries, whole=whole)
         if epoch != self._epoch:  # begun anew meanwhile
             return
         if verdict == "fenced":
@@ -220,6 +231,21 @@ class Shipper:
             self._since_whole += len(entries)
         self.acknowledged = max(self.acknowledged, number)
         self.on_acknowledged(self.acknowledged)
+
+    async def _sent(self, first: int, entries: list[bytes], *, whole: bool) -> tuple[str, int]:
+        """What `functions.ship` says; by a plain XADD, which is faster, where that is safe."""
+        line, epoch, home = self._line, self._epoch, self._home
+        sure, self._sure = self._sure, False
+        if line is not None and sure and len(entries) == 1 and not whole:
+            name, fields = f"{epoch}-{first}", {FIELD: entries[0]}
+            with suppress(ResponseError):  # it does not follow the last there: ask why
+                if await line.xadd(home.stream, fields, name, nomkstream=True):
+                    self._sure = True
+                    return "done", first
+        redis = line if line is not None else self._redis
+        answer = await functions.ship(redis, home, epoch, first, entries, whole=whole)
+        self._sure = line is not None and answer[0] == "done"
+        return answer
 
 
 def whole_engine(engine: Engine, strategies: Described) -> bytes:

@@ -16,7 +16,7 @@ from betatrader.model.command import Approved, Step
 from betatrader.ops.home import Runtime
 from betatrader.ops.process import alive
 from betatrader.sim.ledger import Ledger
-from betatrader.store.journal import Reader
+from betatrader.store.journal_reader import Reader
 from betatrader.venues.link import wire
 from betatrader.venues.paper_ledger import LedgerFile
 

@@ -13,7 +13,7 @@ from running import Up, family, run, until, up
 from betatrader.model.account import OrderAccepted, OrderCanceled
 from betatrader.model.instruction import CancelAll, Fenced, Flatten, Halt
 from betatrader.ops.home import Runtime
-from betatrader.store.journal import Reader
+from betatrader.store.journal_reader import Reader
 
 TTL_S = 2
 

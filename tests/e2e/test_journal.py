@@ -51,7 +51,7 @@ def test_a_live_journal_replays_byte_for_byte_and_tampering_shows(own_home: Path
 
 def test_a_disk_that_fills_up_ends_the_trader_with_one_clear_line(own_home: Path) -> None:
     def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 
     with EmbeddedRedis(own_home.parent / "own", own_home.parent) as server:
         done = subprocess.run(
@@ -66,7 +66,7 @@ def test_a_disk_that_fills_up_ends_the_trader_with_one_clear_line(own_home: Path
     assert done.returncode == 1
     said = lines(done.stderr)
     assert len(said) == 2, done.stderr[-2000:]
-    assert "cannot be written: only" in said[0]
+    assert "cannot be written: File too large" in said[0]
     [folder] = (own_home / "journal").iterdir()
     verified = run("journal", "verify", str(folder), "--json")
     assert json.loads(verified.stdout)["records"] > 100

@@ -1,5 +1,8 @@
 """The journal's second home on a real server: what was acknowledged is there, once and in order."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
 import anyio
 import msgspec
 import pytest
@@ -109,6 +112,76 @@ async def test_a_server_that_came_back_empty_gets_a_snapshot(redis: Client) -> N
             while leader.shipper.acknowledged < leader.shipper.offered:
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
+    engine, follower = standby(redis)
+    await follower.catch_up()
+    assert books(engine) == books(leader.scene.engine)
+
+
+@asynccontextmanager
+async def shipping_on(leader: Leader) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """The leader's shipper at work; the gift waits until all that was offered is acknowledged."""
+
+    async def done() -> None:
+        with anyio.fail_after(5):
+            while leader.shipper.acknowledged < leader.shipper.offered:
+                await anyio.sleep(0.001)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(leader.shipper.run)
+        await done()
+        yield done
+        group.cancel_scope.cancel()
+
+
+async def calls(redis: Client, name: str) -> int:
+    found = (await redis.info("commandstats")).get(f"cmdstat_{name}", {})
+    return int(found.get("calls", 0))
+
+
+async def test_one_order_at_a_time_is_a_plain_append_that_readers_follow(redis: Client) -> None:
+    leader, (engine, follower) = Leader(redis), standby(redis)
+    async with shipping_on(leader) as done:
+        before = await calls(redis, "fcall")
+        for price in ("9.90", "9.80", "9.70"):
+            leader.order(price)
+            await done()
+        looks = await calls(redis, "fcall") - before
+    assert looks < 3, "only what a look now and then takes"
+    await follower.catch_up()
+    assert books(engine) == books(leader.scene.engine)
+
+
+async def test_a_plain_append_of_an_earlier_leader_is_refused_by_the_server(redis: Client) -> None:
+    leader = Leader(redis)
+    fenced = anyio.Event()
+    leader.shipper.on_fenced = fenced.set
+    async with shipping_on(leader) as done:
+        leader.order()
+        await done()
+        assert leader.shipper._sure
+        assert await shipping.fence(redis, 6)
+        before = await redis.xlen(keys.JOURNAL)
+        leader.order("9.80")
+        with anyio.fail_after(5):
+            await fenced.wait()
+    assert await redis.xlen(keys.JOURNAL) == before
+
+
+async def test_a_server_that_came_back_without_the_last_records_gets_a_snapshot(
+    redis: Client,
+) -> None:
+    leader = Leader(redis)
+    async with shipping_on(leader) as done:
+        for price in ("9.90", "9.80"):
+            leader.order(price)
+            await done()
+        kept = (await redis.xrange(keys.JOURNAL))[:-1]
+        await redis.delete(keys.JOURNAL)
+        for name, fields in kept:
+            await redis.xadd(keys.JOURNAL, fields, name)
+        await redis.client_kill_filter(_type="normal", skipme=True)
+        leader.order("9.70")
+        await done()
     engine, follower = standby(redis)
     await follower.catch_up()
     assert books(engine) == books(leader.scene.engine)

@@ -1,6 +1,9 @@
 """The journal: what is written comes back, a torn tail is cut, and nothing else passes unseen."""
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,11 +20,13 @@ from betatrader.model.instruction import Started, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.market import InstrumentListed
 from betatrader.model.order import Side
+from betatrader.ops import mapped_file
 from betatrader.roles.replaying import engine_of, replay_journal
 from betatrader.roles.trader import Trader
 from betatrader.sim.replay import replay
-from betatrader.store import journal
-from betatrader.store.journal import Journal, JournalBrokenError, Reader, Setup, repair
+from betatrader.store import journal, journal_reader
+from betatrader.store.journal import Journal, JournalBrokenError, Setup
+from betatrader.store.journal_reader import Reader, repair
 
 SETUP = Setup(
     limits=msgspec.Raw(msgspec.msgpack.encode(Limits())), strategies=(("market_maker", {}),)
@@ -96,7 +101,8 @@ def test_a_tail_torn_anywhere_is_cut_off_and_reported(
     kept = sum(end <= cut for end in ends) - 1
     reader = Reader(folder)
     assert [entry.record for entry in reader] == records(20)[:kept]
-    assert reader.torn == cut - max(end for end in ends if end <= cut)
+    tail = whole[max(end for end in ends if end <= cut) : cut]
+    assert reader.torn == len(tail.rstrip(b"\0"))
     assert repair(folder) == reader.torn
     assert (repair(folder), len(read(folder))) == (0, kept)
 
@@ -109,7 +115,7 @@ def test_where_a_read_ends_within_a_frame_changes_nothing(
     path.write_bytes(path.read_bytes()[:-1])
     whole = Reader(tmp_path)
     expected = list(whole), whole.torn
-    monkeypatch.setattr(journal, "BLOCK", block)
+    monkeypatch.setattr(journal_reader, "BLOCK", block)
     reader = Reader(tmp_path)
     assert (list(reader), reader.torn) == expected
     assert reader.torn
@@ -186,14 +192,80 @@ def test_a_disk_that_cannot_be_written_is_told_at_once() -> None:
         opened(Path("/proc/no-journal-here"))
 
 
-def test_a_full_disk_and_a_failing_sync_break_the_journal(tmp_path: Path) -> None:
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process may grow past what it is."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_breaks_the_journal_and_what_was_written_still_reads(tmp_path: Path) -> None:
     log = opened(tmp_path)
-    os.dup2(os.open("/dev/full", os.O_WRONLY), log._file)
-    with pytest.raises(JournalBrokenError, match="No space left"):
-        log.append(records(1)[0])
-    log._dirty = True
-    with pytest.raises(JournalBrokenError):
+    record = records(1)[0]
+    with full_disk(), pytest.raises(JournalBrokenError, match="File too large"):  # noqa: PT012
+        while log._file.size <= mapped_file.WINDOW:
+            log.append(record)
+    written = log.sequence - 1
+    reader = Reader(tmp_path)
+    assert (sum(1 for _ in reader), reader.torn) == (written, 0)
+
+
+def test_a_failing_sync_breaks_the_journal(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.append(records(1)[0])
+    os.dup2(os.pipe()[0], log._file._file)
+    with pytest.raises(JournalBrokenError, match="cannot be written"):
         log.sync()
+
+
+def test_a_file_that_was_not_closed_ends_in_zeros_and_repair_cuts_them(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    for record in records(20):
+        log.append(record)
+    path = tmp_path / "000001.btj"
+    assert path.stat().st_size == mapped_file.WINDOW
+    reader = Reader(tmp_path)
+    assert (len(list(reader)), reader.torn, reader.end) == (20, 0, log._file.size)
+    assert repair(tmp_path) == 0
+    assert path.stat().st_size == log._file.size
+    assert len(read(tmp_path)) == 20
+
+
+def test_a_journal_longer_than_a_window_reads_as_one(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    large = Step(1, 1, 1, (Booked("k", "s", "t" * (mapped_file.WINDOW + 1)),))
+    many = [*records(3), large, *records(9000), large]
+    for record in many:
+        log.append(record)
+    assert read(tmp_path) == many
+    log.close()
+    assert read(tmp_path) == many
+
+
+@given(st.integers(0, 2**20), st.sets(st.integers(0, 20), min_size=1))
+def test_pages_that_a_power_cut_lost_are_a_torn_tail_wherever_they_lie(
+    tmp_path_factory: pytest.TempPathFactory, synced: int, lost: set[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    path = written(folder, 500)
+    data = bytearray(path.read_bytes() + bytes(10_000))
+    ends = _ends(bytes(data).rstrip(b"\0"))
+    synced = ends[synced % len(ends)]
+    whole = bytes(data)
+    for page in lost:
+        begins = max(page * 4096, synced)
+        length = max(0, page * 4096 + 4096 - begins)
+        data[begins : begins + length] = bytes(len(data[begins : begins + length]))
+    path.write_bytes(data)
+    first = next((at for at, byte in enumerate(whole) if byte != data[at]), len(whole))
+    reader = Reader(folder)
+    assert len(list(reader)) == sum(end <= first for end in ends) - 1
+    repair(folder)
+    assert len(read(folder)) == sum(end <= first for end in ends) - 1
 
 
 def test_the_oldest_closed_files_go_first(tmp_path: Path) -> None:
@@ -270,9 +342,10 @@ def test_with_a_broken_journal_nothing_new_leaves_and_what_rests_is_cancelled(
     made, nowhere, log = trader(tmp_path, scene)
     scene.puppet.intents = [Place(terms(Side.BUY, "9.90", "0.5"))]
     made.take(quote("9.99", "10.01"))
-    os.dup2(os.open("/dev/full", os.O_WRONLY), log._file)
+    log._file.append(bytes(mapped_file.WINDOW - log._file.size))
     scene.puppet.intents = [Place(terms(Side.BUY, "9.80", "0.5"))]
-    made.take(quote("9.99", "10.01"))
+    with full_disk():
+        made.take(quote("9.99", "10.01"))
     made.take(quote("9.99", "10.01"))
     assert [type(command).__name__ for command in nowhere.sent] == ["Approved", "CancelOrder"]
     assert made.broken is not None

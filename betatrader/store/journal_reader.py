@@ -1,0 +1,213 @@
+"""Reads journals: every frame and the chain are checked on the way, and a crash's tail is cut off.
+
+What a crash may leave at the end of the last file, and nothing else, counts as a torn tail: a
+frame that is there in part, or, after a power cut, one whose page never reached the disk. A file
+that was not closed ends in zeros, which are no record of anything.
+"""
+
+import os
+from collections.abc import Iterator
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+from zlib import crc32
+
+import msgspec
+import zstandard
+
+from betatrader.model.errors import UsageError
+from betatrader.model.event import SCHEMA_VERSION, decode_audit
+from betatrader.store.journal import (
+    CHAIN,
+    FRAME,
+    MAGIC,
+    PACKED,
+    SIZE_AND_CRC,
+    SUFFIX,
+    Head,
+    Record,
+    files,
+)
+
+LARGEST = 64 * 1024 * 1024
+BLOCK = 256 * 1024
+PAGE, SIZE = 4096, 4
+
+
+class TornHeadError(UsageError):
+    """A file that was cut before its head was whole: the machine stopped as it was opened, and all
+    that it could hold is in the file before it."""
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One record as it was read back."""
+
+    sequence: int
+    record: Record
+    payload: bytes
+
+
+class Reader:
+    """Reads a journal record by record, and checks every frame and the chain on the way.
+
+    After the end, `torn` tells how many bytes of a torn tail were left out (0: none), and `end`
+    how many of the last file's bytes are whole.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.paths = files(path)
+        self.torn = 0
+        self.end = 0
+        self.sequence = 0
+        self._chain: bytes | None = None
+        self.head = self._first_head()
+
+    def __iter__(self) -> Iterator[Entry]:
+        self._chain = None
+        for path in self.paths:
+            with _opened(path) as file:
+                yield from self._records(path, file, last=path == self.paths[-1])
+
+    def _first_head(self) -> Head:
+        with _opened(self.paths[0]) as file:
+            return self._head(self.paths[0], file)[0]
+
+    def _head(self, path: Path, file: BinaryIO) -> tuple[Head, bytes, "Frames"]:
+        """The head, its chain, and the frames after it."""
+        start = file.read(len(MAGIC))
+        if start != MAGIC and MAGIC.startswith(start.rstrip(b"\0")):
+            raise TornHeadError(f"{path} is cut within its first bytes\n{TORN}")
+        if start != MAGIC:
+            raise UsageError(f"{path} is no journal of ours\nGive a file that a trader wrote.")
+        frames = _frames(path, file)
+        frame = next(frames, None)
+        if frame is None or not frame[0]:
+            raise TornHeadError(f"{path} has no head\n{TORN}")
+        chain, payload = frame
+        self.end = len(MAGIC) + FRAME + len(payload)
+        try:
+            head = msgspec.msgpack.decode(payload, type=Head)
+        except msgspec.DecodeError as error:
+            raise UsageError(f"{path}: unreadable head ({error})\nThe file is damaged.") from error
+        if head.schema > SCHEMA_VERSION:
+            raise UsageError(
+                f"{path} has schema {head.schema}, and this version reads up to {SCHEMA_VERSION}\n"
+                "Use the betatrader that wrote it."
+            )
+        if blake2b(head.chain + payload, digest_size=CHAIN).digest() != chain:
+            raise UsageError(f"{path}: the head was altered (its chain does not fit)\n{DAMAGE}")
+        return head, chain, frames
+
+    def _records(self, path: Path, file: BinaryIO, *, last: bool) -> Iterator[Entry]:
+        head, chain, frames = self._head(path, file)
+        if self._chain is not None and head.chain != self._chain:
+            raise UsageError(f"{path} does not continue the file before it\n{DAMAGE}")
+        sequence = head.sequence
+        end = self.end
+        for found, payload in frames:
+            expected = blake2b(chain + payload, digest_size=CHAIN).digest()
+            if found != expected:
+                if not found and last:
+                    self.torn = len(payload)
+                    break
+                if not found:
+                    raise UsageError(f"{path} breaks off, and is not the last file\n{DAMAGE}")
+                raise UsageError(
+                    f"{path}: record {sequence} does not follow the one before it\n{DAMAGE}"
+                )
+            chain = expected
+            end += FRAME + len(payload)
+            try:
+                record: Record = decode_audit(payload)
+            except msgspec.DecodeError as error:
+                raise UsageError(
+                    f"{path}: record {sequence} cannot be read ({error})\n{DAMAGE}"
+                ) from error
+            yield Entry(sequence, record, payload)
+            self.sequence = sequence
+            sequence += 1
+        self._chain = chain
+        self.end = end
+
+
+TORN = "The file was cut right after its start."
+DAMAGE = "It was altered or damaged; a crash alone does not do this."
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}\nCheck the path.") from error
+    if path.name.endswith(PACKED):
+        return zstandard.ZstdDecompressor().stream_reader(file, closefd=True)
+    return file
+
+
+Frames = Iterator[tuple[bytes, bytes]]
+
+
+def _frames(path: Path, file: BinaryIO) -> Frames:
+    """Chain and payload of each frame; a torn tail comes last, without a chain.
+
+    Read in blocks: a read for each frame costs more than all that is done with it.
+    """
+    data, at, wanted = b"", 0, BLOCK
+    position = file.tell()
+    while block := file.read(wanted):
+        position += at
+        data, at, wanted = data[at:] + block, 0, BLOCK
+        end = len(data)
+        while end - at >= FRAME:
+            size, crc = SIZE_AND_CRC.unpack_from(data, at)
+            after = at + FRAME + size
+            if after > end and size <= LARGEST:
+                wanted = max(BLOCK, after - end)
+                break
+            rest = data[at + SIZE_AND_CRC.size : after]
+            if size > LARGEST or not size or crc32(rest) != crc:
+                yield from _tail(path, data[at:] + file.read(), position + at)
+                return
+            yield rest[:CHAIN], rest[CHAIN:]
+            at = after
+    yield from _tail(path, data[at:], position + at)
+
+
+def _tail(path: Path, rest: bytes, position: int) -> Frames:
+    """What is left where no whole frame begins: nothing, what a crash leaves, or damage.
+
+    `position` is where it begins in the file.
+    """
+    left = rest.rstrip(b"\0")
+    if not left:
+        return
+    size = SIZE_AND_CRC.unpack(rest[: SIZE_AND_CRC.size].ljust(SIZE_AND_CRC.size, b"\0"))[0]
+    whole = FRAME + (size if size <= LARGEST else 0)
+    if len(left) > whole and not _lost_page(rest, whole, position):
+        raise UsageError(f"{path}: a frame's CRC does not fit, and others follow\n{DAMAGE}")
+    yield b"", left
+
+
+def _lost_page(rest: bytes, whole: int, position: int) -> bool:
+    """Whether a page that this frame lies in reads as zeros from where the frame enters it.
+
+    Less than four bytes at the end of a page tell nothing: a frame's size may begin with zeros.
+    """
+    first = -position % PAGE or PAGE
+    pages = (rest[a:b] for a, b in pairwise([0, *range(first, whole + PAGE, PAGE)]))
+    return any(len(page) >= SIZE and not page.strip(b"\0") for page in pages)
+
+
+def repair(folder: Path) -> int:
+    """Cut a torn tail, and zeros, off the last file of a journal; returns how many bytes were torn.
+
+    Raises UsageError where the journal is damaged in any other way.
+    """
+    reader = Reader(folder)
+    for _ in reader:
+        continue
+    last = reader.paths[-1]
+    if last.name.endswith(SUFFIX) and last.stat().st_size > reader.end:
+        os.truncate(last, reader.end)
+    return reader.torn
