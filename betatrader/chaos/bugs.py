@@ -19,6 +19,7 @@ from betatrader.roles.reconciling import Reconciler
 from betatrader.store import lease
 from betatrader.store.journal import Journal
 from betatrader.venues import gateway, reconcile
+from betatrader.venues.in_flight import InFlight
 from betatrader.venues.link.client import LinkVenue
 
 
@@ -30,11 +31,12 @@ class Bug(NamedTuple):
 
 
 def _timeout_is_rejection() -> None:
-    def doubt(self: LinkVenue, number: int, reason: str) -> None:
-        order, _ = self._unanswered.pop(number)
-        self._take(OrderRejected(clock.now_ns(), order, reason))
+    def doubt(self: InFlight, number: int, reason: str) -> None:
+        order = self.answered(number)
+        if order is not None:
+            self._take(OrderRejected(clock.now_ns(), order, reason))
 
-    put(LinkVenue, "_doubt", doubt)
+    put(InFlight, "doubt", doubt)
 
 
 def _trades_on() -> None:
@@ -150,20 +152,20 @@ def _trade_ids_forgotten_at_a_restart() -> None:
 
 
 def _doubtful_orders_sent_again() -> None:
-    doubt, submit = LinkVenue._doubt, LinkVenue.submit
-    sent: dict[str, Approved] = {}
+    doubt, submit = InFlight.doubt, LinkVenue.submit
+    sent: dict[int, tuple[LinkVenue, Approved]] = {}
 
     def remember(self: LinkVenue, command: Approved, now_ns: int) -> None:
-        sent[command.order] = command
         submit(self, command, now_ns)
+        sent[id(self._in_flight)] = (self, command)
 
-    def again(self: LinkVenue, number: int, reason: str) -> None:
-        order, _ = self._unanswered[number]
+    def again(self: InFlight, number: int, reason: str) -> None:
         doubt(self, number, reason)
-        submit(self, sent[order], clock.now_ns())
+        venue, command = sent[id(self)]
+        submit(venue, command, clock.now_ns())
 
     put(LinkVenue, "submit", remember)
-    put(LinkVenue, "_doubt", again)
+    put(InFlight, "doubt", again)
 
 
 def _no_reconnect() -> None:

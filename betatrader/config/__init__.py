@@ -5,6 +5,7 @@ did-you-mean. Environment variables override the file: `BETATRADER_RISK__DAILY_L
 Amounts are decimal numbers, converted exactly.
 
 reader   tables beside the structs that they should be, and every problem at once
+venues   the tables of the real venues
 """
 
 import os
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from betatrader.config.reader import ENVIRONMENT, Reader, Section
+from betatrader.config.venues import Binance, Polymarket
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.limits import SECOND_NS, Limits
 from betatrader.model.money import SCALE
@@ -168,6 +170,8 @@ class Config(Section, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     risk: Risk = Risk()
     paper: Paper = Paper()
+    binance: Binance = Binance()
+    polymarket: Polymarket = Polymarket()
     feed: Feed = Feed()
     strategies: tuple[StrategyEntry, ...] = ()
     intel: Intel = Intel()

@@ -1,5 +1,6 @@
 """The paper venue: the simulated exchange in present time, behind the Venue protocol."""
 
+from collections.abc import Iterable
 from functools import partial
 
 import anyio
@@ -8,6 +9,7 @@ from betatrader.model.account import VenueAccount
 from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.market import Resolution
+from betatrader.model.order import Order
 from betatrader.ops import clock
 from betatrader.sim.exchange import NEVER, US, SimulatedExchange
 from betatrader.sim.ledger import Ledger
@@ -52,6 +54,9 @@ class PaperVenue:
         self.is_new = ledger is None
         if ledger is not None:
             self.exchange.restore(ledger)
+
+    def remember(self, orders: Iterable[Order]) -> None:
+        """Nothing to remember: orders are known here by our ids."""
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """The ledger's word, once what it rests on is kept."""

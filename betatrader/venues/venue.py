@@ -3,13 +3,14 @@
 Reports come back through the callable that the venue is made with, as account events.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from betatrader.model.account import VenueAccount
 from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.event import Event
 from betatrader.model.ids import ClientOrderId
+from betatrader.model.order import Order
 
 Report = Callable[[Event], None]
 """Takes one account event; called on the event loop's thread."""
@@ -32,6 +33,10 @@ class Venue(Sender, Protocol):
     under_way_ns: int
     """The longest time that an order can be under way to it: what it does not know then, it will
     never take."""
+
+    def remember(self, orders: Iterable[Order]) -> None:
+        """Orders of ours from before this process: for a venue that knows an order by an id of its
+        own, which it makes from the order's terms."""
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """What the venue says of our account now, and what became of these orders.

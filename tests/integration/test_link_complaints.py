@@ -60,7 +60,7 @@ async def test_t24_after_a_thousand_reconnects_sockets_and_tasks_are_as_before()
         await made.until(lambda: len(asyncio.all_tasks()) <= tasks)
         assert open_files() <= files
         assert not made.venue._asked
-        assert not made.venue._unanswered
+        assert not made.venue.busy
 
 
 async def test_t26_a_welcome_alone_lets_no_order_through() -> None:

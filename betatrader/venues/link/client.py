@@ -6,7 +6,7 @@ never sent again, and the venue is asked what became of it. While the venue is a
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import anyio
@@ -15,7 +15,6 @@ import structlog
 
 from betatrader.model.account import (
     CancelRejected,
-    OrderInDoubt,
     OrderRejected,
     VenueAccount,
     VenueConnection,
@@ -24,8 +23,10 @@ from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.event import Event, MarketInput
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.market import InstrumentListed, Resolution
+from betatrader.model.order import Order
 from betatrader.ops import clock
 from betatrader.sim.ledger import Ledger
+from betatrader.venues.in_flight import InFlight
 from betatrader.venues.link import wire
 
 ANSWER_S = 2.0
@@ -51,8 +52,7 @@ class LinkVenue:
         self._market = market
         self._log = structlog.get_logger()
         self._transport: asyncio.Transport | None = None
-        self._number = 0
-        self._unanswered: dict[int, tuple[ClientOrderId, float]] = {}
+        self._in_flight = InFlight(take, ANSWER_S)
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._lost = anyio.Event()
         self.connected = False
@@ -70,7 +70,7 @@ class LinkVenue:
         if self._transport is None:
             self._take(OrderRejected(now_ns, command.order, "not sent: the venue is away"))
             return
-        number = self._next(command.order)
+        number = self._in_flight.begin(command.order)
         self._send(wire.Place(number, command.order, command.terms))
 
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
@@ -78,7 +78,10 @@ class LinkVenue:
         if self._transport is None:
             self._take(CancelRejected(now_ns, command.order, "not sent: the venue is away"))
             return
-        self._send(wire.Withdraw(self._next(), command.order, command.instrument))
+        self._send(wire.Withdraw(self._in_flight.begin(), command.order, command.instrument))
+
+    def remember(self, orders: Iterable[Order]) -> None:
+        """Nothing to remember: orders are known here by our ids."""
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises TimeoutError, or OSError where it is away."""
@@ -93,12 +96,12 @@ class LinkVenue:
     @property
     def busy(self) -> bool:
         """Whether an order was sent and not answered yet."""
-        return bool(self._unanswered)
+        return bool(self._in_flight)
 
     async def _ask(self, make: Callable[[int], wire.Request]) -> Any:
         if self._transport is None:
             raise ConnectionError("the venue is away")
-        number = self._next()
+        number = self._in_flight.begin()
         future = self._asked[number] = asyncio.get_running_loop().create_future()
         self._send(make(number))
         try:
@@ -106,12 +109,6 @@ class LinkVenue:
                 return await future
         finally:
             del self._asked[number]
-
-    def _next(self, order: ClientOrderId | None = None) -> int:
-        self._number += 1
-        if order is not None:
-            self._unanswered[self._number] = (order, clock.boot_s() + ANSWER_S)
-        return self._number
 
     def _send(self, request: wire.Request) -> None:
         transport = self._transport
@@ -157,14 +154,7 @@ class LinkVenue:
     async def _watch_answers(self) -> None:
         while True:
             await anyio.sleep(LOOK_S)
-            now = clock.boot_s()
-            late = [n for n, (_, deadline) in self._unanswered.items() if deadline <= now]
-            for number in late:
-                self._doubt(number, f"no answer in {ANSWER_S:.0f} s")
-
-    def _doubt(self, number: int, reason: str) -> None:
-        order, _ = self._unanswered.pop(number)
-        self._take(OrderInDoubt(clock.now_ns(), order, reason))
+            self._in_flight.doubt_late()
 
     def opened(self, transport: asyncio.Transport) -> None:
         """The socket stands: say who we are. The venue's welcome makes it a connection."""
@@ -182,8 +172,7 @@ class LinkVenue:
         self._turn(connected=False)
         self._log.warning("venue_lost", venue=self.name, reason=reason)
         self._take(VenueConnection(clock.now_ns(), self.name, False, reason))
-        for number in list(self._unanswered):
-            self._doubt(number, f"the connection broke: {reason}")
+        self._in_flight.doubt_all(f"the connection broke: {reason}")
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(ConnectionError(reason))
@@ -196,11 +185,10 @@ class LinkVenue:
                 if self._knows(event):
                     self._market(msgspec.structs.replace(event, time_ns=clock.now_ns()))
             case wire.Told(report=report):
-                for number in [n for n, (o, _) in self._unanswered.items() if o == report.order]:
-                    del self._unanswered[number]
+                self._in_flight.reported(report.order)
                 self._take(msgspec.structs.replace(report, time_ns=clock.now_ns()))
             case wire.Received(number=number):
-                self._unanswered.pop(number, None)
+                self._in_flight.answered(number)
             case wire.Welcome():
                 self.name, self.under_way_ns = answer.name, answer.under_way_ns
                 self._greeted = True

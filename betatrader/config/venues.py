@@ -1,0 +1,48 @@
+"""The real venues: [binance] and [polymarket]. Addresses are settings: simulators are reached so.
+
+Keys come from the environment (`BETATRADER_BINANCE__SECRET`), never from the command line.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from betatrader.config.reader import Section
+from betatrader.model.secret import Secret
+
+
+class Binance(Section, frozen=True, kw_only=True):
+    """[binance]: spot. `secret` is an HMAC secret, or an Ed25519 key in PEM (PKCS#8)."""
+
+    symbols: tuple[str, ...] = ()
+    """Pairs as the venue writes them: BTCUSDT. None: the venue is not traded."""
+    rest: str = "https://api.binance.com"
+    stream: str = "wss://stream.binance.com:9443"
+    api: str = "wss://ws-api.binance.com:443/ws-api/v3"
+    key: Secret = Secret()
+    secret: Secret = Secret()
+    recv_window_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 2_000
+    """An order that arrives later than this is refused by the venue: the longest time that it can
+    be under way."""
+
+
+class Polymarket(Section, frozen=True, kw_only=True):
+    """[polymarket]: the CLOB of exchange version 2, on Polygon."""
+
+    markets: tuple[str, ...] = ()
+    """Condition ids, 0x and 64 hexadecimal digits. None: the venue is not traded."""
+    clob: str = "https://clob.polymarket.com"
+    gamma: str = "https://gamma-api.polymarket.com"
+    data: str = "https://data-api.polymarket.com"
+    market_socket: str = "wss://ws-subscriptions-clob.polymarket.com/ws/market"
+    user_socket: str = "wss://ws-subscriptions-clob.polymarket.com/ws/user"
+    chain: int = 137
+    private_key: Secret = Secret()
+    """The signing account's key: 0x and 64 hexadecimal digits."""
+    signature_type: Literal[0, 1, 2, 3] = 0
+    """0 an account of its own, 1 a proxy wallet, 2 a Safe, 3 a deposit wallet."""
+    funder: str = ""
+    """The wallet that holds the money, for types 1 to 3."""
+    api_key: Secret = Secret()
+    api_secret: Secret = Secret()
+    api_passphrase: Secret = Secret()

@@ -1,0 +1,7 @@
+"""Sockets and HTTP, so that adapters and servers know no library: both ends of either.
+
+transport  what an adapter needs: one request, one socket; and what a server must be
+live       that over real sockets
+serving    a server's core on a port of this machine
+feed       a WebSocket that is opened again when it breaks or falls silent
+"""
