@@ -36,7 +36,8 @@ def test_every_error_is_told_at_once_with_line_field_and_suggestion() -> None:
     )
     assert problems(text) == [
         "f.toml line 1: nope: unknown field; known: mode, log_level, risk, paper, binance, "
-        "polymarket, feed, strategies, intel, jobs, journal, reconcile, lease, health, watchdog, alerts",
+        "polymarket, feed, strategies, intel, jobs, journal, reconcile, lease, health, watchdog, "
+        "alerts",
         "f.toml line 3: risk.daily_los_usd: unknown field; did you mean `daily_loss_usd`?",
         "f.toml line 4: risk.open_orders: expected `int` >= 1, found -5",
         "f.toml line 5: risk.collar: expected a number, found 'x'",
