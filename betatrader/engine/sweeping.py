@@ -3,11 +3,21 @@
 from betatrader.engine.checks import CLOSING
 from betatrader.engine.state import State
 from betatrader.model.command import Alert, CancelOrder, Change
+from betatrader.model.ids import InstrumentId
 from betatrader.model.limits import Limits
 from betatrader.model.order import OrderState
 
 WORKING = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 """States in which the venue has said that an order works: it can be cancelled, or be filled."""
+
+
+def standing_still(state: State, limits: Limits, now_ns: int) -> list[InstrumentId]:
+    """The instruments that can be traded and whose data has stopped: no order passes there."""
+    return [
+        seen.id
+        for seen in state.markets.values()
+        if seen.tradable and not seen.resolved and now_ns - seen.updated_ns > limits.stale_data_ns
+    ]
 
 
 def overdue(state: State, limits: Limits) -> list[Change]:

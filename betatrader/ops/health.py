@@ -8,6 +8,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
@@ -61,15 +62,18 @@ def bind(port: int, *, everywhere: bool) -> list[socket.socket]:
     return bound
 
 
-def application(ready: Callable[[], str]) -> Starlette:
-    """What answers; a role may add routes. `ready` says why it is not ready, "" where it is."""
+def application(ready: Callable[[], str], facts: Callable[[], dict[str, Any]]) -> Starlette:
+    """What answers; a role may add routes. `ready` says why it is not ready, "" where it is; what
+    `facts` holds stands beside it."""
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("alive\n")
 
     async def readyz(_request: Request) -> Response:
         reason = ready()
-        return JSONResponse({"ready": not reason, "reason": reason}, 503 if reason else 200)
+        return JSONResponse(
+            {"ready": not reason, "reason": reason, **facts()}, 503 if reason else 200
+        )
 
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

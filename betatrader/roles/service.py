@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import structlog
@@ -80,7 +80,9 @@ class Service:
         self.redis: Client
         self.alerts = Webhook(config.alerts, role, __version__)
         self.outage = Outage(self.alert)
-        self.web = health.application(lambda: self._not_ready)
+        self.facts: Callable[[], dict[str, Any]] = dict
+        """What /readyz shows besides: `stale`, the instruments whose data has stopped."""
+        self.web = health.application(lambda: self._not_ready, lambda: self.facts())
         self._blocking: list[Client] = []
         self.port = 0
         self._redis_url = redis_url

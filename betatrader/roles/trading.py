@@ -19,6 +19,7 @@ from structlog.contextvars import bound_contextvars
 
 from betatrader import __version__
 from betatrader.engine.engine import Engine
+from betatrader.engine.sweeping import standing_still
 from betatrader.model.errors import UsageError
 from betatrader.model.event import OperatorInput
 from betatrader.model.instruction import CancelAll, Fenced, Started, TimerFired, TradingState
@@ -138,6 +139,9 @@ class TradingRole:
         )
         self.desk.on_question = self.reconciler.look_now
         self.trader.on_alert = service.alert
+        service.facts = lambda: {
+            "stale": standing_still(engine.state, engine.limits, clock.now_ns())
+        }
         leadership.on_fenced = self._fenced
         leadership.on_regained = self._regained
         self.signals = self._consumer(keys.signals(self.run), Forecast)

@@ -36,6 +36,9 @@ def test_a_run_trades_keeps_its_invariants_and_reports(
             for path in ("livez", "readyz", "metrics"):
                 with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=2) as answer:
                     assert answer.status == 200, (role, path)
+                    shown = answer.read()
+                if (role, path) == ("trading", "readyz"):
+                    assert isinstance(json.loads(shown)["stale"], list)
         pids = family(running.process.pid)
         status, report, errors = running.end(number=None)
     assert status == 0

@@ -18,6 +18,7 @@ from betatrader.cli.running import up
 from betatrader.engine.book import OrderBook
 from betatrader.engine.engine import Engine
 from betatrader.engine.strategy import Place, Strategy
+from betatrader.engine.sweeping import standing_still
 from betatrader.model import event as events
 from betatrader.model.account import (
     CancelRejected,
@@ -161,6 +162,8 @@ def test_t13_where_a_stream_freezes_its_quotes_are_pulled_and_a_person_is_told()
     [alive] = [o for o in scene.state.orders.open if o != frozen.order]
     scene.take(quote("0.40", "0.42", 6.0, YES))
     assert tick(scene, 6.0) == [], "not yet"
+    still = standing_still(scene.state, Limits(), int(6.1 * SECOND))
+    assert (COIN in still, YES in still) == (True, False), "shown by /readyz"
     assert tick(scene, 6.1) == [
         CancelOrder(frozen.order, COIN, "market data is stale"),
         Alert("error", "COIN.SIM: market data is stale, 1 orders are cancelled"),
