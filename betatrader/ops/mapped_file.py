@@ -48,6 +48,7 @@ class MappedFile:
             self.sync()
         finally:
             file, self._file = self._file, -1
+            self._room = 0  # whoever appends now gets an OSError
             os.close(file)
 
     def _go_on(self, end: int) -> None:

@@ -61,5 +61,8 @@ def test_a_trader_that_was_paused_is_not_ended_for_it() -> None:
 
 
 def _trader() -> dict:
-    found: dict = json.loads(run("status", "--json").stdout)["roles"].get("trading", {})
+    """As `status` shows it; Redis may be late on a busy machine, and `status` then ends with 4."""
+    done = run("status", "--json")
+    assert done.returncode in (0, 4), done.stderr
+    found: dict = json.loads(done.stdout)["roles"].get("trading", {}) if done.stdout else {}
     return {"pid": None, "health": "away", **found}

@@ -222,6 +222,13 @@ def test_a_failing_sync_breaks_the_journal(tmp_path: Path) -> None:
         log.sync()
 
 
+def test_what_comes_after_the_end_is_refused_as_by_a_broken_disk(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.close()
+    with pytest.raises(JournalBrokenError):
+        log.append(records(1)[0])
+
+
 def test_a_file_that_was_not_closed_ends_in_zeros_and_repair_cuts_them(tmp_path: Path) -> None:
     log = opened(tmp_path)
     for record in records(20):
