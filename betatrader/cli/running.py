@@ -25,6 +25,11 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--speed", type=Speed(), metavar="N", help="Play recorded time N times as fast."
             ),
+            click.option(
+                "--venue",
+                type=click.Choice(["sim", "binance-sim", "polymarket-sim"]),
+                help="Trade at a simulated venue in a process of its own, over its protocol.",
+            ),
             click.option("--config", "config_path", metavar="FILE", help="Configuration file."),
             click.option("--json", "as_json", is_flag=True, help="Print the report as JSON."),
         )
@@ -89,7 +94,8 @@ def _run(home: Path, reports: Path, *, demo: bool, options: dict[str, Any]) -> N
         from betatrader.cli.live import LiveView
 
         view = LiveView()
-    plan = Plan(home, reports, options["seconds"], environment, mode, demo, log_file)
+    venue = (options["venue"] or "").removesuffix("-sim")
+    plan = Plan(home, reports, options["seconds"], environment, mode, demo, log_file, venue)
     try:
         result = run(plan, view.show if view is not None else None)
     finally:

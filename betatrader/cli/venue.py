@@ -14,7 +14,7 @@ def venue() -> None:
 
 
 @venue.command()
-@click.argument("name", type=click.Choice(["sim"]))
+@click.argument("name", type=click.Choice(["sim", "binance", "polymarket"]))
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="0: any that is free.")
 @click.option("--config", "config_path", metavar="FILE", help="Its [feed] and [paper] are used.")
 @click.option("--seed", type=click.IntRange(0), help="Of the market and of the faults.")
@@ -25,20 +25,22 @@ def venue() -> None:
     "--unknown", type=SHARE, default=0.0, help="Share of questions blind to the last 2 s' orders."
 )
 def serve(
-    name: str,  # noqa: ARG001  one there is so far
+    name: str,
     port: int,
     config_path: str | None,
     seed: int | None,
     **shares: float,
 ) -> None:
-    """Serve the reference venue `sim`: msgpack messages over TCP, on loopback.
+    """Serve a simulated venue on loopback until Ctrl-C; one JSON line has its addresses and keys.
 
-    Prints one JSON line with its address when it is ready, and serves until Ctrl-C. A trader uses
-    it with BETATRADER_PAPER__LINK=HOST:PORT.
+    `binance` and `polymarket` speak those venues' own HTTP and WebSocket protocols, so that any
+    client of theirs works once its base URL is changed; `up --venue binance-sim` starts one by
+    itself. `sim` is the reference venue: msgpack over TCP, for BETATRADER_PAPER__LINK=HOST:PORT.
 
     \b
     Examples:
       betatrader venue serve sim --port 8800
+      betatrader venue serve binance --port 8801
       betatrader venue serve sim --lost 0.05 --late 0.1 --twice 0.1 --unknown 0.2
     """
     from pathlib import Path
@@ -55,4 +57,4 @@ def serve(
     if seed is not None:
         feed = msgspec.structs.replace(config.feed, seed=seed)
         config = msgspec.structs.replace(config, feed=feed)
-    run(config, port, Faults(**shares), lambda line: click.echo(line))
+    run(name, config, port, Faults(**shares), lambda line: click.echo(line))

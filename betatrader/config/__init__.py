@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from betatrader.config.reader import ENVIRONMENT, Reader, Section
-from betatrader.config.venues import Binance, Polymarket
+from betatrader.config.venues import Binance, Polymarket, elsewhere
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.limits import SECOND_NS, Limits
 from betatrader.model.money import SCALE
@@ -76,6 +76,9 @@ class Paper(Section, frozen=True, kw_only=True):
     """HOST:PORT of a venue in a process of its own (`betatrader venue serve sim`)."""
     account: str = "us"
     """Ours there."""
+    venue: Literal["", "binance", "polymarket"] = ""
+    """Paper trading over a real venue's own protocol, at a simulator of it on this machine: the
+    addresses in its table are loopback ones (`betatrader venue serve binance`)."""
 
 
 class Feed(Section, frozen=True, kw_only=True):
@@ -236,6 +239,17 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
         raise ConfigurationError(
             [f'{place}: mode: "{config.mode}" needs a real venue, not there yet; use "paper"']
         )
+    if config.paper.venue:
+        far = elsewhere(getattr(config, config.paper.venue))
+        if far:
+            place = reader.place(("paper", "venue"))
+            raise ConfigurationError(
+                [
+                    f'{place}: paper.venue: "{config.paper.venue}" is a simulator on this machine, '
+                    f"and {config.paper.venue}.{far[0]} is an address elsewhere; start "
+                    f"`betatrader venue serve {config.paper.venue}` and use its addresses"
+                ]
+            )
     if config.lease.mode == "solo" and config.journal.durability == "shipped":
         place = reader.place(("journal", "durability"))
         raise ConfigurationError(

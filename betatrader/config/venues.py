@@ -4,11 +4,14 @@ Keys come from the environment (`BETATRADER_BINANCE__SECRET`), never from the co
 """
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from betatrader.config.reader import Section
 from betatrader.model.secret import Secret
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Binance(Section, frozen=True, kw_only=True):
@@ -46,3 +49,14 @@ class Polymarket(Section, frozen=True, kw_only=True):
     api_key: Secret = Secret()
     api_secret: Secret = Secret()
     api_passphrase: Secret = Secret()
+
+
+def elsewhere(venue: Binance | Polymarket) -> list[str]:
+    """The fields of a venue's table that hold an address which is not on this machine."""
+    fields = [field.name for field in msgspec.structs.fields(venue)]
+    values = ((name, getattr(venue, name)) for name in fields)
+    return [
+        name
+        for name, value in values
+        if isinstance(value, str) and "://" in value and urlsplit(value).hostname not in LOOPBACK
+    ]

@@ -5,7 +5,8 @@ service     the life of every role: start, readiness, heartbeat, drain
 trading     feeds to engine to venue, and the bus
 trader      the synchronous run from an event to the venue's sender
 account     the trader's Summary
-desks       where it trades: the paper venue inside, or the reference venue's link
+desks       where it trades: the paper venue inside, or a venue over a socket
+choosing    which venue that is, as the configuration says
 feeds       where market data comes from
 strategies  finds strategies by name or path
 intel       requests to forecasts
@@ -18,7 +19,9 @@ standby     before a trader leads: an engine that follows
 following   the shipped journal into an engine
 recovering  the engine as the last run's journal left it
 reconciling our books beside the venue's, at the start and while running
-serving     the reference venue as a process
+serving     a simulated venue as a process
+venue_process a simulated venue beside a run
+contracts   generated contracts under Polymarket's kind of names
 replaying   a journal through the engine that wrote it
 report      what a run did, as JSON and as text
 """

@@ -1,4 +1,4 @@
-"""Where a trader trades: the paper venue inside its own process, or the reference venue's link.
+"""Where a trader trades: the paper venue inside its own process, or a venue over a socket.
 
 A desk is a venue with the market that it shows, and what the role must know of it at the start and
 at the end.
@@ -18,10 +18,11 @@ from betatrader.model.account import CancelRejected, CashFlow, VenueConnection
 from betatrader.model.errors import UnreachableError
 from betatrader.model.event import Event, MarketInput
 from betatrader.model.instrument import BinaryContract
+from betatrader.model.limits import Limits
 from betatrader.ops import clock
 from betatrader.roles import feeds
+from betatrader.sim import invariants
 from betatrader.sim.exchange import US, SimulatedExchange
-from betatrader.sim.ledger import Ledger
 from betatrader.store.connection import AWAY, Client
 from betatrader.venues.link.client import LinkVenue
 from betatrader.venues.paper import PaperVenue
@@ -63,8 +64,8 @@ class Desk(Protocol):
     async def settle(self) -> None:
         """Return when nothing is under way."""
 
-    async def books(self) -> tuple[Ledger, set[str]] | None:
-        """The venue's own ledger and what rests there; None where it is not to be had."""
+    async def verdicts(self, limits: Limits) -> dict[str, bool]:
+        """Our books beside the venue's, each invariant by name; none where it does not answer."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -148,22 +149,48 @@ class PaperDesk:
             await anyio.sleep(0.01)
             self.venue.advance(clock.now_ns())
 
-    async def books(self) -> tuple[Ledger, set[str]] | None:
-        """The venue's own ledger and what rests there."""
+    async def verdicts(self, limits: Limits) -> dict[str, bool]:
+        """Our books beside the venue's ledger."""
         exchange = self.venue.exchange
-        return exchange.ledgers[US], exchange.resting()
+        ledger, resting = exchange.ledgers[US], exchange.resting()
+        return invariants.check(self._state(), limits, ledger, resting=resting)
 
     def close(self) -> None:
         """Close the books."""
         self.venue.close()
 
 
-class LinkDesk:
-    """The reference venue in a process of its own: `betatrader venue serve sim`."""
+class RemoteVenue(Venue, Protocol):
+    """A venue of which a connection is kept open."""
 
-    def __init__(self, config: Config, state: Callable[[], State], take: Take) -> None:
-        host, _, port = config.paper.link.rpartition(":")
-        self.venue = LinkVenue(host, int(port), config.paper.account, self._told, self._shown)
+    connected: bool
+    changed: anyio.Event
+    """Set, and renewed, where the connection begins or ends."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an order was sent and not answered yet."""
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+
+
+class RemoteDesk:
+    """A venue in another process: the reference venue, or one that speaks a real venue's protocol.
+
+    `make` gets the callables for reports and for the market; `hint` tells how to mend a venue that
+    is not reached.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Take, Take], RemoteVenue],
+        hint: str,
+        state: Callable[[], State],
+        take: Take,
+    ) -> None:
+        self.venue = make(self._told, self._shown)
+        self._hint = hint
         self._quiet = False
         self.on_question: Callable[[], None] = lambda: None
         self._state = state
@@ -185,6 +212,8 @@ class LinkDesk:
     async def open(self, epoch: int, *, is_new: bool) -> None:  # noqa: ARG002  its books are its own
         """Wait for the first connection, and take its cash as the opening balance where we knew
         of none; raises UnreachableError."""
+        orders = self._state().orders
+        self.venue.remember([*orders.open.values(), *orders.closed.values()])
         try:
             with anyio.fail_after(REACH_S):
                 while not self.venue.connected:
@@ -192,8 +221,7 @@ class LinkDesk:
                 cash = (await self.venue.account(())).cash if is_new else 0
         except (OSError, TimeoutError):
             raise UnreachableError(
-                f"no venue answers in {REACH_S:.0f} s at {':'.join(map(str, self.venue.address))}\n"
-                "Start it (betatrader venue serve sim), or mend [paper] link."
+                f"the venue does not answer in {REACH_S:.0f} s\n{self._hint}"
             ) from None
         if cash:
             self._take(CashFlow(clock.now_ns(), self.venue.name, cash, "opening balance"))
@@ -202,7 +230,7 @@ class LinkDesk:
         """The venue tells of its contracts itself."""
 
     async def feed(self) -> None:
-        """The market comes over the link for as long as we run."""
+        """The market comes from the venue for as long as we run."""
         await anyio.sleep_forever()
 
     async def settle(self) -> None:
@@ -213,12 +241,16 @@ class LinkDesk:
             if not self._state().orders.open and not self.venue.busy:
                 return
 
-    async def books(self) -> tuple[Ledger, set[str]] | None:
-        """The venue's own ledger and what rests there; None where it does not answer."""
+    async def verdicts(self, limits: Limits) -> dict[str, bool]:
+        """Our books beside the venue's: its ledger where it shows that, else our account there."""
+        state, venue = self._state(), self.venue
         try:
-            return await self.venue.ledger()
+            if isinstance(venue, LinkVenue):
+                ledger, resting = await venue.ledger()
+                return invariants.check(state, limits, ledger, resting=resting)
+            return invariants.check_account(state, await venue.account(tuple(state.orders.open)))
         except (OSError, TimeoutError):
-            return None
+            return {}
 
     def close(self) -> None:
         """The connection ends with the process."""

@@ -1,9 +1,10 @@
-"""The reference venue as a process: the simulated exchange, a market, and a socket before them."""
+"""Simulated venues as processes: the exchange, a market, and a venue's protocol before them."""
 
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 
@@ -11,46 +12,99 @@ from betatrader import config as configuration
 from betatrader.config import Config
 from betatrader.model.errors import RefusedError
 from betatrader.ops import clock
-from betatrader.roles import feeds
+from betatrader.roles import contracts, feeds
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import Faults, FaultyLink
 from betatrader.venues.link.server import LinkServer
 
+HOST = "127.0.0.1"
 
-def run(config: Config, port: int, faults: Faults, tell: Callable[[str], None]) -> None:
+Tell = Callable[[dict[str, str]], None]
+Serve = Callable[[SimulatedExchange, Config, int, FaultyLink, Tell], Awaitable[None]]
+
+
+def run(name: str, config: Config, port: int, faults: Faults, tell: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `tell` gets one JSON line with the addresses when ready."""
     anyio.run(
-        _serve,
+        _until_signal,
+        SERVED[name],
         config,
         port,
-        faults,
-        tell,
+        FaultyLink(faults, config.feed.seed),
+        lambda found: tell(json.dumps(found)),
         backend_options={"use_uvloop": sys.platform != "win32"},
     )
 
 
-async def _serve(config: Config, port: int, faults: Faults, tell: Callable[[str], None]) -> None:
+async def _until_signal(
+    serve: Serve, config: Config, port: int, faults: FaultyLink, tell: Tell
+) -> None:
     exchange = SimulatedExchange(config.paper.latency_ms * 1_000_000)
-    server = LinkServer(
-        exchange,
-        configuration.units(config.paper.cash_usd),
-        FaultyLink(faults, config.feed.seed),
-    )
-    try:
-        listening = await server.listen("127.0.0.1", port)
-    except OSError as error:
-        raise RefusedError(
-            f"port {port} cannot be used: {error.strerror}\nChoose another with --port."
-        ) from error
-    host, real_port = listening.sockets[0].getsockname()[:2]
     async with anyio.create_task_group() as group:
-        group.start_soon(server.deliver)
         group.start_soon(_end_on_signal, group.cancel_scope)
-        tell(json.dumps({"venue": "sim", "link": f"{host}:{real_port}"}))
-        await server.run(feeds.open_feed(config.feed, clock.now_ns()))
-        await anyio.sleep_forever()  # the market has ended, the accounts have not
-    listening.close()
-    server.close()
+        try:
+            await serve(exchange, config, port, faults, tell)
+        except OSError as error:
+            raise RefusedError(
+                f"port {port} cannot be used: {error.strerror}\nChoose another with --port."
+            ) from error
+
+
+async def _sim(
+    exchange: SimulatedExchange, config: Config, port: int, faults: FaultyLink, tell: Tell
+) -> None:
+    server = LinkServer(exchange, configuration.units(config.paper.cash_usd), faults)
+    listening = await server.listen(HOST, port)
+    try:
+        host, real_port = listening.sockets[0].getsockname()[:2]
+        async with anyio.create_task_group() as group:
+            group.start_soon(server.deliver)
+            tell({"venue": "sim", "link": f"{host}:{real_port}"})
+            await server.run(feeds.open_feed(config.feed, clock.now_ns()))
+            await anyio.sleep_forever()  # the market has ended, the accounts have not
+    finally:
+        listening.close()
+        server.close()
+
+
+async def _binance(
+    exchange: SimulatedExchange, config: Config, port: int, faults: FaultyLink, tell: Tell
+) -> None:
+    from betatrader.venues.binance.serve import serve_binance
+
+    cash = configuration.units(config.paper.cash_usd)
+    market = contracts.of_venue("BINANCE", feeds.open_feed(config.feed, clock.now_ns()))
+    async with _ledger_shown(exchange, cash) as link:
+        await serve_binance(
+            exchange, cash, faults, market, port, lambda found: tell({**found, "link": link})
+        )
+
+
+async def _polymarket(
+    exchange: SimulatedExchange, config: Config, port: int, faults: FaultyLink, tell: Tell
+) -> None:
+    from betatrader.venues.polymarket.serve import serve_polymarket
+
+    cash = configuration.units(config.paper.cash_usd)
+    market = contracts.as_polymarket(feeds.open_feed(config.feed, clock.now_ns()))
+    async with _ledger_shown(exchange, cash) as link:
+        await serve_polymarket(
+            exchange, cash, faults, market, port, lambda found: tell({**found, "link": link})
+        )
+
+
+@asynccontextmanager
+async def _ledger_shown(exchange: SimulatedExchange, cash: int) -> AsyncIterator[str]:
+    """The exchange's own books at a link of their own, for the judge of a run: a real venue shows
+    nobody its ledger."""
+    server = LinkServer(exchange, cash, FaultyLink(Faults(), 0))
+    listening = await server.listen(HOST, 0)
+    try:
+        host, port = listening.sockets[0].getsockname()[:2]
+        yield f"{host}:{port}"
+    finally:
+        listening.close()
+        server.close()
 
 
 async def _end_on_signal(scope: anyio.CancelScope) -> None:
@@ -58,3 +112,6 @@ async def _end_on_signal(scope: anyio.CancelScope) -> None:
         async for _ in received:
             scope.cancel()
             return
+
+
+SERVED: dict[str, Serve] = {"sim": _sim, "binance": _binance, "polymarket": _polymarket}

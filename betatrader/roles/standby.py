@@ -14,7 +14,8 @@ from betatrader.model.event import Event
 from betatrader.model.market import BookDelta, BookSnapshot, InstrumentListed, PublicTrade, Quote
 from betatrader.ops import metrics
 from betatrader.roles import strategies
-from betatrader.roles.desks import Desk, LinkDesk, PaperDesk
+from betatrader.roles.choosing import venue_of
+from betatrader.roles.desks import Desk, PaperDesk, RemoteDesk
 from betatrader.roles.following import Follower
 from betatrader.roles.recovering import recover
 from betatrader.roles.service import Service
@@ -38,8 +39,8 @@ class Standby:
         self.take: Callable[[Event], None] = self._watch
         """Where the venue's events go: to the trader, once it leads."""
         self.desk: Desk = (
-            LinkDesk(config, self._state, self._taken)
-            if config.paper.link
+            RemoteDesk(*venue_of(config), self._state, self._taken)
+            if config.paper.link or config.paper.venue
             else PaperDesk(config, service.home, service.redis, self._state, self._taken)
         )
         self._service = service

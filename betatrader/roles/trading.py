@@ -34,7 +34,6 @@ from betatrader.roles.reconciling import Reconciler
 from betatrader.roles.service import Service
 from betatrader.roles.standby import Standby
 from betatrader.roles.trader import Trader
-from betatrader.sim import invariants
 from betatrader.store import journal, keys
 from betatrader.store.audit import AuditLog
 from betatrader.store.bus import Consumer, Seen
@@ -344,14 +343,10 @@ class TradingRole:
                 await self.desk.settle()
             if self.trader.broken is None and self.leadership.leads():
                 await self.reconciler.at_start(self._made(), anyio.lowlevel.checkpoint)
-        books = None
-        with anyio.move_on_after(BOOKS_S):
-            books = await self.desk.books()
         verdicts: dict[str, bool] = {}
-        if books is not None and self.trader.broken is None:
-            ledger, resting = books
-            engine = self.trader.engine
-            verdicts = invariants.check(engine.state, engine.limits, ledger, resting=resting)
+        if self.trader.broken is None:
+            with anyio.move_on_after(BOOKS_S):
+                verdicts = await self.desk.verdicts(self.trader.engine.limits)
         data = self._summarise(verdicts)
         with suppress(OSError):  # a full disk: Redis has it too
             self._keep_summary(data)

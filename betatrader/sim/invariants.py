@@ -4,9 +4,11 @@ The venue's side is its ledger, which the engine never touches; so a lost, doubl
 on either side makes the invariant false that names what differs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from betatrader.engine.state import State
+from betatrader.model.account import VenueAccount
+from betatrader.model.ids import InstrumentId
 from betatrader.model.limits import Limits
 from betatrader.model.money import cost
 from betatrader.model.order import CLOSED, Order, OrderState, Side
@@ -27,21 +29,13 @@ def check(state: State, limits: Limits, ledger: Ledger, *, resting: set[str]) ->
 
     To be asked when nothing is under way between the two sides.
     """
-    portfolio = state.portfolio
-    booked = sum(position.cost for position in portfolio.positions.values())
-    ours = {name: held.quantity for name, held in portfolio.positions.items() if held.quantity}
-    theirs = {name: quantity for name, quantity in ledger.positions.items() if quantity}
     return {
-        "cash_conserved": portfolio.cash + booked
-        == portfolio.deposits + portfolio.realised - portfolio.fees,
-        "cash_equals_venue": portfolio.cash == ledger.cash,
-        "fees_equal_venue": portfolio.fees == ledger.fees,
-        "positions_equal_venue": ours == theirs,
-        "holdings_add_up": ours
-        == {name: sum(shares.values()) for name, shares in state.holdings.shares.items()},
+        **_own(state),
+        "cash_equals_venue": state.portfolio.cash == ledger.cash,
+        "fees_equal_venue": state.portfolio.fees == ledger.fees,
+        "positions_equal_venue": _held(state) == _some(ledger.positions),
         "fills_equal_venue": _fills_equal(state, ledger),
         "orders_equal_venue": set(state.orders.open) == resting,
-        "orders_legal": all(_legal(order) for order in _orders(state)),
         "orders_known_to_venue": all(
             order.id in ledger.orders
             for order in _orders(state)
@@ -52,6 +46,38 @@ def check(state: State, limits: Limits, ledger: Ledger, *, resting: set[str]) ->
         "order_limits_respected": _order_limits(limits, ledger),
         "position_limits_respected": _position_limits(limits, ledger),
     }
+
+
+def check_account(state: State, account: VenueAccount) -> dict[str, bool]:
+    """The same, as far as a venue states it that shows us our account and not its ledger."""
+    working = {name for name, o in account.orders.items() if o.state is OrderState.ACCEPTED}
+    return {
+        **_own(state),
+        "cash_equals_venue": state.portfolio.cash == account.cash,
+        "positions_equal_venue": _held(state) == _some(account.positions),
+        "orders_equal_venue": set(state.orders.open) == working,
+    }
+
+
+def _own(state: State) -> dict[str, bool]:
+    """What our own books must say by themselves."""
+    portfolio = state.portfolio
+    booked = sum(position.cost for position in portfolio.positions.values())
+    shares = {name: sum(found.values()) for name, found in state.holdings.shares.items()}
+    return {
+        "cash_conserved": portfolio.cash + booked
+        == portfolio.deposits + portfolio.realised - portfolio.fees,
+        "holdings_add_up": _held(state) == shares,
+        "orders_legal": all(_legal(order) for order in _orders(state)),
+    }
+
+
+def _held(state: State) -> dict[InstrumentId, int]:
+    return {n: held.quantity for n, held in state.portfolio.positions.items() if held.quantity}
+
+
+def _some(quantities: Mapping[InstrumentId, int]) -> dict[InstrumentId, int]:
+    return {name: quantity for name, quantity in quantities.items() if quantity}
 
 
 def _orders(state: State) -> Iterable[Order]:
