@@ -54,7 +54,7 @@ class Portfolio(msgspec.Struct):
         if fill.side is Side.BUY:
             paid = cost(fill.price, fill.quantity)
             self.cash -= paid + fill.fee
-            self._move(position, fill.quantity, paid)
+            self._move(position, fill.quantity - fill.kept, paid)
         else:
             got = proceeds(fill.price, fill.quantity)
             self.cash += got - fill.fee

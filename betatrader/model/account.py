@@ -48,7 +48,11 @@ class OrderInDoubt(OrderEvent, frozen=True, gc=False, array_like=True, tag="in_d
 
 
 class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
-    """One execution. `fee` is in cash; deduplicated by (venue, order, trade id)."""
+    """One execution. `fee` is in cash; deduplicated by (venue, order, trade id).
+
+    Where the venue takes its fee out of what was bought, `kept` is that part of `quantity`: it
+    counts to the order, and never comes into the position, whose cost it is.
+    """
 
     instrument: InstrumentId
     side: Side
@@ -57,6 +61,7 @@ class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
     fee: int
     maker: bool
     trade_id: str
+    kept: int = 0
 
 
 class OrderFound(OrderEvent, frozen=True, gc=False, array_like=True, tag="found"):

@@ -162,7 +162,7 @@ class Ledger(msgspec.Struct):
         name = fill.instrument
         if fill.side is Side.BUY:
             self.cash -= cost(fill.price, fill.quantity) + fill.fee
-            self.positions[name] = self.held(name) + fill.quantity
+            self.positions[name] = self.held(name) + fill.quantity - fill.kept
         else:
             self.cash += proceeds(fill.price, fill.quantity) - fill.fee
             self.positions[name] = self.held(name) - fill.quantity

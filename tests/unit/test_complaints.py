@@ -323,6 +323,20 @@ def test_t22_a_fee_that_is_nothing_or_a_rebate_counts_to_the_last_unit(fee: int)
     assert scene.state.equity() - portfolio.deposits == scene.state.unrealised() - fee
 
 
+def test_t22_a_fee_taken_out_of_what_was_bought_is_its_cost() -> None:
+    scene = Scene()
+    order = rest(scene, "9.90", "0.5")
+    fill = _filled(scene.state.orders.open[order.order], parse("0.5"), "T1", 0)
+    scene.take(msgspec.structs.replace(fill, kept=parse("0.0005")))
+    portfolio = scene.state.portfolio
+    assert scene.state.orders.closed[order.order].filled == parse("0.5")
+    assert portfolio.quantity(COIN) == parse("0.4995")
+    assert portfolio.cash == 100 * SCALE - parse("4.95")
+    assert portfolio.positions[COIN].cost == parse("4.95")
+    assert scene.state.holdings.of(order.strategy, COIN) == parse("0.4995")
+    assert scene.state.equity() - portfolio.deposits == scene.state.unrealised()
+
+
 def test_t22_what_a_fee_takes_of_a_third_asset_is_neither_cash_nor_a_loss() -> None:
     scene, points = Scene(), InstrumentId("POINTS.SIM")
     order = rest(scene, "9.90", "0.5")
