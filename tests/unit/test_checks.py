@@ -185,7 +185,7 @@ def test_yes_and_no_of_an_event_net() -> None:
 
 def test_exclusive_contracts_net_to_the_worst_of_their_outcomes() -> None:
     """At most one of three candidates wins: of their NO at most one is lost."""
-    scene, names = Scene(Limits(position_event=6 * SCALE)), []
+    scene, names = Scene(Limits(position_event=6 * SCALE, open_positions=9)), []
     for who in ("ANN", "BOB", "EVE"):
         yes, no = InstrumentId(f"{who}-YES.SIM"), InstrumentId(f"{who}-NO.SIM")
         for one, other in ((yes, no), (no, yes)):
