@@ -39,6 +39,8 @@ class Polymarket(Section, frozen=True, kw_only=True):
     data: str = "https://data-api.polymarket.com"
     market_socket: str = "wss://ws-subscriptions-clob.polymarket.com/ws/market"
     user_socket: str = "wss://ws-subscriptions-clob.polymarket.com/ws/user"
+    geoblock: str = "https://polymarket.com/api/geoblock"
+    """Where the venue says whether it serves this machine's address."""
     chain: int = 137
     private_key: Secret = Secret()
     """The signing account's key: 0x and 64 hexadecimal digits."""

@@ -1,18 +1,27 @@
 """Which venue a trader trades at, as its configuration says. Each adapter is loaded where it is
 used, and nowhere else."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from betatrader.config import Config
 from betatrader.roles.desks import RemoteVenue, Take
+from betatrader.venues.egress import Egress, of_binance, of_polymarket
 from betatrader.venues.link.client import LinkVenue
 
-Made = tuple[Callable[[Take, Take], RemoteVenue], str]
-"""What makes the venue, from the callables for reports and for the market; and how to mend one that
-is not reached."""
+
+class Choice(NamedTuple):
+    """A remote venue that has not been made yet."""
+
+    make: Callable[[Take, Take], RemoteVenue]
+    """From the callables for reports and for the market."""
+    hint: str
+    """How to mend one that is not reached."""
+    egress: Callable[[], Awaitable[Egress | None]]
+    """Whether it serves this machine's address; None where that is not known."""
 
 
-def venue_of(config: Config) -> Made:
+def venue_of(config: Config) -> Choice:
     """The remote venue of this configuration; raises UsageError where its settings cannot serve."""
     match config.paper.venue:
         case "binance":
@@ -20,22 +29,36 @@ def venue_of(config: Config) -> Made:
         case "polymarket":
             return _polymarket(config)
     host, _, port = config.paper.link.rpartition(":")
-    hint = f"Start it (betatrader venue serve sim), or mend [paper] link {config.paper.link}."
-    return lambda take, show: LinkVenue(host, int(port), config.paper.account, take, show), hint
+    return Choice(
+        lambda take, show: LinkVenue(host, int(port), config.paper.account, take, show),
+        f"Start it (betatrader venue serve sim), or mend [paper] link {config.paper.link}.",
+        _anywhere,
+    )
 
 
-def _binance(config: Config) -> Made:
+async def _anywhere() -> None:
+    """The reference venue asks nobody where they are."""
+
+
+def _binance(config: Config) -> Choice:
     from betatrader.net.live import LiveTransport
     from betatrader.venues.binance.venue import BinanceVenue
 
-    hint = f"Start it (betatrader venue serve binance), or mend [binance] api {config.binance.api}."
-    return lambda take, show: BinanceVenue(config.binance, LiveTransport(), take, show), hint
+    settings, transport = config.binance, LiveTransport()
+    return Choice(
+        lambda take, show: BinanceVenue(settings, transport, take, show),
+        f"Start it (betatrader venue serve binance), or mend [binance] api {settings.api}.",
+        lambda: of_binance(transport, settings.rest),
+    )
 
 
-def _polymarket(config: Config) -> Made:
+def _polymarket(config: Config) -> Choice:
     from betatrader.net.live import LiveTransport
     from betatrader.venues.polymarket.venue import PolymarketVenue
 
-    settings = config.polymarket
-    hint = f"Start it (betatrader venue serve polymarket), or mend [polymarket] {settings.clob}."
-    return lambda take, show: PolymarketVenue(settings, LiveTransport(), take, show), hint
+    settings, transport = config.polymarket, LiveTransport()
+    return Choice(
+        lambda take, show: PolymarketVenue(settings, transport, take, show),
+        f"Start it (betatrader venue serve polymarket), or mend [polymarket] clob {settings.clob}.",
+        lambda: of_polymarket(transport, settings.geoblock),
+    )

@@ -4,7 +4,7 @@ A desk is a venue with the market that it shows, and what the role must know of 
 at the end.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from betatrader.roles import feeds
 from betatrader.sim import invariants
 from betatrader.sim.exchange import US, SimulatedExchange
 from betatrader.store.connection import AWAY, Client
+from betatrader.venues.egress import Egress
 from betatrader.venues.link.client import LinkVenue
 from betatrader.venues.paper import PaperVenue
 from betatrader.venues.paper_ledger import LedgerFile
@@ -48,6 +49,9 @@ class Desk(Protocol):
 
     on_question: Callable[[], None]
     """Called where the books are to be compared soon: the venue was away, or contradicts us."""
+
+    async def egress(self) -> Egress | None:
+        """Whether the venue serves this machine's address; None where that is not known."""
 
     async def run(self) -> None:
         """Carry reports, until cancelled."""
@@ -94,6 +98,10 @@ class PaperDesk:
         self._take = take
         self._feed = config.feed
         self._source: Iterator[MarketInput] = iter(())
+
+    async def egress(self) -> Egress | None:
+        """It is inside this process."""
+        return None
 
     async def run(self) -> None:
         """Carry reports, until cancelled."""
@@ -179,22 +187,28 @@ class RemoteDesk:
     """A venue in another process: the reference venue, or one that speaks a real venue's protocol.
 
     `make` gets the callables for reports and for the market; `hint` tells how to mend a venue that
-    is not reached.
+    is not reached; `egress` asks it whether it serves this machine's address.
     """
 
     def __init__(
         self,
         make: Callable[[Take, Take], RemoteVenue],
         hint: str,
+        egress: Callable[[], Awaitable[Egress | None]],
         state: Callable[[], State],
         take: Take,
     ) -> None:
         self.venue = make(self._told, self._shown)
+        self._egress = egress
         self._hint = hint
         self._quiet = False
         self.on_question: Callable[[], None] = lambda: None
         self._state = state
         self._take = take
+
+    async def egress(self) -> Egress | None:
+        """Whether the venue serves this machine's address; None where it gives no answer."""
+        return await self._egress()
 
     def _shown(self, event: Event) -> None:
         if not self._quiet:

@@ -14,6 +14,7 @@ from betatrader.model.event import Event
 from betatrader.model.market import BookDelta, BookSnapshot, InstrumentListed, PublicTrade, Quote
 from betatrader.ops import metrics
 from betatrader.roles import strategies
+from betatrader.roles.abroad import Abroad
 from betatrader.roles.choosing import venue_of
 from betatrader.roles.desks import Desk, PaperDesk, RemoteDesk
 from betatrader.roles.following import Follower
@@ -43,6 +44,7 @@ class Standby:
             if config.paper.link or config.paper.venue
             else PaperDesk(config, service.home, service.redis, self._state, self._taken)
         )
+        self.abroad = Abroad(self.desk, service.alert)
         self._service = service
         self._follower = Follower(service.redis, self.engine, self.described)
         self._log = structlog.get_logger()

@@ -68,6 +68,7 @@ async def serve(service: Service) -> None:
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(standby.desk.run)
+            group.start_soon(standby.abroad.keep)
             if await leadership.win(standby.follow):
                 async with anyio.create_task_group() as leading:
                     leading.start_soon(leadership.keep)
@@ -96,6 +97,7 @@ async def _trade(role: "TradingRole", control: Control) -> None:
             intake.start_soon(role.tick)
             intake.start_soon(role.publish_summary)
             intake.start_soon(role.keep_reconciled)
+            intake.start_soon(role.hold_back)
             intake.start_soon(watchdog.watch, float(service.config.watchdog.stall_seconds))
             control.role = role
             service.ready()
@@ -207,6 +209,9 @@ class TradingRole:
             state = TradingState(kept.get(b"state", b"ACTIVE").decode())
             reason = kept.get(b"reason", b"").decode()
             made = (1 << 48, 0)  # without a journal no fill can be told from one counted long ago
+        await self.standby.abroad.asked.wait()
+        if self.standby.abroad.blocked and state is TradingState.ACTIVE:
+            state, reason = TradingState.REDUCING, self.standby.abroad.blocked
         if recovered is not None:
             self.service.log.info("recovered", **recovered._asdict())
         now = self.started_ns
@@ -329,6 +334,11 @@ class TradingRole:
     def _keep_summary(self, data: bytes) -> None:
         target = self.service.home / "reports" / self.run / "summary.json"
         replace_whole(target, data)
+
+    async def hold_back(self) -> None:
+        """No new risk from an address that the venue does not serve."""
+        state = self.trader.engine.state
+        await self.standby.abroad.hold_back(lambda: state.trading_state, self.trader.take)
 
     async def keep_reconciled(self) -> None:
         """Look again now and then, for as long as the trader runs."""

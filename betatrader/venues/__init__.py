@@ -3,6 +3,7 @@
 venue    what every venue looks like to the trader
 gateway  the only door for orders: takes Approved and CancelOrder, and hands reports back
 in_flight requests without an answer yet, and the doubt that comes of it
+egress   whether a venue serves the address that this machine has
 pace     token buckets, and a rest after failures
 paper    the simulated venue behind the gateway, in present time
 paper_stream the paper venue's books in Redis, each entry there before it answers

@@ -1,0 +1,60 @@
+"""Whether a venue serves the address that this machine's requests come from.
+
+A venue's word is asked for, and obeyed: there is no way around it here.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from betatrader.net.transport import Answer, Transport
+
+ASK_S = 5.0
+UNAVAILABLE_FOR_LEGAL_REASONS = 451
+
+
+class Egress(NamedTuple):
+    """The venue's answer: `blocked` says that it takes no new orders from here."""
+
+    blocked: bool
+    told: str
+
+
+class _Geoblock(msgspec.Struct):
+    blocked: bool
+    country: str = ""
+    region: str = ""
+    ip: str = ""
+
+
+_decode = msgspec.json.Decoder(_Geoblock).decode
+
+
+async def of_polymarket(transport: Transport, address: str) -> Egress | None:
+    """What its geo-block page says; None where it gives no answer. Raises nothing."""
+    answer = await _asked(transport, address)
+    if answer is None or answer.status != 200:
+        return None
+    try:
+        found = _decode(answer.body)
+    except msgspec.DecodeError:
+        return None
+    where = " ".join(part for part in (found.ip, found.country, found.region) if part)
+    return Egress(found.blocked, f"Polymarket sees this machine at {where}")
+
+
+async def of_binance(transport: Transport, rest: str) -> Egress | None:
+    """Binance answers 451 to an address that it does not serve; None where it gives no answer."""
+    answer = await _asked(transport, f"{rest}/api/v3/ping")
+    if answer is None:
+        return None
+    if answer.status == UNAVAILABLE_FOR_LEGAL_REASONS:
+        return Egress(True, "Binance does not serve this address (HTTP 451)")
+    return Egress(False, "Binance answers this address") if answer.status == 200 else None
+
+
+async def _asked(transport: Transport, url: str) -> Answer | None:
+    try:
+        return await transport.request("GET", url, timeout_s=ASK_S)
+    except (OSError, TimeoutError):
+        return None
