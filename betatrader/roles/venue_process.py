@@ -35,7 +35,7 @@ def served(
         preexec_fn=die_with_parent,
     )
     try:
-        yield _variables(venue, _first_line(venue, process))
+        yield settings(venue, _first_line(venue, process))
     finally:
         process.terminate()
         try:
@@ -60,8 +60,8 @@ def _first_line(venue: str, process: "subprocess.Popen[bytes]") -> Variables:
     )
 
 
-def _variables(venue: str, found: Variables) -> Variables:
-    """Its addresses and keys, as configuration."""
+def settings(venue: str, found: Variables) -> Variables:
+    """What a served venue has told of itself, as configuration of a trader that trades there."""
     if venue == "sim":
         return {"BETATRADER_PAPER__LINK": found["link"]}
     chosen = {

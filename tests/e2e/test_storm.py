@@ -15,11 +15,20 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from running import PROGRAM, environment, until, venue_ledger
 
 from betatrader.ops.embedded_redis import EmbeddedRedis
+from betatrader.roles import venue_process
+from betatrader.sim.ledger import Ledger
 
 KILLS = int(os.environ.get("BETATRADER_KILLS", "50" if os.environ.get("CI") else "10"))
+VENUES = {
+    "sim": KILLS - 2 * (KILLS * 3 // 10),
+    "binance": KILLS * 3 // 10,
+    "polymarket": KILLS * 3 // 10,
+}
+"""Kills at each venue."""
 SEED = int(os.environ.get("BETATRADER_KILL_SEED", "0")) or random.SystemRandom().randrange(1 << 30)
 WATCHED = ("largest_stake", "largest_total", "most_positions", "most_open", "refused")
 FAULTS = ["--lost", "0.02", "--late", "0.05", "--twice", "0.05", "--unknown", "0.1"]
@@ -78,11 +87,11 @@ class Role:
 
 
 class Storm:
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, venue: str, folder: Path, stack: ExitStack) -> None:
         self.chance = random.Random(SEED)
         self.server = stack.enter_context(EmbeddedRedis(folder / "own", folder))
         self.venue = subprocess.Popen(
-            [*PROGRAM, "venue", "serve", "sim", *FAULTS],
+            [*PROGRAM, "venue", "serve", venue, *FAULTS],
             env=environment(BETATRADER_HOME=str(folder / "venue"), **SETTINGS),
             stdout=subprocess.PIPE,
             text=True,
@@ -91,8 +100,9 @@ class Storm:
         stack.callback(self.venue.kill)
         assert self.venue.stdout is not None
         stack.callback(self.venue.stdout.close)
-        self.link = json.loads(self.venue.stdout.readline())["link"]
-        more = {"REDIS_URL": self.server.url, "BETATRADER_PAPER__LINK": self.link}
+        told = json.loads(self.venue.stdout.readline())
+        more = {"REDIS_URL": self.server.url, **venue_process.settings(venue, told)}
+        self.link, self.account = told["link"], told.get("account", "us")
         self.traders = [Role("trading", folder / name, **more) for name in ("blue", "green")]
         self.intel = Role("intel", folder / "intel", **more)
         for role in (*self.traders, self.intel):
@@ -108,7 +118,10 @@ class Storm:
     def an_order_arrives(self) -> bool:
         """Whether the venue has more orders than at the last kill; all is kept running."""
         self.keep_running()
-        return len(venue_ledger(self.link).orders) > self.orders
+        return len(self.ledger().orders) > self.orders
+
+    def ledger(self) -> Ledger:
+        return venue_ledger(self.link, self.account)
 
     def strike(self) -> str:
         target = self.chance.choices(list(TARGETS), list(TARGETS.values()))[0]
@@ -126,17 +139,18 @@ class Storm:
             leader.end(signal.SIGKILL)
             if target == "leader, wiped":
                 shutil.rmtree(leader.home)
-        self.orders = len(venue_ledger(self.link).orders)
+        self.orders = len(self.ledger().orders)
         return target
 
     orders = 0
 
 
-def test_no_kill_of_anything_loses_or_doubles_an_order(own_home: Path) -> None:
+@pytest.mark.parametrize("venue", VENUES)
+def test_no_kill_of_anything_loses_or_doubles_an_order(own_home: Path, venue: str) -> None:
     print(f"BETATRADER_KILL_SEED={SEED} BETATRADER_KILLS={KILLS}")
     with ExitStack() as stack:
-        storm = Storm(own_home.parent, stack)
-        for number in range(KILLS):
+        storm = Storm(venue, own_home.parent, stack)
+        for number in range(VENUES[venue]):
             until(storm.an_order_arrives, 30)
             time.sleep(storm.chance.uniform(0.0, 0.7))
             print(number, storm.strike())
@@ -145,7 +159,7 @@ def test_no_kill_of_anything_loses_or_doubles_an_order(own_home: Path) -> None:
         standby = next(trader for trader in storm.traders if trader is not leader)
         standby.kill()
         assert leader.end(signal.SIGTERM) == 0
-        ledger = venue_ledger(storm.link)
+        ledger = storm.ledger()
         newest = max((leader.home / "reports").iterdir(), key=lambda path: path.name)
         summary = json.loads((newest / "summary.json").read_bytes())
     most = {name: getattr(ledger, name) for name in WATCHED}
