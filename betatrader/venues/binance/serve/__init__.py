@@ -1,0 +1,18 @@
+"""A simulator of Binance spot that speaks its own protocol: REST, streams and the WebSocket API.
+
+Behind it stands `sim.exchange`; what it charges is charged in the quote asset, as its ledger says.
+
+server     the core: a market played, requests taken, reports told
+requests   parameters, keys and signatures, as the venue checks them
+operations what each request does, whichever way it came
+trading    orders placed, cancelled and replaced at the exchange
+books      orders and executions of an account, as the venue words them
+market     streams, and what anyone may ask of the market
+api        one connection to the WebSocket API
+weights    rate limits by weight and by orders
+running    the server on a port, with its demo account
+"""
+
+from betatrader.venues.binance.serve.running import serve_binance
+
+__all__ = ["serve_binance"]

@@ -1,0 +1,251 @@
+"""Orders and executions of one account, as the venue words them in answers and reports."""
+
+from typing import Any
+
+import msgspec
+
+from betatrader.model.account import Fill
+from betatrader.model.ids import ClientOrderId
+from betatrader.model.instrument import Spot
+from betatrader.model.money import SCALE
+from betatrader.model.order import OrderTerms, Side
+
+NO_TRADE = -1
+KEPT = 50_000
+
+
+def text(units: int) -> str:
+    """Units of 10^-8 as the venue writes numbers."""
+    sign, units = ("-", -units) if units < 0 else ("", units)
+    return f"{sign}{units // SCALE}.{units % SCALE:08d}"
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """One fill, with the venue's own numbers. `quote` is what it cost or brought."""
+
+    number: int
+    fill: Fill
+    quote: int
+    time_ms: int
+
+
+class Record(msgspec.Struct):
+    """An order at the venue. `name` is its id at the exchange, which no other order ever had."""
+
+    number: int
+    symbol: str
+    client_id: str
+    name: ClientOrderId
+    terms: OrderTerms
+    kind: str
+    time_in_force: str
+    stp: str
+    time_ms: int
+    status: str = "NEW"
+    updated_ms: int = 0
+    executed: int = 0
+    quote: int = 0
+    cancel_id: str = ""
+    reason: str = ""
+    executions: list[Execution] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it rests, or may yet."""
+        return self.status in ("NEW", "PARTIALLY_FILLED")
+
+    def acknowledged(self) -> dict[str, Any]:
+        """The answer ACK."""
+        return {
+            "symbol": self.symbol,
+            "orderId": self.number,
+            "orderListId": -1,
+            "clientOrderId": self.client_id,
+            "transactTime": self.updated_ms or self.time_ms,
+        }
+
+    def result(self) -> dict[str, Any]:
+        """The answer RESULT."""
+        return {**self.acknowledged(), **self._state(), "workingTime": self.time_ms, **self._tail()}
+
+    def full(self, quote_asset: str) -> dict[str, Any]:
+        """The answer FULL."""
+        fills = [
+            {
+                "price": text(one.fill.price),
+                "qty": text(one.fill.quantity),
+                "commission": text(one.fill.fee),
+                "commissionAsset": quote_asset,
+                "tradeId": one.number,
+            }
+            for one in self.executions
+        ]
+        return {**self.result(), "fills": fills}
+
+    def queried(self) -> dict[str, Any]:
+        """The answer to a question for it."""
+        found = self.acknowledged()
+        del found["transactTime"]
+        return {
+            **found,
+            **self._state(),
+            "stopPrice": text(0),
+            "icebergQty": text(0),
+            "time": self.time_ms,
+            "updateTime": self.updated_ms or self.time_ms,
+            "isWorking": True,
+            "workingTime": self.time_ms,
+            **self._tail(),
+        }
+
+    def canceled(self) -> dict[str, Any]:
+        """The answer to a cancel: the client id is the cancel's own."""
+        return {
+            **self.result(),
+            "origClientOrderId": self.client_id,
+            "clientOrderId": self.cancel_id or self.client_id,
+        }
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "price": text(self.terms.price if self.kind != "MARKET" else 0),
+            "origQty": text(self.terms.quantity),
+            "executedQty": text(self.executed),
+            "origQuoteOrderQty": text(0),
+            "cummulativeQuoteQty": text(self.quote),
+            "status": self.status,
+            "timeInForce": self.time_in_force,
+            "type": self.kind,
+            "side": str(self.terms.side),
+        }
+
+    def _tail(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"selfTradePreventionMode": self.stp}
+        if self.reason:
+            found["expiryReason"] = self.reason
+        return found
+
+    def report(self, kind: str, quote_asset: str, last: Execution | None = None) -> dict[str, Any]:
+        """An executionReport of it as it stands; `last` is the fill that it tells of."""
+        gone = kind == "CANCELED"
+        found: dict[str, Any] = {
+            "e": "executionReport",
+            "E": self.updated_ms or self.time_ms,
+            "s": self.symbol,
+            "c": (self.cancel_id or self.client_id) if gone else self.client_id,
+            "S": str(self.terms.side),
+            "o": self.kind,
+            "f": self.time_in_force,
+            "q": text(self.terms.quantity),
+            "p": text(self.terms.price if self.kind != "MARKET" else 0),
+            "P": text(0),
+            "F": text(0),
+            "g": -1,
+            "C": self.client_id if gone else "",
+            "x": kind,
+            "X": self.status,
+            "r": "NONE",
+            "i": self.number,
+            "l": text(last.fill.quantity if last else 0),
+            "z": text(self.executed),
+            "L": text(last.fill.price if last else 0),
+            "n": text(last.fill.fee) if last else "0",
+            "N": quote_asset if last else None,
+            "T": self.updated_ms or self.time_ms,
+            "t": last.number if last else NO_TRADE,
+            "I": self.number * 1_000 + len(self.executions),
+            "w": self.is_open,
+            "m": last.fill.maker if last else False,
+            "M": False,
+            "O": self.time_ms,
+            "Z": text(self.quote),
+            "Y": text(last.quote if last else 0),
+            "Q": text(0),
+            "W": self.time_ms,
+            "V": self.stp,
+        }
+        if self.reason:
+            found["eR"] = self.reason
+        return found
+
+
+def trade(record: Record, one: Execution, quote_asset: str) -> dict[str, Any]:
+    """One execution as `myTrades` lists it."""
+    return {
+        "symbol": record.symbol,
+        "id": one.number,
+        "orderId": record.number,
+        "orderListId": -1,
+        "price": text(one.fill.price),
+        "qty": text(one.fill.quantity),
+        "quoteQty": text(one.quote),
+        "commission": text(one.fill.fee),
+        "commissionAsset": quote_asset,
+        "time": one.time_ms,
+        "isBuyer": one.fill.side is Side.BUY,
+        "isMaker": one.fill.maker,
+        "isBestMatch": True,
+    }
+
+
+class Books:
+    """The orders of one account, by each of their names."""
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self.orders: dict[int, Record] = {}
+        self.by_name: dict[ClientOrderId, Record] = {}
+        self._by_client: dict[tuple[str, str], Record] = {}
+
+    def add(self, record: Record) -> None:
+        """Remember an order; the oldest that has ended makes room."""
+        self.orders[record.number] = record
+        self.by_name[record.name] = record
+        self._by_client[record.symbol, record.client_id] = record
+        if len(self.orders) > KEPT:
+            oldest = next(one for one in self.orders.values() if not one.is_open)
+            self.forget(oldest)
+
+    def forget(self, record: Record) -> None:
+        """Of an order that was refused nothing stays."""
+        del self.orders[record.number]
+        del self.by_name[record.name]
+        if self._by_client.get((record.symbol, record.client_id)) is record:
+            del self._by_client[record.symbol, record.client_id]
+
+    def find(self, symbol: str, number: str, client_id: str) -> Record | None:
+        """By the venue's id, which counts more, or the client's; the last of its client id."""
+        if number:
+            found = self.orders.get(int(number)) if number.isdigit() else None
+            return found if found is not None and found.symbol == symbol else None
+        return self._by_client.get((symbol, client_id))
+
+    def open(self, symbol: str = "") -> list[Record]:
+        """Those that rest, oldest first."""
+        return [one for one in self.orders.values() if one.is_open and symbol in ("", one.symbol)]
+
+
+def balances(spots: list[Spot], cash: int, held: dict[str, int], open_: list[Record]) -> list[Any]:
+    """Free and locked of each asset. What open orders bind is locked."""
+    locked: dict[str, int] = {}
+    whole: dict[str, int] = {}
+    by_symbol = {spot.id.rpartition(".")[0]: spot for spot in spots}
+    for spot in spots:
+        whole[spot.quote] = cash
+        whole[spot.base] = held.get(spot.id, 0)
+    for one in open_:
+        spot_ = by_symbol[one.symbol]
+        left = one.terms.quantity - one.executed
+        if one.terms.side is Side.SELL:
+            locked[spot_.base] = locked.get(spot_.base, 0) + left
+        else:
+            bound = -(-left * one.terms.price // SCALE)
+            locked[spot_.quote] = locked.get(spot_.quote, 0) + bound
+    return [
+        {
+            "asset": asset,
+            "free": text(amount - min(amount, locked.get(asset, 0))),
+            "locked": text(min(amount, locked.get(asset, 0))),
+        }
+        for asset, amount in whole.items()
+    ]

@@ -1,0 +1,287 @@
+"""Orders placed, cancelled and replaced at the exchange, with the venue's own words for each end.
+
+Source: Binance's rest-api.md ("Trading endpoints"), filters.md, errors.md.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from decimal import Decimal
+
+from betatrader.model.account import (
+    CancelRejected,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderEvent,
+    OrderExpired,
+    OrderRejected,
+)
+from betatrader.model.command import CancelOrder, SubmitOrder
+from betatrader.model.ids import ClientOrderId, StrategyId
+from betatrader.model.instrument import Spot
+from betatrader.model.money import SCALE, cost, parse, proceeds
+from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
+from betatrader.sim.exchange import SimulatedExchange
+from betatrader.venues.binance.serve.books import Books, Execution, Record
+from betatrader.venues.binance.serve.market import Market
+from betatrader.venues.binance.serve.requests import Parameters, Refusal, missing
+
+ANSWER_S = 10.0
+"""How long the venue waits for its own engine."""
+
+CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
+NUMBERS = r"legal range is '^([0-9]{1,20})(\.[0-9]{1,20})?$'."
+KINDS = ("LIMIT", "LIMIT_MAKER", "MARKET")
+NOBODY = StrategyId("")
+STP = "EXPIRE_MAKER"
+UNFILLED = {"IOC": "UNFILLED_IOC_QUANTITY_EXPIRED", "FOK": "UNFILLED_FOK_ORDER_EXPIRED"}
+WORDS = {
+    "insufficient balance": "Account has insufficient balance for requested action.",
+    "post-only, and it would take": "Order would immediately match and take.",
+    "the instrument is not trading": "Market is closed.",
+}
+Tell = Callable[[str, Record, str, Execution | None], None]
+"""Told of each change of an order: owner, order, execution type, and the execution it is of."""
+
+
+class Trading:
+    """The exchange as the venue's requests see it. `tell` hears what becomes of every order."""
+
+    def __init__(
+        self, exchange: SimulatedExchange, market: Market, now_ns: Callable[[], int], tell: Tell
+    ) -> None:
+        self.cancel_only = False
+        self.books: dict[str, Books] = {}
+        self.wake: Callable[[], None] = lambda: None
+        """Called where the exchange has something to do."""
+        self._exchange = exchange
+        self._market = market
+        self._now_ns = now_ns
+        self._tell = tell
+        self._orders = 0
+        self._executions = 0
+        self._waiting: dict[ClientOrderId, asyncio.Future[OrderEvent]] = {}
+
+    def of(self, owner: str) -> Books:
+        """The orders of an account."""
+        return self.books.setdefault(owner, Books(owner))
+
+    # What is asked.
+
+    def checked(self, owner: str, parameters: Parameters) -> Record:
+        """A new order as its parameters say; raises Refusal where they break a rule."""
+        symbol = _given(parameters, "symbol")
+        spot, _ = self._market.pool(symbol)
+        side, kind = _given(parameters, "side"), _given(parameters, "type")
+        if side not in ("BUY", "SELL"):
+            raise Refusal(400, -1117, "Invalid side.")
+        if kind not in KINDS:
+            raise Refusal(400, -1116, "Invalid orderType.")
+        client_id = parameters.get("newClientOrderId") or f"web_{self._orders + 1:020d}"
+        if not CLIENT_ID.fullmatch(client_id):
+            text = (
+                "Illegal characters found in parameter 'newClientOrderId'; "
+                "legal range is '^[a-zA-Z0-9-_]{1,36}$'."
+            )
+            raise Refusal(400, -1100, text)
+        terms, time_in_force = self._terms(spot, symbol, Side(side), kind, parameters)
+        before = self.of(owner).find(symbol, "", client_id)
+        if before is not None and before.is_open:
+            raise Refusal(400, -2010, "Duplicate order sent.")
+        self._orders += 1
+        name = ClientOrderId(client_id if before is None else f"{client_id}#{self._orders}")
+        now = self._now_ns() // 1_000_000
+        stp = parameters.get("selfTradePreventionMode", STP)
+        return Record(self._orders, symbol, client_id, name, terms, kind, time_in_force, stp, now)
+
+    def _terms(
+        self, spot: Spot, symbol: str, side: Side, kind: str, parameters: Parameters
+    ) -> tuple[OrderTerms, str]:
+        in_force = parameters.get("timeInForce", "")
+        if kind == "LIMIT":
+            if not in_force:
+                raise missing("timeInForce")
+            if in_force not in ("GTC", "IOC", "FOK"):
+                raise Refusal(400, -1115, "Invalid timeInForce.")
+        elif in_force:
+            raise Refusal(400, -1106, "Parameter 'timeInForce' sent when not required.")
+        if kind == "MARKET":
+            best = self._market.ticker(symbol)
+            shown = best["askPrice" if side is Side.BUY else "bidPrice"]
+            price = _number(shown, "price")
+            if price <= 0:
+                raise Refusal(400, -2010, "Order book liquidity is less than the quantity.")
+            limit = price * 2 if side is Side.BUY else spot.tick
+            wanted = parameters.get("quantity")
+            amount = (
+                _number(wanted, "quantity")
+                if wanted
+                else _number(_given(parameters, "quoteOrderQty"), "quoteOrderQty") * SCALE // price
+            )
+            quantity = amount if wanted else amount // spot.lot * spot.lot
+            _filtered(spot, price, quantity)
+            terms = OrderTerms(spot.id, side, OrderType.MARKET, limit, quantity, TimeInForce.IOC)
+            return terms, "GTC"
+        price = _number(_given(parameters, "price"), "price")
+        quantity = _number(_given(parameters, "quantity"), "quantity")
+        _filtered(spot, price, quantity)
+        post_only = kind == "LIMIT_MAKER"
+        held = TimeInForce(in_force or "GTC")
+        terms = OrderTerms(spot.id, side, OrderType.LIMIT, price, quantity, held, post_only)
+        return terms, in_force or "GTC"
+
+    async def place(self, owner: str, record: Record) -> Record:
+        """Let an order arrive; returns it once the exchange has said what became of it first.
+        Raises Refusal where it was refused, or where nobody answers."""
+        if self.cancel_only:
+            raise Refusal(400, -2010, "This symbol is in cancel-only mode.")
+        self.of(owner).add(record)
+        now = self._now_ns()
+        event = await self._answered(
+            record.name,
+            lambda: self._exchange.submit(
+                SubmitOrder(record.name, NOBODY, record.terms), now, owner
+            ),
+        )
+        if isinstance(event, OrderRejected):
+            self.of(owner).forget(record)
+            if event.reason.startswith("fill or kill"):
+                return self._expired_at_once(owner, record)
+            text = WORDS.get(event.reason, event.reason)
+            raise Refusal(400, -2010, text)
+        return record
+
+    def _expired_at_once(self, owner: str, record: Record) -> Record:
+        """The venue takes a fill-or-kill that cannot be filled, and lets it expire."""
+        self.of(owner).add(record)
+        self._tell(owner, record, "NEW", None)
+        record.status, record.reason = "EXPIRED", UNFILLED["FOK"]
+        record.updated_ms = self._now_ns() // 1_000_000
+        self._tell(owner, record, "EXPIRED", None)
+        return record
+
+    def found(self, owner: str, parameters: Parameters) -> Record:
+        """The order that is asked for; raises Refusal where it cannot be named."""
+        symbol = _given(parameters, "symbol")
+        self._market.pool(symbol)
+        number = parameters.get("orderId") or parameters.get("cancelOrderId", "")
+        client_id = parameters.get("origClientOrderId") or parameters.get(
+            "cancelOrigClientOrderId", ""
+        )
+        if not number and not client_id:
+            text = "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!"
+            raise Refusal(400, -1102, text)
+        record = self.of(owner).find(symbol, number, client_id)
+        if record is None:
+            raise Refusal(400, -2013, "Order does not exist.")
+        return record
+
+    async def cancel(self, owner: str, parameters: Parameters) -> Record:
+        """Take an order off the book; raises Refusal where it is not there (any more)."""
+        unknown = Refusal(400, -2011, "Unknown order sent.")
+        try:
+            record = self.found(owner, parameters)
+        except Refusal as refusal:
+            if refusal.code == -2013:
+                raise unknown from None
+            raise
+        if not record.is_open:
+            raise unknown
+        wanted = parameters.get("cancelRestrictions", "")
+        if wanted and wanted.removeprefix("ONLY_") not in (record.status, ""):
+            raise Refusal(400, -2011, "Order was not canceled due to cancel restrictions.")
+        record.cancel_id = parameters.get("newClientOrderId") or f"web_c{record.number:019d}"
+        command = CancelOrder(record.name, record.terms.instrument)
+        now = self._now_ns()
+        event = await self._answered(
+            record.name, lambda: self._exchange.cancel(command, now, owner)
+        )
+        if isinstance(event, CancelRejected) or record.status != "CANCELED":
+            raise unknown
+        return record
+
+    async def _answered(self, name: ClientOrderId, ask: Callable[[], None]) -> OrderEvent:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[name] = future
+        ask()
+        self.wake()
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await future  # type: ignore[no-any-return]
+        except TimeoutError:
+            text = "Timeout waiting for response from backend server. Send status unknown; "
+            raise Refusal(504, -1007, f"{text}execution status unknown.") from None
+        finally:
+            self._waiting.pop(name, None)
+
+    # What the exchange says.
+
+    def deliver(self, reports: list[tuple[str, OrderEvent]]) -> None:
+        """All that is due: each report to the order's record and its owner, then the answers."""
+        last: dict[ClientOrderId, OrderEvent] = {}
+        for owner, event in reports:
+            record = self.of(owner).by_name.get(event.order)
+            if record is not None:
+                self._take(owner, record, event)
+            last.setdefault(event.order, event)
+            if isinstance(event, OrderRejected | CancelRejected | OrderCanceled):
+                last[event.order] = event
+        for name, event in last.items():
+            future = self._waiting.get(name)
+            if future is not None and not future.done():
+                future.set_result(event)
+
+    def _take(self, owner: str, record: Record, event: OrderEvent) -> None:
+        record.updated_ms = self._now_ns() // 1_000_000
+        match event:
+            case OrderAccepted():
+                self._tell(owner, record, "NEW", None)
+            case Fill():
+                self._fill(owner, record, event)
+            case OrderCanceled() | OrderExpired() if record.is_open:
+                immediate = record.terms.time_in_force is not TimeInForce.GTC
+                if immediate and not record.cancel_id:
+                    record.status = "EXPIRED"
+                    record.reason = UNFILLED.get(record.time_in_force, "INSUFFICIENT_LIQUIDITY")
+                else:
+                    record.status = "CANCELED"
+                self._tell(owner, record, record.status, None)
+
+    def _fill(self, owner: str, record: Record, fill: Fill) -> None:
+        self._executions += 1
+        bought = fill.side is Side.BUY
+        quote = (cost if bought else proceeds)(fill.price, fill.quantity)
+        one = Execution(self._executions, fill, quote, record.updated_ms)
+        record.executions.append(one)
+        record.executed += fill.quantity
+        record.quote += quote
+        whole = record.executed >= record.terms.quantity
+        record.status = "FILLED" if whole else "PARTIALLY_FILLED"
+        self._tell(owner, record, "TRADE", one)
+
+
+def _given(parameters: Parameters, name: str) -> str:
+    value = parameters.get(name, "")
+    if not value:
+        raise missing(name)
+    return value
+
+
+def _number(text: str, name: str) -> int:
+    try:
+        return parse(format(Decimal(text), "f"))
+    except (ArithmeticError, ValueError):
+        text_ = f"Illegal characters found in parameter '{name}'; {NUMBERS}"
+        raise Refusal(400, -1100, text_) from None
+
+
+def _filtered(spot: Spot, price: int, quantity: int) -> None:
+    """The venue's filters; raises Refusal with the name of the one that fails."""
+    for name, fails in (
+        ("PRICE_FILTER", price <= 0 or price % spot.tick),
+        ("LOT_SIZE", quantity <= 0 or quantity % spot.lot),
+        ("NOTIONAL", price * quantity < spot.min_notional * SCALE),
+    ):
+        if fails:
+            raise Refusal(400, -1013, f"Filter failure: {name}")

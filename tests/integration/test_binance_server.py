@@ -1,0 +1,350 @@
+"""The simulated Binance, by clients that nobody here wrote: ccxt, and the venue's own SDK."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ccxt
+import pytest
+from binance_common.configuration import ConfigurationRestAPI, ConfigurationWebSocketAPI
+from binance_common.errors import BadRequestError, UnauthorizedError
+from binance_sdk_spot import Spot as SpotClient
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from betatrader.model.market import (
+    BookDelta,
+    BookSnapshot,
+    InstrumentListed,
+    PublicTrade,
+    Quote,
+)
+from betatrader.model.money import SCALE, parse
+from betatrader.net.serving import serving
+from betatrader.ops import clock
+from betatrader.sim.exchange import SimulatedExchange
+from betatrader.sim.faults import Faults, FaultyLink
+from betatrader.venues.binance import wire
+from betatrader.venues.binance.serve.requests import Account
+from betatrader.venues.binance.serve.running import KEY, SECRET
+from betatrader.venues.binance.serve.server import BinanceServer, Troubles
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+COIN = wire.instrument_id("BTCUSDT")
+PRIVATE = Ed25519PrivateKey.generate()
+PEM = PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+PUBLIC = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+ACCOUNTS = [
+    Account(KEY, SECRET, "us"),
+    Account("e" * 64, PUBLIC.decode(), "us"),
+    Account("r" * 64, "read only", "us", can_trade=False),
+]
+
+
+class Running:
+    """The server on a loop of its own, in a thread; `do` runs something there."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.exchange = SimulatedExchange(1_000_000)
+        self.base = ""
+        self._ready, self._end = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(self._serve())
+        self.loop.close()
+
+    async def _serve(self) -> None:
+        self.server = BinanceServer(self.exchange, 1000 * SCALE, ACCOUNTS, FaultyLink(Faults(), 1))
+        self._play(InstrumentListed(0, wire.definition("BTCUSDT")))
+        book = BookSnapshot(
+            0,
+            COIN,
+            ((parse("50000"), SCALE), (parse("49999"), 2 * SCALE)),
+            ((parse("50001"), SCALE), (parse("50002"), 2 * SCALE)),
+        )
+        self._play(book)
+        self._play(Quote(0, COIN, parse("50000"), SCALE, parse("50001"), SCALE))
+        async with serving(self.server, "127.0.0.1", 0) as port:
+            self.base = f"127.0.0.1:{port}"
+            delivering = asyncio.ensure_future(self.server.deliver())
+            self._ready.set()
+            await self._end.wait()
+            delivering.cancel()
+            self.server.close()
+
+    def _play(self, event: Any) -> None:
+        old = self.server.market.before(event)
+        self.exchange.on_market(event)
+        self.server.market.tell(event, old)
+
+    def play(self, event: Any) -> None:
+        self.do(lambda: self._play(event))
+
+    def do(self, what: Callable[[], Any]) -> Any:
+        async def done() -> Any:
+            return what()
+
+        return asyncio.run_coroutine_threadsafe(done(), self.loop).result(10)
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(10)
+
+
+@pytest.fixture
+def venue() -> Iterator[Running]:
+    running = Running()
+    yield running
+    running.stop()
+
+
+def ccxt_client(venue: Running, key: str = KEY, secret: str = SECRET) -> Any:
+    base = f"http://{venue.base}"
+    return ccxt.binance(
+        {
+            "apiKey": key,
+            "secret": secret,
+            "urls": {
+                "api": {
+                    "public": f"{base}/api/v3",
+                    "private": f"{base}/api/v3",
+                    "sapi": f"{base}/sapi/v1",
+                }
+            },
+            "options": {
+                "fetchMarkets": {"types": ["spot"]},
+                "fetchCurrencies": False,
+                "fetchMargins": False,
+            },
+            "enableRateLimit": False,
+        }
+    )
+
+
+def sdk(venue: Running, key: str = KEY, secret: str = SECRET) -> Any:
+    settings = ConfigurationRestAPI(
+        api_key=key, api_secret=secret, base_path=f"http://{venue.base}", timeout=3000, retries=0
+    )
+    return SpotClient(config_rest_api=settings).rest_api
+
+
+def test_ccxt_reads_places_queries_cancels_and_sees_a_fill(venue: Running) -> None:
+    client = ccxt_client(venue)
+    markets = client.load_markets()
+    precision = markets["BTC/USDT"]["precision"]
+    assert (precision["amount"], precision["price"]) == (0.00001, 0.01)
+    assert client.fetch_order_book("BTC/USDT", 5)["bids"][0][:2] == [50000.0, 1.0]
+    order = client.create_order("BTC/USDT", "limit", "buy", 0.001, 49000)
+    assert (order["status"], order["filled"]) == ("open", 0.0)
+    assert client.fetch_order(order["id"], "BTC/USDT")["status"] == "open"
+    assert [one["id"] for one in client.fetch_open_orders("BTC/USDT")] == [order["id"]]
+    locked = client.fetch_balance()
+    assert locked["USDT"] == {"free": 951.0, "used": 49.0, "total": 1000.0}
+    assert client.cancel_order(order["id"], "BTC/USDT")["status"] == "canceled"
+    with pytest.raises(ccxt.OrderNotFound):
+        client.cancel_order(order["id"], "BTC/USDT")
+    taken = client.create_order("BTC/USDT", "limit", "buy", 0.001, 50001)
+    assert (taken["status"], taken["filled"], taken["average"]) == ("closed", 0.001, 50001.0)
+    [trade] = client.fetch_my_trades("BTC/USDT")
+    assert (trade["price"], trade["amount"], trade["takerOrMaker"]) == (50001.0, 0.001, "taker")
+    assert trade["fee"] == {"cost": 0.050001, "currency": "USDT"}
+    ledger = venue.exchange.ledgers["us"]
+    assert client.fetch_balance()["BTC"]["total"] == 0.001
+    assert ledger.cash == 1000 * SCALE - parse("50.001") - parse("0.050001")
+    assert ledger.positions == {COIN: parse("0.001")}
+
+
+def test_ccxt_hears_the_venues_own_words_for_what_it_refuses(venue: Running) -> None:
+    client = ccxt_client(venue)
+    client.load_markets()
+
+    def place(price: float, amount: float = 0.001, **more: Any) -> None:
+        client.create_order("BTC/USDT", "limit", "buy", amount, price, more)
+
+    with pytest.raises(ccxt.OrderImmediatelyFillable):
+        place(50002, postOnly=True)
+    with pytest.raises(ccxt.InsufficientFunds):
+        place(49000, 1.0)
+    place(49000, newClientOrderId="mine")
+    with pytest.raises(ccxt.InvalidOrder, match="Duplicate order sent"):
+        place(49000, newClientOrderId="mine")
+    client.cancel_order("", "BTC/USDT", {"clientOrderId": "mine"})
+    place(49000, newClientOrderId="mine")
+    assert len(client.fetch_orders("BTC/USDT")) == 2, "the id of one that has ended is free again"
+    with pytest.raises(ccxt.AuthenticationError):
+        ccxt_client(venue, secret="wrong").fetch_balance()
+    with pytest.raises(ccxt.AuthenticationError, match="-2015"):
+        ccxt_client(venue, key="x" * 64).fetch_balance()
+
+
+def test_the_official_sdk_reads_places_queries_cancels_and_sees_a_fill(venue: Running) -> None:
+    client = sdk(venue)
+    assert client.time().data().server_time > 0
+    assert client.depth("BTCUSDT", limit=5).data().asks[0] == ["50001.00000000", "1.00000000"]
+    placed = client.new_order(
+        "BTCUSDT",
+        "BUY",
+        "LIMIT",
+        time_in_force="GTC",
+        quantity="0.001",
+        price="49000",
+        new_client_order_id="bt-1",
+    ).data()
+    assert (placed.status, placed.client_order_id) == ("NEW", "bt-1")
+    found = client.get_order("BTCUSDT", orig_client_order_id="bt-1").data()
+    assert (found.order_id, found.status) == (placed.order_id, "NEW")
+    cancelled = client.delete_order("BTCUSDT", order_id=placed.order_id).data()
+    assert (cancelled.status, cancelled.orig_client_order_id) == ("CANCELED", "bt-1")
+    taken = client.new_order("BTCUSDT", "BUY", "MARKET", quote_order_qty="100").data()
+    assert taken.status == "FILLED"
+    assert [fill.price for fill in taken.fills] == ["50001.00000000"]
+    trades = client.my_trades("BTCUSDT").data()
+    assert [(t.order_id, t.is_maker) for t in trades] == [(taken.order_id, False)]
+    account = client.get_account().data()
+    assert {b.asset for b in account.balances} == {"BTC", "USDT"}
+
+
+def test_the_official_sdk_hears_of_wrong_signatures_prices_and_rights(venue: Running) -> None:
+    with pytest.raises(BadRequestError, match="Signature for this request is not valid"):
+        sdk(venue, secret="wrong").get_account()
+    order = {"time_in_force": "GTC", "quantity": "0.001", "price": "49000.001"}
+    with pytest.raises(BadRequestError, match="Filter failure: PRICE_FILTER"):
+        sdk(venue).new_order("BTCUSDT", "BUY", "LIMIT", **order)
+    with pytest.raises(UnauthorizedError, match="permissions"):
+        sdk(venue, key="r" * 64, secret="read only").new_order(
+            "BTCUSDT", "BUY", "LIMIT", **{**order, "price": "49000"}
+        )
+
+
+async def test_the_official_sdk_logs_on_by_ed25519_and_orders_over_the_websocket(
+    venue: Running,
+) -> None:
+    settings = ConfigurationWebSocketAPI(
+        api_key="e" * 64, private_key=PEM, stream_url=f"ws://{venue.base}/ws-api/v3"
+    )
+    client = SpotClient(config_ws_api=settings)
+    line = await client.websocket_api.create_connection()
+    try:
+        await line.session_logon()
+        status = (await line.session_status()).data()
+        assert status.result.api_key == "e" * 64
+        placed = await line.order_place(
+            "BTCUSDT",
+            "BUY",
+            "LIMIT",
+            time_in_force="GTC",
+            price="49000",
+            quantity="0.001",
+            new_client_order_id="ws-1",
+        )
+        assert placed.data().result.status == "NEW"
+        gone = await line.order_cancel("BTCUSDT", orig_client_order_id="ws-1")
+        assert gone.data().result.status == "CANCELED"
+    finally:
+        await line.close_connection()
+
+
+class Line:
+    """A WebSocket without a library: what was said, in order."""
+
+    def __init__(self, url: str) -> None:
+        import websockets.sync.client
+
+        self._line = websockets.sync.client.connect(url)
+
+    def ask(self, **asked: Any) -> None:
+        self._line.send(json.dumps(asked))
+
+    def hear(self) -> Any:
+        return json.loads(self._line.recv(timeout=5))
+
+    def close(self) -> None:
+        self._line.close()
+
+
+def test_a_book_rebuilt_from_the_stream_is_the_exchanges_own(venue: Running) -> None:
+    line = Line(f"ws://{venue.base}/stream?streams=btcusdt@depth@100ms/btcusdt@trade")
+    snapshot = venue.do(lambda: venue.server.market.depth("BTCUSDT", 10))
+    venue.play(BookDelta(0, COIN, ((parse("50000"), 0), (parse("49998"), SCALE)), ()))
+    venue.play(PublicTrade(0, COIN, parse("50001"), SCALE, True))
+    again = BookSnapshot(0, COIN, ((parse("49990"), SCALE),), ((parse("49995"), SCALE),))
+    venue.play(again)
+    book = {"b": dict(map(tuple, snapshot["bids"])), "a": dict(map(tuple, snapshot["asks"]))}
+    last = snapshot["lastUpdateId"]
+    first, trade, second = line.hear(), line.hear(), line.hear()
+    assert trade["stream"] == "btcusdt@trade"
+    assert (trade["data"]["p"], trade["data"]["m"]) == ("50001.00000000", False)
+    for message in (first, second):
+        data = message["data"]
+        assert data["U"] == last + 1
+        last = data["u"]
+        for side in ("b", "a"):
+            book[side].update(map(tuple, data[side]))
+    empty = "0.00000000"
+    assert {s: {p for p, q in book[s].items() if q != empty} for s in "ba"} == {
+        "b": {"49990.00000000"},
+        "a": {"49995.00000000"},
+    }
+    line.ask(id=1, method="LIST_SUBSCRIPTIONS")
+    assert line.hear() == {"result": ["btcusdt@depth@100ms", "btcusdt@trade"], "id": 1}
+    line.close()
+
+
+def test_reports_come_for_every_change_of_an_order(venue: Running) -> None:
+    import hashlib
+    import hmac
+
+    line = Line(f"ws://{venue.base}/ws-api/v3")
+    params: dict[str, Any] = {"apiKey": KEY, "timestamp": clock.now_ns() // 1_000_000}
+    payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
+    params["signature"] = hmac.new(SECRET.encode(), payload.encode(), hashlib.sha256).hexdigest()
+    line.ask(id=1, method="userDataStream.subscribe.signature", params=params)
+    assert line.hear()["result"] == {"subscriptionId": 0}
+    client = ccxt_client(venue)
+    client.load_markets()
+    order = client.create_order("BTC/USDT", "limit", "buy", 0.001, 49000)
+    report = line.hear()["event"]
+    assert (report["x"], report["X"], report["i"]) == ("NEW", "NEW", int(order["id"]))
+    client.cancel_order(order["id"], "BTC/USDT")
+    report = line.hear()["event"]
+    assert (report["x"], report["C"]) == ("CANCELED", order["clientOrderId"])
+    client.create_order("BTC/USDT", "limit", "buy", 1.5 / 100, 50001, {"timeInForce": "IOC"})
+    kinds = [line.hear()["event"] for _ in range(3)]
+    assert [one.get("x", one["e"]) for one in kinds] == ["NEW", "TRADE", "outboundAccountPosition"]
+    assert (kinds[1]["l"], kinds[1]["N"], kinds[1]["m"]) == ("0.01500000", "USDT", False)
+    line.close()
+
+
+def test_a_venue_in_trouble_answers_as_the_real_one(venue: Running) -> None:
+    client = ccxt_client(venue)
+    client.load_markets()
+    venue.server.troubles = Troubles(unclear=True)
+    with pytest.raises(ccxt.RequestTimeout):
+        client.create_order("BTC/USDT", "limit", "buy", 0.001, 49000)
+    venue.server.troubles = Troubles()
+    assert len(client.fetch_open_orders("BTC/USDT")) == 1, "it was placed nevertheless"
+    venue.server.troubles = Troubles(html=True)
+    with pytest.raises(ccxt.ExchangeNotAvailable):
+        client.fetch_balance()
+    venue.server.troubles = Troubles()
+    venue.server.weights.orders_in_10_s = 1
+    with pytest.raises(ccxt.DDoSProtection, match="-1015"):  # noqa: PT012
+        for _ in range(3):
+            client.create_order("BTC/USDT", "limit", "buy", 0.001, 49000)
