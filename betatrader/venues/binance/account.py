@@ -12,10 +12,10 @@ from typing import NamedTuple
 import structlog
 
 from betatrader.model.account import (
+    AccountEvent,
     Fill,
     OrderAccepted,
     OrderCanceled,
-    OrderEvent,
     OrderExpired,
     OrderRejected,
     VenueOrder,
@@ -42,6 +42,9 @@ FILLS_KEPT = 2_000
 
 NAMES_KEPT = 20_000
 """Orders whose client ids are remembered by the venue's ids."""
+
+
+End = OrderCanceled | OrderExpired | OrderRejected
 
 
 class Execution(NamedTuple):
@@ -109,7 +112,7 @@ def fill(time_ns: int, order: ClientOrderId, spot: Spot, told: Execution) -> Fil
     )
 
 
-def ended(time_ns: int, order: ClientOrderId, status: str, reason: str) -> OrderEvent | None:
+def ended(time_ns: int, order: ClientOrderId, status: str, reason: str) -> End | None:
     """How an order ended other than by being filled; None where it did not."""
     match state_of(status):
         case OrderState.CANCELED:
@@ -167,7 +170,7 @@ class Executions:
         """The last executions, oldest first."""
         return tuple(self._fills.values())
 
-    def report(self, time_ns: int, report: ExecutionReport) -> list[OrderEvent]:
+    def report(self, time_ns: int, report: ExecutionReport) -> list[AccountEvent]:
         """The events of one report on an order of ours; none for what others do, or repeats."""
         spot = self.spots.get(report.symbol)
         order = report.name
@@ -195,13 +198,13 @@ class Executions:
         if spot is not None and order is not None and is_ours(order):
             self._executed(time_ns, order, spot, execution_in(trade))
 
-    def answer(self, time_ns: int, order: OrderInfo) -> list[OrderEvent]:
+    def answer(self, time_ns: int, order: OrderInfo) -> list[AccountEvent]:
         """The events of an answer that names a status. An end is told only where all executions
         before it are known: the report of it follows them."""
         self.learn(order)
         name = order.name
         state = state_of(order.status)
-        events: list[OrderEvent] = []
+        events: list[AccountEvent] = []
         if not order.orig_client_order_id and state is not OrderState.REJECTED:
             events.append(OrderAccepted(time_ns, name))
         if units(order.executed_qty) == self.filled(name):
