@@ -45,7 +45,7 @@ class ExchangeInfo(msgspec.Struct, rename="camel"):
     rate_limits: list[RateLimit] = []
 
 
-class Rates(msgspec.Struct, gc=False):
+class Rates(msgspec.Struct, frozen=True, gc=False):
     """The four parts of a commission; a trade pays maker or taker, plus buyer or seller."""
 
     maker: str = "0"
