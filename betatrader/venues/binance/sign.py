@@ -97,7 +97,7 @@ def signed_query(signer: Signer, parameters: Parameters) -> str:
 
 def api_payload(parameters: Parameters) -> bytes:
     """What the WebSocket API wants signed: all parameters by name, raw UTF-8."""
-    return "&".join([f"{name}={value}" for name, value in sorted(parameters.items())]).encode()
+    return "&".join([f"{name}={parameters[name]}" for name in sorted(parameters)]).encode()
 
 
 def signed_parameters(signer: Signer, key: str, parameters: Parameters) -> dict[str, Value]:
