@@ -10,5 +10,6 @@ seams      where the product's edges meet the world: clock, disk, lock
 bus        a small model of the Redis server: its clients, and what befalls it
 keyspace   its data, and what commands do to it
 network    connections between processes
+wires      HTTP and WebSockets over it, between an adapter and a server
 loop       an event loop of virtual time
 """

@@ -66,7 +66,9 @@ class BinaryContract(msgspec.Struct, frozen=True, tag="binary_contract"):
     """One outcome of an event: pays 1 where it comes true, else 0.
 
     `complement` is the other outcome's instrument. Where `nets` is true, the venue pairs YES with
-    NO by itself: one of each becomes one unit of cash at once.
+    NO by itself: one of each becomes one unit of cash at once. Contracts that share an `exclusive`
+    text are answers to one question, of whose YES outcomes at most one comes true (Polymarket's
+    neg-risk events).
     """
 
     id: InstrumentId
@@ -80,6 +82,12 @@ class BinaryContract(msgspec.Struct, frozen=True, tag="binary_contract"):
     min_notional: Money
     fees: Fees
     nets: bool = True
+    exclusive: str = ""
+
+    @property
+    def is_yes(self) -> bool:
+        """Whether this is the outcome that the question asks about."""
+        return self.outcome.upper() == "YES"
 
 
 Instrument = Spot | BinaryContract

@@ -62,7 +62,7 @@ def bind(port: int, *, everywhere: bool) -> list[socket.socket]:
     return bound
 
 
-def application(ready: Callable[[], str], facts: Callable[[], dict[str, Any]]) -> Starlette:
+def application(ready: Callable[[], str], facts: Callable[[], dict[str, Any]] = dict) -> Starlette:
     """What answers; a role may add routes. `ready` says why it is not ready, "" where it is; what
     `facts` holds stands beside it."""
 

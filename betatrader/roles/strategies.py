@@ -17,21 +17,24 @@ from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.limits import Limits
 from betatrader.strategies.forecast_edge import ForecastEdge
 from betatrader.strategies.market_maker import MarketMaker
+from betatrader.strategies.parity import Parity
 
 SHIPPED: dict[str, type[Strategy]] = {
-    strategy.name: strategy for strategy in (ForecastEdge, MarketMaker)
+    strategy.name: strategy for strategy in (ForecastEdge, MarketMaker, Parity)
 }
+USUAL = (ForecastEdge.name, MarketMaker.name)
+"""Those that run where none is configured."""
 
 
 RESERVED = frozenset({OPERATOR, STOP, UNKNOWN})
 
 
 def load_all(entries: tuple[StrategyEntry, ...]) -> list[Strategy]:
-    """The configured strategies; both that ship where none is configured.
+    """The configured strategies; the usual two where none is configured.
 
     Raises UsageError for a file that cannot be used, ConfigurationError for wrong parameters.
     """
-    chosen = entries or tuple(StrategyEntry(name=name) for name in SHIPPED)
+    chosen = entries or tuple(StrategyEntry(name=name) for name in USUAL)
     strategies = [load(entry.name, entry.parameters) for entry in chosen]
     names = [strategy.name for strategy in strategies]
     for name in names:
@@ -61,7 +64,7 @@ def described(
     entries: tuple[StrategyEntry, ...],
 ) -> tuple[tuple[str, dict[str, str | int | float | bool]], ...]:
     """The strategies that `load_all` gives, so that `load` can make them again."""
-    chosen = entries or tuple(StrategyEntry(name=name) for name in SHIPPED)
+    chosen = entries or tuple(StrategyEntry(name=name) for name in USUAL)
     return tuple((entry.name, _plain(entry.parameters)) for entry in chosen)
 
 

@@ -6,9 +6,11 @@ from scenes import COIN, NO, SECOND, YES, Scene, coin, contract, quote, terms
 
 from betatrader.engine.checks import CHECKS
 from betatrader.engine.engine import Engine
+from betatrader.engine.exposure import event_loss
 from betatrader.engine.strategy import Place
 from betatrader.model.account import OrderAccepted, OrderInDoubt, Protection
 from betatrader.model.command import Alert, Approved, CancelOrder, Warned
+from betatrader.model.ids import InstrumentId
 from betatrader.model.instruction import Flatten, Started, TimerFired, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.market import InstrumentListed
@@ -179,6 +181,38 @@ def test_yes_and_no_of_an_event_net() -> None:
     scene.puppet.intents = []
     assert scene.take(Flatten(SECOND, "i", "me", "")) is not None
     assert scene.refused_by(terms(BUY, "0.60", "2", NO)) == "trading_state"
+
+
+def test_exclusive_contracts_net_to_the_worst_of_their_outcomes() -> None:
+    """At most one of three candidates wins: of their NO at most one is lost."""
+    scene, names = Scene(Limits(position_event=6 * SCALE, open_positions=9)), []
+    for who in ("ANN", "BOB", "EVE"):
+        yes, no = InstrumentId(f"{who}-YES.SIM"), InstrumentId(f"{who}-NO.SIM")
+        for one, other in ((yes, no), (no, yes)):
+            listed = msgspec.structs.replace(
+                contract(YES if one == yes else NO),
+                id=one,
+                complement=other,
+                event=who,
+                exclusive="MAYOR",
+            )
+            scene.take(InstrumentListed(SECOND, listed))
+        scene.take(quote("0.29", "0.30", 1.0, yes))
+        scene.take(quote("0.70", "0.71", 1.0, no))
+        names.append((yes, no))
+    (ann, not_ann), (_, not_bob), (_, not_eve) = names
+    for number, no in enumerate((not_ann, not_bob, not_eve)):
+        order = scene.propose(terms(BUY, "0.71", "8", no))
+        assert isinstance(order, Approved), "the second and the third lower what may be lost"
+        scene.fill(order, trade=f"t{number}")
+    state = scene.state
+    held = state.markets[not_ann].definition
+    marks = 3 * 8 * parse("0.70")
+    assert event_loss(state, held) == max(0, marks - 2 * 8 * SCALE), "one of the three wins"
+    more = terms(BUY, "0.30", "4", ann)
+    assert event_loss(state, held, more) == marks - 16 * SCALE + parse("1.2"), "Bob or Eve wins"
+    assert isinstance(scene.propose(more), Approved)
+    assert event_loss(state, held) == marks - 16 * SCALE + parse("1.2"), "it is bound, and nets not"
 
 
 def test_an_order_that_lowers_what_an_event_may_cost_passes_above_the_limit() -> None:
