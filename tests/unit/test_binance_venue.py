@@ -327,6 +327,15 @@ def test_the_venues_word_to_stop_is_heeded(world: World) -> None:
     assert kinds(world) == ["OrderAccepted"]
 
 
+def test_too_many_orders_stop_orders_alone(world: World) -> None:
+    world.fake.api["order.place"] = refusing(429, -1015, "Too many new orders.")
+    world.submit(approved(1))
+    world.submit(approved(2))
+    world.cancel(3)
+    assert kinds(world) == ["OrderRejected", "OrderRejected", "OrderCanceled"]
+    assert world.fake.methods()[-2:] == ["order.place", "order.cancel"]
+
+
 def test_with_ed25519_the_session_is_logged_on(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, secret=Secret(PEM)).go()
     assert world.fake.methods() == ["session.logon", "userDataStream.subscribe"]

@@ -125,10 +125,13 @@ class Books:
         unknown = sorted(
             {t.order_id for t in trades if self._executions.name(symbol, t.order_id) is None}
         )
-        if len(unknown) > ONE_BY_ONE:
+        while len(unknown) > ONE_BY_ONE:
             for order in await self._rest.orders_from(symbol, unknown[0]):
                 self._executions.learn(order)
-            unknown = [n for n in unknown if self._executions.name(symbol, n) is None]
+            left = [n for n in unknown if self._executions.name(symbol, n) is None]
+            if left == unknown:
+                break
+            unknown = left
 
         async def one(order_id: int) -> None:
             order = await self._rest.order(symbol, order_id=order_id)

@@ -9,7 +9,7 @@ from betatrader.venues.pace import Bucket
 
 SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 KEPT_FOR_CANCELS = 100.0
-"""Weight that only cancels and the look after lost orders may use."""
+"""Weight that only cancels may use."""
 
 WEIGHT_HEADER = "x-mbx-used-weight-1m"
 
@@ -90,11 +90,12 @@ class Limits:
         if bucket is not None and used.isdigit():
             bucket.spent(clock.boot_s(), int(used))
 
-    def close(self, seconds: float) -> None:
-        """The venue said: nothing for so long."""
+    def close(self, seconds: float, *, orders_alone: bool = False) -> None:
+        """The venue said: nothing for so long, or no orders."""
         until_s = clock.boot_s() + seconds
-        for bucket in self._buckets.values():
-            bucket.close(until_s)
+        for (kind, _), bucket in self._buckets.items():
+            if kind == "ORDERS" or not orders_alone:
+                bucket.close(until_s)
 
 
 class VenueClock:

@@ -17,7 +17,7 @@ UNCLEAR_CODES = frozenset({-1000, -1001, -1006, -1007})
 """Codes after which an order may be there or not."""
 
 OUT_OF_TIME, UNKNOWN_ORDER, NO_SUCH_ORDER = -1021, -2011, -2013
-TOO_MANY = frozenset({-1003, -1015})
+TOO_MUCH, TOO_MANY_ORDERS = -1003, -1015
 
 
 class OrderInfo(msgspec.Struct, rename="camel", gc=False):

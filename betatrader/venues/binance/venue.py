@@ -43,6 +43,9 @@ from betatrader.venues.pace import Breaker
 ANSWER_S = 2.0
 LOOK_S = 0.1
 ASKED_KEPT = 10_000
+ORDERS_REST_S = 10.0
+"""Without a new order where the venue says that there were too many, and not until when."""
+
 CLOCK_MARGIN_MS = 1_000
 """The venue takes a timestamp that is this far ahead of its clock: an order may arrive that much
 later than its window says."""
@@ -269,11 +272,13 @@ class BinanceVenue:
 
     def _heed(self, status: int, error: orders.Error) -> None:
         """What a refusal asks of us for the future."""
-        if status in (418, 429) or error.code in orders.TOO_MANY:
+        many = error.code == orders.TOO_MANY_ORDERS
+        if status in (418, 429) or many or error.code == orders.TOO_MUCH:
             parts = orders.decode_error_data(error.data) if error.data else orders.ErrorData()
-            left_ms = parts.retry_after - self.rest.clock.now_ms()
-            self.rest.limits.close(left_ms / 1_000 if left_ms > 0 else BAN_S)
-            self._log.warning("rate_limited", venue=VENUE, error=error.msg)
+            left_s = (parts.retry_after - self.rest.clock.now_ms()) / 1_000
+            rest_s = left_s if left_s > 0 else ORDERS_REST_S if many else BAN_S
+            self.rest.limits.close(rest_s, orders_alone=many)
+            self._log.warning("rate_limited", venue=VENUE, rest_s=rest_s, error=error.msg)
         elif error.code == orders.OUT_OF_TIME:
             self._listing.look_now()
 
