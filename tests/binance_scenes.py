@@ -297,11 +297,15 @@ class World:
         self.events: list[Event] = []
         self.market: list[Event] = []
         given = {"symbols": ("BTCUSDT",), "key": Secret("KEY"), "secret": Secret("s" * 64)}
-        self.venue = BinanceVenue(
-            Binance(**{**given, **settings}), self.fake, self.events.append, self.market.append
-        )
+        self.settings = Binance(**{**given, **settings})
         self.error: BaseException | None = None
-        self.loop.spawn(Process("p"), self._run)
+        self.start(self.events.append)
+
+    def start(self, take: Callable[[Event], None]) -> None:
+        """Begin a process with a new adapter."""
+        self.venue = BinanceVenue(self.settings, self.fake, take, self.market.append)
+        self.process = Process("p")
+        self.loop.spawn(self.process, self._run)
 
     async def _run(self) -> None:
         try:
