@@ -30,7 +30,7 @@ from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
 from betatrader.venues.binance import account, rest, rules
 from betatrader.venues.binance.account import Execution
-from betatrader.venues.binance.limits import Limits, RateLimit
+from betatrader.venues.binance.limits import Limits, RateLimit, VenueClock
 from betatrader.venues.binance.orders import AccountInfo, Balance, decode_report
 
 SPOT = rules.rules_of(
@@ -306,8 +306,29 @@ def test_limits_are_those_that_the_venue_states_and_counts(
     assert not limits.may_weigh(1, last_reserve=True)
 
 
+def test_books_refused_for_the_time_measure_the_clock(world: World) -> None:
+    def late(_given: object) -> None:
+        raise RefuseError(400, -1021, "Timestamp for this request is outside of the recvWindow.")
+
+    world.fake.skew_ms = 9_000
+    world.fake.rest["/api/v3/openOrders"] = late
+    assert isinstance(world.ask(), rest.RefusalError)
+    assert abs(world.venue.rest.clock.offset_ns - 9_000 * 10**6) < 10**8
+
+
+def test_a_slow_measure_of_the_clock_is_no_better_than_the_last() -> None:
+    measured = VenueClock()
+    measured.measured(0, 10**10, 1_000)
+    assert measured.offset_ns == -4 * 10**9
+    measured.measured(0, 2, 1_000)
+    assert measured.offset_ns == 10**9 - 1
+    measured.measured(0, 2 * 10**9, 5_000)
+    assert measured.offset_ns == 10**9 - 1
+
+
 def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     world = World(monkeypatch, secret=Secret(PEM)).go()
     world.fake.rest["/api/v3/openOrders"] = lambda _: HTML
     shown = f"{world.ask()} {vars(world.venue)} {capsys.readouterr()}"
     assert PEM.splitlines()[1] not in shown
+    assert "KEY" not in repr(world.venue._session._access)

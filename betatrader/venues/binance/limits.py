@@ -11,6 +11,7 @@ SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 KEPT_FOR_CANCELS = 100.0
 """Weight that only cancels may use."""
 
+SLOW_NS = 1_000_000_000
 WEIGHT_HEADER = "x-mbx-used-weight-1m"
 
 
@@ -103,9 +104,14 @@ class VenueClock:
 
     def __init__(self) -> None:
         self.offset_ns = 0
+        self._is_measured = False
 
     def measured(self, sent_ns: int, received_ns: int, venue_ms: int) -> None:
-        """The venue's clock stood at `venue_ms` somewhere between sending and receiving."""
+        """The venue's clock stood at `venue_ms` somewhere between sending and receiving: where
+        they lie far apart that says little, and no better measure is given up for it."""
+        if self._is_measured and received_ns - sent_ns > SLOW_NS:
+            return
+        self._is_measured = True
         self.offset_ns = venue_ms * 1_000_000 - (sent_ns + received_ns) // 2
 
     def now_ms(self) -> int:

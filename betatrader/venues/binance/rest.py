@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NoAnswerError, NotSentError, Transport
 from betatrader.ops import clock
 from betatrader.venues.binance import orders, rules, sign, wire
@@ -68,13 +69,18 @@ class Rest:
     not sent (NotSentError, also by our own rate limit), refused (RefusalError), or unclear."""
 
     def __init__(
-        self, transport: Transport, address: str, key: str, signer: sign.Signer, recv_window_ms: int
+        self,
+        transport: Transport,
+        address: str,
+        key: Secret,
+        signer: sign.Signer,
+        recv_window_ms: int,
     ) -> None:
         self.limits = Limits()
         self.clock = VenueClock()
         self._transport = transport
         self._address = address.rstrip("/")
-        self._headers = {"X-MBX-APIKEY": key}
+        self._key = key
         self._signer = signer
         self._window_ms = recv_window_ms
 
@@ -174,8 +180,9 @@ class Rest:
     async def _ask(self, target: str, weight: float, kind: type[T]) -> T:
         if not self.limits.may_weigh(weight):
             raise NotSentError("not sent: our share of the venue's rate limit is used up")
+        headers = {"X-MBX-APIKEY": self._key.reveal()}
         answer = await self._transport.request(
-            "GET", self._address + target, headers=self._headers, timeout_s=ANSWER_S
+            "GET", self._address + target, headers=headers, timeout_s=ANSWER_S
         )
         self.limits.answered(answer.headers)
         if rest := rest_s(answer):

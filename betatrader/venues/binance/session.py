@@ -10,6 +10,7 @@ import anyio
 import msgspec
 import structlog
 
+from betatrader.model.secret import Secret
 from betatrader.net.feed import Feed
 from betatrader.net.transport import Socket, Transport
 from betatrader.ops import clock, metrics
@@ -47,7 +48,7 @@ class Hears(Protocol):
 class Access(msgspec.Struct, frozen=True):
     """The key of an account, and how requests are signed with it."""
 
-    key: str
+    key: Secret
     signer: sign.Signer
     recv_window_ms: int
     clock: VenueClock
@@ -83,7 +84,7 @@ class Session:
         parameters["recvWindow"] = access.recv_window_ms
         parameters["timestamp"] = access.clock.now_ms()
         if not self._logged_on:
-            parameters = sign.signed_parameters(access.signer, access.key, parameters)
+            parameters = sign.signed_parameters(access.signer, access.key.reveal(), parameters)
         return encode({"id": number, "method": method, "params": parameters})
 
     def break_off(self, reason: str) -> None:

@@ -73,7 +73,7 @@ def signer_of(secret: Secret) -> Signer:
     return HmacSigner(Secret(text))
 
 
-def checked_key(key: Secret) -> str:
+def checked_key(key: Secret) -> Secret:
     """The API key; raises UsageError, without it, where it cannot be one."""
     text = key.reveal().strip()
     if not API_KEY.fullmatch(text):
@@ -81,7 +81,7 @@ def checked_key(key: Secret) -> str:
             "[binance] key is no API key: letters, digits, - and _ are expected.\n"
             "Give the venue's key as it was shown, in BETATRADER_BINANCE__KEY."
         )
-    return text
+    return Secret(text)
 
 
 def query(parameters: Parameters) -> str:

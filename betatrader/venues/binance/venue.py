@@ -33,8 +33,8 @@ from betatrader.venues.binance.account import Executions
 from betatrader.venues.binance.books import Books
 from betatrader.venues.binance.listing import Listing
 from betatrader.venues.binance.market import MarketStream
-from betatrader.venues.binance.orders import ExecutionReport, Frame, OrderInfo
-from betatrader.venues.binance.rest import BAN_S, Rest
+from betatrader.venues.binance.orders import OUT_OF_TIME, ExecutionReport, Frame, OrderInfo
+from betatrader.venues.binance.rest import BAN_S, RefusalError, Rest
 from betatrader.venues.binance.session import Access, Session
 from betatrader.venues.binance.wire import VENUE
 from betatrader.venues.in_flight import InFlight
@@ -169,7 +169,12 @@ class BinanceVenue:
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
-        return await self._books.look(orders)
+        try:
+            return await self._books.look(orders)
+        except RefusalError as error:
+            if error.code == OUT_OF_TIME:
+                self._listing.look_now()
+            raise
 
     @property
     def busy(self) -> bool:
@@ -206,6 +211,7 @@ class BinanceVenue:
 
     def lost(self, reason: str) -> None:
         """All that was not answered is in doubt."""
+        self._listing.look_now()  # it may have been our clock
         self._turn(reason)
         self._asked.clear()
         self._in_flight.doubt_all(f"the connection broke: {reason}")
@@ -279,7 +285,7 @@ class BinanceVenue:
             rest_s = left_s if left_s > 0 else ORDERS_REST_S if many else BAN_S
             self.rest.limits.close(rest_s, orders_alone=many)
             self._log.warning("rate_limited", venue=VENUE, rest_s=rest_s, error=error.msg)
-        elif error.code == orders.OUT_OF_TIME:
+        elif error.code == OUT_OF_TIME:
             self._listing.look_now()
 
     def _doubted(self, event: Event) -> None:
