@@ -24,4 +24,10 @@ LATE = Counter("bt_late_requests_total", "Forecast requests dropped, since they 
 ALERTS = Counter("bt_alerts_total", "Alerts for the webhook, by what became of them", ["outcome"])
 CONTROL = Counter("bt_control_total", "Orders at /control, by what became of them", ["outcome"])
 DEAD_LETTERS = Counter("bt_dead_letters_total", "Messages put into a dead-letter stream")
+BAD_MESSAGES = Counter(
+    "bt_bad_messages_total", "Messages of a venue that cannot be used", ["venue", "kind"]
+)
+FEES_ELSEWHERE = Counter(
+    "bt_fees_elsewhere_total", "Fills whose fee was paid in a third asset", ["venue", "asset"]
+)
 JOB_RUNS = Counter("bt_job_runs_total", "Runs of jobs", ["job", "status"])

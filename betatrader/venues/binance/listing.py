@@ -1,0 +1,136 @@
+"""Which instruments Binance lists for us, by which rules; and by how much its clock is off."""
+
+from collections.abc import Callable
+
+import anyio
+import structlog
+
+from betatrader.model.errors import RefusedError, UsageError
+from betatrader.model.event import Event
+from betatrader.model.ids import InstrumentId
+from betatrader.model.instrument import ProportionalFees
+from betatrader.model.market import InstrumentListed, InstrumentStatus
+from betatrader.ops import clock
+from betatrader.venues.binance import rules
+from betatrader.venues.binance.account import Executions
+from betatrader.venues.binance.rest import RefusalError, Rest
+from betatrader.venues.binance.wire import VENUE
+
+LOOK_S = 60.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+INVALID_SYMBOL, ILLEGAL_CHARACTERS = -1121, -1100
+
+
+class Listing:
+    """Asks for the rules at each connect and each minute, and tells `market` of them."""
+
+    def __init__(
+        self,
+        symbols: tuple[str, ...],
+        rest: Rest,
+        executions: Executions,
+        market: Callable[[Event], None],
+    ) -> None:
+        self._symbols = symbols
+        self._rest = rest
+        self._executions = executions
+        self._market = market
+        self._rules: dict[InstrumentId, rules.Rules] = {}
+        self._fees: dict[str, ProportionalFees] = {}
+        self._unfit: set[str] = set()
+        self._wake = anyio.Event()
+        self._log = structlog.get_logger()
+
+    def stp(self, instrument: InstrumentId) -> str:
+        """The mode against trades with ourselves; empty where the venue's default is to hold."""
+        known = self._rules.get(instrument)
+        return known.stp if known is not None else ""
+
+    def look_now(self) -> None:
+        """Measure the clock and tell all rules anew, at once."""
+        self._wake.set()
+
+    async def first(self) -> None:
+        """Ask until the rules are known. Raises UsageError where a symbol does not exist, and
+        RefusedError where the key may move money away."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                await self._look(anew=True)
+                await self._guard_key()
+                return
+            except (OSError, TimeoutError, ValueError) as error:
+                if isinstance(error, RefusalError) and error.code in (
+                    INVALID_SYMBOL,
+                    ILLEGAL_CHARACTERS,
+                ):
+                    raise UsageError(
+                        f"[binance] symbols: {', '.join(self._symbols)}: {error.text}\n"
+                        "Write pairs as the venue does: BTCUSDT."
+                    ) from error
+                self._log.warning("venue_away", venue=VENUE, error=str(error))
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def keep(self) -> None:
+        """Look again each minute, and where something asks for it, until cancelled."""
+        while True:
+            with anyio.move_on_after(LOOK_S):
+                await self._wake.wait()
+            anew = self._wake.is_set()
+            if anew:
+                self._wake = anyio.Event()
+            try:
+                await self._look(anew=anew)
+            except (OSError, TimeoutError, ValueError) as error:
+                self._log.warning("no_rules", venue=VENUE, error=str(error))
+                await anyio.sleep(FIRST_PAUSE_S)
+
+    async def _look(self, *, anew: bool) -> None:
+        await self._rest.measure_clock()
+        info = await self._rest.exchange_info(self._symbols)
+        order = {symbol: place for place, symbol in enumerate(self._symbols)}
+        listed = sorted(info.symbols, key=lambda one: order.get(one.symbol, len(order)))
+        fitting, others = rules.of_one_quote(listed)
+        for one in others:
+            if one.symbol not in self._unfit:
+                self._unfit.add(one.symbol)
+                self._log.error("another_quote", symbol=one.symbol, quote=one.quote_asset)
+        for one in fitting:
+            if one.symbol not in self._fees:
+                self._fees[one.symbol] = await self._commission(one.symbol)
+            self._tell(rules.rules_of(one, self._fees[one.symbol]), one.symbol, anew=anew)
+
+    def _tell(self, found: rules.Rules, symbol: str, *, anew: bool) -> None:
+        name, now = found.spot.id, clock.now_ns()
+        before = self._rules.get(name)
+        self._rules[name] = found
+        self._executions.spots[symbol] = found.spot
+        if anew or before is None or before.spot != found.spot:
+            self._market(InstrumentListed(now, found.spot))
+        if anew or before is None or before.tradable is not found.tradable:
+            self._market(InstrumentStatus(now, name, found.tradable))
+
+    async def _commission(self, symbol: str) -> ProportionalFees:
+        try:
+            return rules.fees_of(await self._rest.commission(symbol))
+        except RefusalError as error:
+            self._log.warning("fees_not_told", symbol=symbol, error=str(error))
+            return rules.DEFAULT_FEES
+
+    async def _guard_key(self) -> None:
+        """A key that may withdraw is not taken; testnets do not tell."""
+        try:
+            rights = await self._rest.key_rights()
+        except ConnectionError as error:
+            self._log.warning("key_rights_not_told", venue=VENUE, error=str(error))
+            return
+        if (
+            rights.enable_withdrawals
+            or rights.enable_internal_transfer
+            or rights.permits_universal_transfer
+        ):
+            raise RefusedError(
+                "[binance] key may withdraw or transfer money, which a trader never needs.\n"
+                "Take these rights from it at the venue, or make another key."
+            )

@@ -1,0 +1,154 @@
+"""One connection to Binance's WebSocket API: orders out, answers and reports on our account in.
+
+With an Ed25519 key the session is logged on and requests go unsigned; with HMAC each is signed. It
+is ready once the user data are subscribed: an order whose reports do not come is not sent.
+"""
+
+from typing import Protocol
+
+import anyio
+import msgspec
+import structlog
+
+from betatrader.model.secret import Secret
+from betatrader.net.feed import Feed
+from betatrader.net.transport import Socket, Transport
+from betatrader.ops import clock, metrics
+from betatrader.venues.binance import orders, sign
+from betatrader.venues.binance.limits import VenueClock
+from betatrader.venues.binance.orders import ExecutionReport, Frame
+from betatrader.venues.binance.wire import VENUE
+
+PING_S = 5.0
+SILENT_S = 15.0
+READY_S = 5.0
+"""How long logging on and subscribing may take."""
+
+LOGON, SUBSCRIBE, PING = "logon", "subscribe", "ping"
+
+encode = msgspec.json.encode
+
+
+class Hears(Protocol):
+    """Whom a session tells what it hears."""
+
+    def ready(self) -> None:
+        """Orders may be sent from now on."""
+
+    def lost(self, reason: str) -> None:
+        """The connection has ended: what was not answered never will be."""
+
+    def answered(self, number: int, frame: Frame) -> None:
+        """The answer to the request of this number."""
+
+    def reported(self, report: ExecutionReport) -> None:
+        """A report on an order of our account."""
+
+
+class Access(msgspec.Struct, frozen=True):
+    """The key of an account, and how requests are signed with it."""
+
+    key: Secret
+    signer: sign.Signer
+    recv_window_ms: int
+    clock: VenueClock
+
+
+class Session:
+    """Kept open, and logged on again after each break, for as long as `run` runs."""
+
+    def __init__(self, transport: Transport, url: str, access: Access, hears: Hears) -> None:
+        self.is_ready = False
+        self._access = access
+        self._hears = hears
+        self._logged_on = False
+        self._opened_s = 0.0
+        self._log = structlog.get_logger()
+        self._feed = Feed(
+            transport, url, self._opened, self._received, self._lost, silent_s=SILENT_S
+        )
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_alive)
+            await self._feed.run()
+
+    def send(self, number: int | str, method: str, parameters: dict[str, sign.Value]) -> None:
+        """Send one request, with its time and, where the session needs it, its signature."""
+        self._feed.send(self.framed(number, method, parameters))
+
+    def framed(self, number: int | str, method: str, parameters: dict[str, sign.Value]) -> bytes:
+        """The bytes of one request as of now."""
+        access = self._access
+        parameters["recvWindow"] = access.recv_window_ms
+        parameters["timestamp"] = access.clock.now_ms()
+        if not self._logged_on:
+            parameters = sign.signed_parameters(access.signer, access.key.reveal(), parameters)
+        return encode({"id": number, "method": method, "params": parameters})
+
+    def break_off(self, reason: str) -> None:
+        """End this connection; a new one is made."""
+        self._feed.break_off(reason)
+
+    async def _keep_alive(self) -> None:
+        """Ask for a sign of life now and then: without reports the connection is silent."""
+        while True:
+            await anyio.sleep(PING_S)
+            if not self._feed.connected:
+                continue
+            if self.is_ready:
+                self._feed.send(encode({"id": PING, "method": "ping"}))
+            elif clock.boot_s() - self._opened_s > READY_S:
+                self.break_off("not logged on in time")
+
+    def _opened(self, _socket: Socket) -> None:
+        self._opened_s = clock.boot_s()
+        self._logged_on = False
+        if self._access.signer.logs_on:
+            self.send(LOGON, "session.logon", {})
+        else:
+            self.send(SUBSCRIBE, "userDataStream.subscribe.signature", {})
+
+    def _lost(self, reason: str) -> None:
+        self.is_ready = self._logged_on = False
+        self._hears.lost(reason)
+
+    def _received(self, text: bytes) -> None:
+        try:
+            frame = orders.decode_frame(text)
+            if frame.event:
+                self._event(bytes(frame.event))
+                return
+        except (msgspec.MsgspecError, ValueError) as error:
+            # It may have been a report: only a new connection, and a look at the books, helps.
+            metrics.BAD_MESSAGES.labels(VENUE, "account").inc()
+            self.break_off(f"a message that cannot be read: {error}")
+            return
+        if isinstance(frame.id, int):
+            self._hears.answered(frame.id, frame)
+        else:
+            self._own(frame)
+
+    def _own(self, frame: Frame) -> None:
+        """The answer to a request of the session itself, or an error that nobody asked for."""
+        if frame.error is not None:
+            if frame.id != PING:
+                text = f"{frame.error.msg} ({frame.error.code})"
+                self._log.error("session_refused", venue=VENUE, request=frame.id, error=text)
+                self.break_off(f"refused by the venue: {text}")
+        elif frame.id == LOGON:
+            self._logged_on = True
+            self._feed.send(encode({"id": SUBSCRIBE, "method": "userDataStream.subscribe"}))
+        elif frame.id == SUBSCRIBE:
+            self.is_ready = True
+            self._hears.ready()
+
+    def _event(self, event: bytes) -> None:
+        kind = orders.decode_kind(event).e
+        if kind == "executionReport":
+            self._hears.reported(orders.decode_report(event))
+        elif kind == "eventStreamTerminated":
+            self.break_off("the venue has ended the reports on our account")
+        elif kind == "serverShutdown":
+            self._log.warning("venue_restarts", venue=VENUE)

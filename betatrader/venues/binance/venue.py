@@ -1,0 +1,328 @@
+"""Binance spot as the trader sees it: orders leave synchronously, answers come as events.
+
+Orders and cancels go over the WebSocket API, reports come over the same connection, the market over
+a stream of its own, and questions over REST. An order without a clear answer is in doubt: it is
+never sent again, and the venue is asked what became of it.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+import anyio
+import msgspec
+import structlog
+
+from betatrader.config.venues import Binance
+from betatrader.model.account import (
+    CancelRejected,
+    OrderInDoubt,
+    OrderRejected,
+    VenueAccount,
+    VenueConnection,
+)
+from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.errors import UsageError
+from betatrader.model.event import Event
+from betatrader.model.ids import ClientOrderId
+from betatrader.model.order import Order
+from betatrader.net.transport import Transport
+from betatrader.ops import clock
+from betatrader.venues.binance import orders, sign
+from betatrader.venues.binance.account import Executions
+from betatrader.venues.binance.books import Books
+from betatrader.venues.binance.listing import Listing
+from betatrader.venues.binance.market import MarketStream
+from betatrader.venues.binance.orders import OUT_OF_TIME, ExecutionReport, Frame, OrderInfo
+from betatrader.venues.binance.rest import BAN_S, RefusalError, Rest
+from betatrader.venues.binance.session import Access, Session
+from betatrader.venues.binance.wire import VENUE
+from betatrader.venues.in_flight import InFlight
+from betatrader.venues.pace import Breaker
+
+ANSWER_S = 2.0
+LOOK_S = 0.1
+ASKED_KEPT = 10_000
+ORDERS_REST_S = 10.0
+"""Without a new order where the venue says that there were too many, and not until when."""
+
+CLOCK_MARGIN_MS = 1_000
+"""The venue takes a timestamp that is this far ahead of its clock: an order may arrive that much
+later than its window says."""
+
+AWAY = "not sent: the venue is away"
+OVER_LIMIT = "not sent: it would go over the venue's rate limit"
+DUPLICATE = "Duplicate order"
+
+Take = Callable[[Event], None]
+
+
+class Asked(NamedTuple):
+    """What a request was about: the order to place, the one to cancel, or both; else a symbol."""
+
+    place: ClientOrderId | None = None
+    cancel: ClientOrderId | None = None
+
+
+class BinanceVenue:
+    """One account at Binance. `take` gets reports, `market` the market.
+
+    Raises UsageError where the settings name no symbols, or keys that cannot be any.
+    """
+
+    name = VENUE
+
+    def __init__(self, settings: Binance, transport: Transport, take: Take, market: Take) -> None:
+        if not settings.symbols:
+            raise UsageError("[binance] symbols names none: set it, as BTCUSDT, to trade there")
+        key, signer = sign.checked_key(settings.key), sign.signer_of(settings.secret)
+        window_ms = settings.recv_window_ms
+        self.under_way_ns = (window_ms + CLOCK_MARGIN_MS) * 1_000_000
+        self.connected = False
+        self.changed = anyio.Event()
+        """Set, and renewed, where the connection begins or ends."""
+        self._take = take
+        self._log = structlog.get_logger()
+        self.rest = Rest(transport, settings.rest, key, signer, window_ms)
+        self._executions = Executions()
+        self._books = Books(self.rest, self._executions)
+        self._listing = Listing(settings.symbols, self.rest, self._executions, market)
+        self._session = Session(
+            transport, settings.api, Access(key, signer, window_ms, self.rest.clock), self
+        )
+        self._stream = MarketStream(
+            transport, settings.stream, self.rest, market, self._flow_changed
+        )
+        self._in_flight = InFlight(self._doubted, ANSWER_S)
+        self._asked: dict[int, Asked] = {}
+        self._breaker = Breaker()
+
+    # Requests.
+
+    def submit(self, command: Approved, now_ns: int) -> None:
+        """Send an order; where it cannot leave, or has no form here, it is refused."""
+        name, stp = command.order, self._listing.stp(command.terms.instrument)
+        try:
+            parameters = orders.placing(name, command.terms, stp)
+        except orders.UnmappableError as error:
+            self._take(OrderRejected(now_ns, name, f"not sent: {error}"))
+            return
+        reason = self._held_back()
+        if reason:
+            self._take(OrderRejected(now_ns, name, reason))
+            return
+        self._books.note(name, str(parameters["symbol"]))
+        self._send("order.place", parameters, Asked(place=name))
+
+    def cancel(self, command: CancelOrder, now_ns: int) -> None:
+        """Send a cancel: it needs no permission of the breaker, and has a share of the rate limit
+        for itself."""
+        try:
+            symbol = orders.symbol_of(command.instrument)
+        except orders.UnmappableError as error:
+            self._take(CancelRejected(now_ns, command.order, f"not sent: {error}"))
+            return
+        reason = self._cancel_held_back()
+        if reason:
+            self._take(CancelRejected(now_ns, command.order, reason))
+            return
+        parameters: dict[str, sign.Value] = {"symbol": symbol, "origClientOrderId": command.order}
+        self._send("order.cancel", parameters, Asked(cancel=command.order))
+
+    def replace(self, old: CancelOrder, command: Approved, now_ns: int) -> None:
+        """Cancel an order and, only where that succeeds, place another in its stead, at once."""
+        name, stp = command.order, self._listing.stp(command.terms.instrument)
+        parameters: dict[str, sign.Value] = {}
+        reason = ""
+        if old.instrument != command.terms.instrument:
+            reason = "not sent: an order is replaced on its own instrument"
+        else:
+            try:
+                parameters = orders.placing(name, command.terms, stp)
+            except orders.UnmappableError as error:
+                reason = f"not sent: {error}"
+        reason = reason or self._held_back()
+        if reason:
+            self._take(OrderRejected(now_ns, name, reason))
+            self._take(CancelRejected(now_ns, old.order, reason))
+            return
+        self._books.note(name, str(parameters["symbol"]))
+        parameters["cancelReplaceMode"] = "STOP_ON_FAILURE"
+        parameters["cancelOrigClientOrderId"] = old.order
+        self._send("order.cancelReplace", parameters, Asked(name, old.order))
+
+    def cancel_all(self) -> bool:
+        """Take everything off the book, other hands' orders on our symbols too; False where that
+        cannot be sent."""
+        for symbol in self._executions.spots:
+            if self._cancel_held_back():
+                return False
+            self._send("openOrders.cancelAll", {"symbol": symbol}, Asked())
+        return True
+
+    def remember(self, orders: Iterable[Order]) -> None:
+        """Note the symbols of earlier orders: the venue finds an order only by both."""
+        for order in orders:
+            symbol, _, venue = order.terms.instrument.rpartition(".")
+            if venue == VENUE:
+                self._books.note(order.id, symbol)
+
+    async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
+        """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
+        try:
+            return await self._books.look(orders)
+        except RefusalError as error:
+            if error.code == OUT_OF_TIME:
+                self._listing.look_now()
+            raise
+
+    @property
+    def busy(self) -> bool:
+        """Whether an order was sent and not answered yet."""
+        return bool(self._in_flight)
+
+    def _held_back(self) -> str:
+        """Why no order may leave now, or nothing."""
+        if not self._session.is_ready:
+            return AWAY
+        rests_s = self._breaker.rests_s(clock.boot_s())
+        if rests_s > 0:
+            return f"not sent: the venue has failed too often, no new orders for {rests_s:.0f} s"
+        return "" if self.rest.limits.may_order() else OVER_LIMIT
+
+    def _cancel_held_back(self) -> str:
+        if not self._session.is_ready:
+            return AWAY
+        return "" if self.rest.limits.may_weigh(1, last_reserve=True) else OVER_LIMIT
+
+    def _send(self, method: str, parameters: dict[str, sign.Value], asked: Asked) -> None:
+        number = self._in_flight.begin(asked.place)
+        self._asked[number] = asked
+        if len(self._asked) > ASKED_KEPT:
+            del self._asked[next(iter(self._asked))]
+        self._session.send(number, method, parameters)
+
+    # What the session hears.
+
+    def ready(self) -> None:
+        """Orders can be sent, and their reports come."""
+        self._listing.look_now()
+        self._turn("")
+
+    def lost(self, reason: str) -> None:
+        """All that was not answered is in doubt."""
+        self._listing.look_now()  # it may have been our clock
+        self._turn(reason)
+        self._asked.clear()
+        self._in_flight.doubt_all(f"the connection broke: {reason}")
+
+    def reported(self, report: ExecutionReport) -> None:
+        """A report on an order; repeated ones change nothing."""
+        for event in self._executions.report(clock.now_ns(), report):
+            self._in_flight.reported(report.name)
+            self._take(event)
+
+    def answered(self, number: int, frame: Frame) -> None:
+        """The answer to a request; a late one counts as well."""
+        self.rest.limits.counted(frame.rate_limits)
+        asked = self._asked.pop(number, None)
+        if asked is None:
+            return
+        try:
+            if frame.error is None and frame.status < 300:
+                self._agreed(bytes(frame.result))
+                self._in_flight.answered(number)
+            else:
+                self._refused(number, asked, frame)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self._in_flight.doubt(number, f"an answer that cannot be read: {error}")
+
+    def _agreed(self, result: bytes) -> None:
+        """A good answer: an order, several, or the two of a replacement."""
+        if result[:1] == b"[":
+            for one in msgspec.json.decode(result, type=list[msgspec.Raw]):
+                with suppress(msgspec.MsgspecError):  # lists of orders, which are not ours
+                    self._told(orders.decode_order(one))
+            return
+        both = orders.decode_error_data(result)
+        if both.cancel_response:
+            self._told(orders.decode_order(both.cancel_response))
+            self._told(orders.decode_order(both.new_order_response))
+            return
+        self._told(orders.decode_order(result))
+
+    def _told(self, order: OrderInfo) -> None:
+        for event in self._executions.answer(clock.now_ns(), order):
+            self._take(event)
+
+    def _refused(self, number: int, asked: Asked, frame: Frame) -> None:
+        """An order that was refused is no more, unless the answer leaves that open."""
+        error = frame.error or orders.Error(0, "no reason was given")
+        text = f"{error.msg} ({error.code})"
+        now = clock.now_ns()
+        self._heed(frame.status, error)
+        if orders.is_unclear(frame.status, error.code) or error.msg.startswith(DUPLICATE):
+            self._in_flight.doubt(number, f"the venue does not know: {text}")
+            return
+        parts = orders.decode_error_data(error.data) if error.data else orders.ErrorData()
+        if parts.new_order_result == "SUCCESS" or parts.cancel_result == "SUCCESS":
+            self._in_flight.answered(number)
+            for done in (parts.cancel_response, parts.new_order_response):
+                with suppress(msgspec.MsgspecError):  # the other one is an error
+                    self._told(orders.decode_order(done))
+        if asked.cancel is not None and parts.cancel_result != "SUCCESS":
+            self._take(CancelRejected(now, asked.cancel, text))
+        if asked.place is not None and parts.new_order_result != "SUCCESS":
+            self._in_flight.answered(number)
+            self._take(OrderRejected(now, asked.place, text))
+
+    def _heed(self, status: int, error: orders.Error) -> None:
+        """What a refusal asks of us for the future."""
+        many = error.code == orders.TOO_MANY_ORDERS
+        if status in (418, 429) or many or error.code == orders.TOO_MUCH:
+            parts = orders.decode_error_data(error.data) if error.data else orders.ErrorData()
+            left_s = (parts.retry_after - self.rest.clock.now_ms()) / 1_000
+            rest_s = left_s if left_s > 0 else ORDERS_REST_S if many else BAN_S
+            self.rest.limits.close(rest_s, orders_alone=many)
+            self._log.warning("rate_limited", venue=VENUE, rest_s=rest_s, error=error.msg)
+        elif error.code == OUT_OF_TIME:
+            self._listing.look_now()
+
+    def _doubted(self, event: Event) -> None:
+        if isinstance(event, OrderInDoubt) and self._breaker.failed(clock.boot_s()):
+            self._log.error("breaker_open", venue=VENUE, reason=event.reason)
+        self._take(event)
+
+    # The connection.
+
+    async def run(self) -> None:
+        """Stay connected until cancelled; raises UsageError or RefusedError where symbols or key
+        can never do."""
+        await self._listing.first()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch_answers)
+            group.start_soon(self._listing.keep)
+            group.start_soon(self._session.run)
+            await self._stream.run(tuple(self._executions.spots))
+
+    async def _watch_answers(self) -> None:
+        while True:
+            await anyio.sleep(LOOK_S)
+            self._in_flight.doubt_late()
+
+    def _flow_changed(self, reason: str) -> None:
+        self._turn(reason)
+
+    def _turn(self, reason: str) -> None:
+        """The venue is reached while orders can be sent, reports come, and the market shows."""
+        up = self._session.is_ready and self._stream.flows
+        if up is self.connected:
+            return
+        self.connected = up
+        self.changed.set()
+        self.changed = anyio.Event()
+        if up:
+            self._log.info("venue_reached", venue=VENUE)
+        else:
+            self._log.warning("venue_lost", venue=VENUE, reason=reason)
+        self._take(VenueConnection(clock.now_ns(), VENUE, up, "" if up else reason))

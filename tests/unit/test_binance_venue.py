@@ -1,0 +1,478 @@
+"""The adapter against a Binance in memory: what leaves, what comes back, and what is in doubt."""
+
+import pytest
+from binance_scenes import (
+    BTC,
+    FOK,
+    IOC,
+    PEM,
+    CutError,
+    RefuseError,
+    World,
+    approved,
+    cancel,
+    executed,
+    name,
+    order,
+    report,
+    symbol,
+)
+
+from betatrader.model.account import (
+    CancelRejected,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExpired,
+    OrderInDoubt,
+    OrderRejected,
+    VenueConnection,
+)
+from betatrader.model.errors import RefusedError, UsageError
+from betatrader.model.market import BookSnapshot, InstrumentListed, InstrumentStatus
+from betatrader.model.money import parse
+from betatrader.model.order import OrderType, Side
+from betatrader.model.secret import Secret
+from betatrader.ops import clock
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world whose venue is reached."""
+    made = World(monkeypatch).go()
+    made.fake.api["order.place"] = lambda given: order(int(given["newClientOrderId"], 16))
+    made.fake.api["order.cancel"] = lambda given: order(
+        int(given["origClientOrderId"], 16),
+        "CANCELED",
+        origClientOrderId=given["origClientOrderId"],
+        clientOrderId="x",
+    )
+    assert [type(event) for event in made.since()] == [VenueConnection]
+    return made
+
+
+def kinds(world: World) -> list[str]:
+    return [type(event).__name__ for event in world.since()]
+
+
+def test_it_is_connected_once_orders_and_market_are_there(world: World) -> None:
+    assert world.venue.connected
+    listed, status = world.market[:2]
+    assert isinstance(listed, InstrumentListed)
+    assert listed.definition.tick == parse("0.01")
+    assert listed.definition.lot == parse("0.00001")
+    assert listed.definition.min_notional == parse("5")
+    assert isinstance(status, InstrumentStatus)
+    assert status.tradable
+    assert any(isinstance(event, BookSnapshot) for event in world.market)
+    assert world.fake.methods() == ["userDataStream.subscribe.signature"]
+
+
+def test_an_order_leaves_as_the_venue_wants_it(world: World) -> None:
+    world.submit(approved(1, "50000.5", "0.002"))
+    sent = world.fake.sent[-1]
+    assert sent["method"] == "order.place"
+    signature = sent["params"].pop("signature")
+    assert len(signature) == 64
+    timestamp = sent["params"].pop("timestamp")
+    assert abs(timestamp - clock.now_ns() // 10**6) < 100
+    assert sent["params"] == {
+        "apiKey": "KEY",
+        "newClientOrderId": name(1),
+        "newOrderRespType": "RESULT",
+        "price": "50000.5",
+        "quantity": "0.002",
+        "recvWindow": 2000,
+        "selfTradePreventionMode": "EXPIRE_MAKER",
+        "side": "BUY",
+        "symbol": "BTCUSDT",
+        "timeInForce": "GTC",
+        "type": "LIMIT",
+    }
+    assert kinds(world) == ["OrderAccepted"]
+    assert not world.venue.busy
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "in_force", "price"),
+    [
+        ({"post_only": True}, "LIMIT_MAKER", None, "50000"),
+        ({"time_in_force": IOC}, "LIMIT", "IOC", "50000"),
+        ({"time_in_force": FOK}, "LIMIT", "FOK", "50000"),
+        ({"type": OrderType.MARKET, "time_in_force": IOC}, "LIMIT", "IOC", "50000"),
+        ({"type": OrderType.MARKET}, "LIMIT", "IOC", "50000"),
+        ({"type": OrderType.MARKET, "price": "0"}, "MARKET", None, None),
+    ],
+)
+def test_each_kind_of_order_has_its_form(
+    world: World, given: dict, kind: str, in_force: str | None, price: str | None
+) -> None:
+    world.submit(approved(1, **given))
+    params = world.fake.sent[-1]["params"]
+    assert (params["type"], params.get("timeInForce"), params.get("price")) == (
+        kind,
+        in_force,
+        price,
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"post_only": True, "time_in_force": IOC},
+        {"post_only": True, "type": OrderType.MARKET},
+        {"price": "0"},
+    ],
+)
+def test_what_has_no_form_is_refused_and_not_sent(world: World, given: dict) -> None:
+    before = world.fake.methods()
+    world.submit(approved(1, **given))
+    (found,) = world.since()
+    assert isinstance(found, OrderRejected)
+    assert found.reason.startswith("not sent: ")
+    assert world.fake.methods() == before
+
+
+def test_a_fill_comes_once_and_what_ends_early_says_so(world: World) -> None:
+    world.submit(approved(1, time_in_force=IOC))
+    for message in (
+        report(1),
+        executed(1, 56),
+        executed(1, 56),
+        report(1, "EXPIRED", eR="UNFILLED_IOC_QUANTITY_EXPIRED", z="0.00100000"),
+    ):
+        world.do(world.fake.event, message)
+    found = world.since()
+    assert [type(event) for event in found] == [
+        OrderAccepted,
+        OrderAccepted,
+        Fill,
+        OrderExpired,
+    ]
+    assert found[2] == Fill(
+        found[2].time_ns,
+        name(1),
+        BTC,
+        Side.BUY,
+        parse("50000"),
+        parse("0.001"),
+        0,
+        True,
+        "56",
+        parse("0.000001"),
+    )
+    assert found[3].reason == "UNFILLED_IOC_QUANTITY_EXPIRED"
+
+
+def test_an_end_waits_for_the_fills_before_it(world: World) -> None:
+    world.fake.api["order.place"] = lambda _: order(1, "EXPIRED", executedQty="0.00100000")
+    world.submit(approved(1, time_in_force=IOC))
+    assert kinds(world) == ["OrderAccepted"]
+    world.fake.api["order.place"] = lambda _: order(2, "EXPIRED")
+    world.submit(approved(2, time_in_force=FOK))
+    assert kinds(world) == ["OrderAccepted", "OrderExpired"]
+
+
+def test_a_cancel_names_the_order_and_its_report_too(world: World) -> None:
+    world.submit(approved(1))
+    world.cancel(1)
+    params = world.fake.sent[-1]["params"]
+    assert (params["symbol"], params["origClientOrderId"]) == ("BTCUSDT", name(1))
+    assert kinds(world) == ["OrderAccepted", "OrderCanceled"]
+    world.do(world.fake.event, report(2, "CANCELED", C=name(2), c="another"))
+    (found,) = world.since()
+    assert found == OrderCanceled(found.time_ns, name(2), "")
+
+
+def refusing(status: int, code: int, msg: str):
+    def reply(_given: object) -> None:
+        raise RefuseError(status, code, msg)
+
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "msg", "kind"),
+    [
+        (400, -2010, "Account has insufficient balance for requested action.", OrderRejected),
+        (400, -1013, "Filter failure: LOT_SIZE", OrderRejected),
+        (400, -1021, "Timestamp for this request is outside of the recvWindow.", OrderRejected),
+        (429, -1015, "Too many new orders.", OrderRejected),
+        (401, -2015, "Invalid API-key, IP, or permissions for action.", OrderRejected),
+        (400, -2010, "Duplicate order sent.", OrderInDoubt),
+        (400, -1007, "Timeout waiting for response from backend server.", OrderInDoubt),
+        (500, -1006, "An unexpected response was received.", OrderInDoubt),
+        (503, -1008, "Server is currently overloaded.", OrderInDoubt),
+        (400, -1000, "An unknown error occurred.", OrderInDoubt),
+    ],
+)
+def test_a_refusal_ends_an_order_only_where_it_is_clear(
+    world: World, status: int, code: int, msg: str, kind: type
+) -> None:
+    world.fake.api["order.place"] = refusing(status, code, msg)
+    world.submit(approved(1))
+    (found,) = world.since()
+    assert type(found) is kind
+    assert msg in found.reason
+    assert not world.venue.busy
+
+
+def test_an_answer_that_stays_away_is_doubt_and_a_late_one_counts(world: World) -> None:
+    world.fake.api["order.place"] = lambda _: (_ for _ in ()).throw(CutError())
+    world.submit(approved(1))
+    assert world.venue.busy
+    assert kinds(world) == []
+    world.go(2.5)
+    assert kinds(world) == ["OrderInDoubt"]
+    number = world.fake.sent[-1]["id"] if world.fake.sent[-1]["method"] != "ping" else None
+    number = number or next(m["id"] for m in world.fake.sent if m["method"] == "order.place")
+    world.do(world.fake.account.say, {"id": number, "status": 200, "result": order(1)})
+    assert kinds(world) == ["OrderAccepted"]
+
+
+def test_a_report_answers_before_the_answer(world: World) -> None:
+    world.fake.api["order.place"] = lambda _: (_ for _ in ()).throw(CutError())
+    world.submit(approved(1))
+    world.do(world.fake.event, report(1))
+    assert not world.venue.busy
+    world.go(3.0)
+    assert kinds(world) == ["OrderAccepted"]
+
+
+def test_a_broken_connection_leaves_doubt_and_comes_back(world: World) -> None:
+    del world.fake.api["order.place"]
+    world.submit(approved(1))
+    world.fake.refuse_sockets = True
+    world.do(world.fake.account.cut, "reset")
+    found = world.since()
+    assert [type(event) for event in found] == [VenueConnection, OrderInDoubt]
+    assert not found[0].up
+    world.submit(approved(2))
+    world.cancel(1)
+    assert [event.reason for event in world.since()] == ["not sent: the venue is away"] * 2
+    world.market.clear()
+    world.fake.refuse_sockets = False
+    world.go(3.0)
+    assert [(type(event), event.up) for event in world.since()] == [(VenueConnection, True)]
+    assert any(isinstance(event, InstrumentListed) for event in world.market)
+
+
+def test_without_market_data_it_is_away_but_cancels_pass(world: World) -> None:
+    world.submit(approved(1))
+    world.fake.refuse_sockets = True
+    world.do(world.fake.stream.cut, "reset")
+    assert not world.venue.connected
+    world.cancel(1)
+    found = world.since()
+    assert [type(event) for event in found] == [OrderAccepted, VenueConnection, OrderCanceled]
+    assert "market data" in found[1].reason
+    world.fake.refuse_sockets = False
+    world.go(5.0)
+    assert world.venue.connected
+
+
+def test_a_refused_cancel_says_so_and_an_unclear_one_says_nothing(world: World) -> None:
+    world.fake.api["order.cancel"] = refusing(400, -2011, "Unknown order sent.")
+    world.cancel(1)
+    (found,) = world.since()
+    assert found == CancelRejected(found.time_ns, name(1), "Unknown order sent. (-2011)")
+    world.fake.api["order.cancel"] = refusing(503, -1008, "busy")
+    world.cancel(1)
+    assert world.since() == []
+
+
+def test_too_many_failures_stop_new_orders_and_no_cancels(world: World) -> None:
+    world.fake.api["order.place"] = refusing(500, -1006, "Execution status unknown.")
+    for number in range(5):
+        world.submit(approved(number))
+    assert kinds(world) == ["OrderInDoubt"] * 5
+    world.submit(approved(9))
+    (found,) = world.since()
+    assert isinstance(found, OrderRejected)
+    assert "failed too often" in found.reason
+    world.cancel(1)
+    assert kinds(world) == ["OrderCanceled"]
+
+
+def test_the_rate_limit_is_kept_before_the_venue_says_so(world: World) -> None:
+    sent = len(world.fake.sent)
+    for number in range(60):
+        world.loop.call_soon(world.venue.submit, approved(number), 1)
+    world.go(0.1)
+    found = world.since()
+    refused = [event for event in found if isinstance(event, OrderRejected)]
+    assert len(refused) == 10
+    assert len(world.fake.sent) - sent == 50
+    assert {event.reason for event in refused} == {
+        "not sent: it would go over the venue's rate limit"
+    }
+    world.cancel(1)
+    assert kinds(world) == ["OrderCanceled"]
+
+
+def test_the_venues_word_to_stop_is_heeded(world: World) -> None:
+    def reply(_given: object) -> None:
+        until = clock.now_ns() // 10**6 + 10_000
+        raise RefuseError(429, -1003, "Too much request weight used.", retryAfter=until)
+
+    world.fake.api["order.place"] = reply
+    world.submit(approved(1))
+    world.submit(approved(2))
+    first, second = world.since()
+    assert "-1003" in first.reason
+    assert second.reason.startswith("not sent: ")
+    world.go(10.0)
+    world.fake.api["order.place"] = lambda _: order(3)
+    world.submit(approved(3))
+    assert kinds(world) == ["OrderAccepted"]
+
+
+def test_too_many_orders_stop_orders_alone(world: World) -> None:
+    world.fake.api["order.place"] = refusing(429, -1015, "Too many new orders.")
+    world.submit(approved(1))
+    world.submit(approved(2))
+    world.cancel(3)
+    assert kinds(world) == ["OrderRejected", "OrderRejected", "OrderCanceled"]
+    assert world.fake.methods()[-2:] == ["order.place", "order.cancel"]
+
+
+def test_with_ed25519_the_session_is_logged_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, secret=Secret(PEM)).go()
+    assert world.fake.methods() == ["session.logon", "userDataStream.subscribe"]
+    world.submit(approved(1))
+    params = world.fake.sent[-1]["params"]
+    assert "signature" not in params
+    assert "apiKey" not in params
+    assert "timestamp" in params
+
+
+def test_a_session_that_is_refused_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, secret=Secret(PEM))
+    logon = world.fake.api["session.logon"]
+    world.fake.api["session.logon"] = refusing(401, -2015, "Invalid API-key.")
+    world.go(2.0)
+    assert not world.venue.connected
+    world.fake.api["session.logon"] = logon
+    world.go(30.0)
+    assert world.venue.connected
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"id": None, "status": 401, "error": {"code": -2015, "msg": "revoked"}},
+        {"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": 1}},
+        {"subscriptionId": 0, "event": {"e": "executionReport", "s": 5}},
+    ],
+)
+def test_a_session_that_cannot_be_trusted_is_made_anew(world: World, message: dict) -> None:
+    before = len(world.fake.sockets)
+    world.do(world.fake.account.say, message)
+    world.go(3.0)
+    assert len(world.fake.sockets) == before + 1
+    assert [event.up for event in world.since()] == [False, True]
+
+
+def test_a_silent_session_is_broken_off(world: World) -> None:
+    del world.fake.api["ping"]
+    before = len(world.fake.sockets)
+    for _ in range(25):  # the market goes on
+        world.do(lambda: world.fake.stream.say({"stream": "x", "data": {}}))
+        world.go(1.0)
+    assert len(world.fake.sockets) > before
+
+
+def test_the_clock_is_measured_and_again_when_the_venue_says_it_is_off(world: World) -> None:
+    world.fake.skew_ms = 5_000
+    world.fake.api["order.place"] = refusing(400, -1021, "outside of the recvWindow.")
+    world.submit(approved(1))
+    world.go(1.0)
+    world.fake.api["order.place"] = lambda _: order(2)
+    world.submit(approved(2))
+    sent = world.fake.sent[-1]["params"]["timestamp"]
+    assert abs(sent - clock.now_ns() // 10**6 - 5_000) < 100
+
+
+def test_a_halt_of_the_symbol_is_told(world: World) -> None:
+    world.market.clear()
+    world.fake.rest["/api/v3/exchangeInfo"] = lambda _: {"symbols": [symbol(status="CANCEL_ONLY")]}
+    for _ in range(70):
+        world.go(1.0)
+        world.do(lambda: world.fake.stream.say({"stream": "x", "data": {}}))
+    found = [event for event in world.market if isinstance(event, InstrumentStatus)]
+    assert [event.tradable for event in found] == [False]
+
+
+def test_a_pair_of_another_quote_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, symbols=("BTCUSDT", "ETHBTC"))
+    world.fake.rest["/api/v3/exchangeInfo"] = lambda _: {"symbols": [symbol("ETHBTC"), symbol()]}
+    world.go()
+    listed = [event for event in world.market if isinstance(event, InstrumentListed)]
+    assert {event.definition.id for event in listed} == {BTC}
+    assert "ethbtc" not in world.fake.stream.url
+
+
+def test_what_can_never_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="symbols names none"):
+        World(monkeypatch, symbols=())
+    with pytest.raises(UsageError, match="neither an HMAC secret"):
+        World(monkeypatch, secret=Secret("x"))
+    world = World(monkeypatch)
+    world.fake.rest["/sapi/v1/account/apiRestrictions"] = lambda _: {"enableWithdrawals": True}
+    world.go()
+    assert isinstance(world.error, RefusedError)
+    world = World(monkeypatch)
+    world.fake.rest["/api/v3/exchangeInfo"] = refusing(400, -1121, "Invalid symbol.")
+    world.go()
+    assert isinstance(world.error, UsageError)
+
+
+def test_a_venue_that_is_away_at_the_start_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    good = world.fake.rest["/api/v3/time"]
+    world.fake.rest["/api/v3/time"] = lambda _: (_ for _ in ()).throw(CutError())
+    world.go(5.0)
+    assert not world.venue.connected
+    world.fake.rest["/api/v3/time"] = good
+    world.go(10.0)
+    assert world.venue.connected
+
+
+def test_all_orders_are_cancelled_at_once(world: World) -> None:
+    world.fake.api["openOrders.cancelAll"] = lambda _: [
+        order(1, "CANCELED", origClientOrderId=name(1), clientOrderId="x"),
+        {"orderListId": 1929, "contingencyType": "OCO"},
+        order(2, "CANCELED", origClientOrderId=name(2), clientOrderId="x"),
+    ]
+    world.do(world.venue.cancel_all)
+    assert [event.order for event in world.since()] == [name(1), name(2)]
+
+
+def test_a_replacement_tells_of_both(world: World) -> None:
+    world.submit(approved(1))
+    canceled = order(1, "CANCELED", origClientOrderId=name(1), clientOrderId="x")
+    world.fake.api["order.cancelReplace"] = lambda _: {
+        "cancelResult": "SUCCESS",
+        "newOrderResult": "SUCCESS",
+        "cancelResponse": canceled,
+        "newOrderResponse": order(2),
+    }
+    world.do(world.venue.replace, cancel(1), approved(2, "49000"), 1)
+    assert kinds(world) == ["OrderAccepted", "OrderCanceled", "OrderAccepted"]
+
+    def half(_given: object) -> None:
+        raise RefuseError(
+            409,
+            -2021,
+            "Order cancel-replace partially failed.",
+            cancelResult="SUCCESS",
+            newOrderResult="FAILURE",
+            cancelResponse=order(2, "CANCELED", origClientOrderId=name(2), clientOrderId="x"),
+            newOrderResponse={"code": -2010, "msg": "no balance"},
+        )
+
+    world.fake.api["order.cancelReplace"] = half
+    world.do(world.venue.replace, cancel(2), approved(3, "49000"), 1)
+    found = world.since()
+    assert [type(event) for event in found] == [OrderCanceled, OrderRejected]
+    assert not world.venue.busy
