@@ -138,6 +138,8 @@ def _secret(_kind: type, value: Any) -> Secret:
 def _outside(kind: Any, value: Any) -> str:
     """What a Decimal's bounds forbid; msgspec itself bounds only int and float."""
     if isinstance(value, Secret):
+        if not any((meta.extra or {}).get("web") for meta in getattr(kind, "__metadata__", ())):
+            return ""
         is_web = re.fullmatch(r"https?://[!-.0-~]+(/[!-~]*)?", value.reveal())
         return "" if not value or is_web else "expected an address: https://HOST/PATH"
     if not isinstance(value, Decimal):

@@ -76,7 +76,12 @@ async def _binance(
     market = contracts.of_venue("BINANCE", feeds.open_feed(config.feed, clock.now_ns()))
     async with _ledger_shown(exchange, cash) as link:
         await serve_binance(
-            exchange, cash, faults, market, port, lambda found: tell({**found, "link": link})
+            exchange,
+            cash,
+            faults,
+            market,
+            port=port,
+            tell=lambda found: tell({**found, "link": link}),
         )
 
 
@@ -89,7 +94,12 @@ async def _polymarket(
     market = contracts.as_polymarket(feeds.open_feed(config.feed, clock.now_ns()))
     async with _ledger_shown(exchange, cash) as link:
         await serve_polymarket(
-            exchange, cash, faults, market, port, lambda found: tell({**found, "link": link})
+            exchange,
+            cash,
+            faults,
+            market,
+            port=port,
+            tell=lambda found: tell({**found, "link": link}),
         )
 
 
