@@ -30,6 +30,8 @@ class Reader:
         self.problems: list[str] = []
         self.sources: dict[str, str] = {}
         self._from_environment: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
+        """What variables hold, by their fields: a key of digits is no number."""
 
     def take_environment(self, values: dict[str, Any], environment: Mapping[str, str]) -> None:
         """Put what environment variables say over a file's values."""
@@ -45,6 +47,7 @@ class Reader:
                 inner = inner.setdefault(table, {}) if isinstance(inner, dict) else {}
             inner[field] = _environment_value(text)
             self._from_environment[".".join([*tables, field])] = variable
+            self._texts[".".join([*tables, field])] = text
 
     def table(self, kind: type[Section], values: Any, path: tuple[str, ...]) -> Any:
         """A table as the struct that it should be; None where it is not."""
@@ -87,6 +90,8 @@ class Reader:
             text = f"expected one of {', '.join(arguments)}, found {_shown(value)}"
             self._problem(path, text + did_you_mean(str(value), list(arguments), also=False))
             return None
+        if variable and (kind is Secret or get_args(kind)[:1] == (Secret,)):
+            value = self._texts[dotted]
         try:
             made = msgspec.convert(value, kind, dec_hook=_secret)
         except msgspec.ValidationError as error:

@@ -6,7 +6,7 @@ at the end.
 
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import anyio
 import structlog
@@ -35,6 +35,7 @@ YIELD_EVERY = 200
 """Events that may be taken in a row where the feed is behind: others get their turn."""
 
 REACH_S = 10.0
+CLOSE_S = 1.0
 PAUSE_S = 0.2
 
 Take = Callable[[Event], None]
@@ -183,24 +184,25 @@ class RemoteVenue(Venue, Protocol):
         """Stay connected until cancelled."""
 
 
+class Choice(NamedTuple):
+    """A remote venue that has not been made yet (`roles.choosing`)."""
+
+    make: Callable[[Take, Take], RemoteVenue]
+    """From the callables for reports and for the market."""
+    hint: str
+    """How to mend one that is not reached."""
+    egress: Callable[[], Awaitable[Egress | None]]
+    """Whether it serves this machine's address; None where that is not known."""
+    close: Callable[[], Awaitable[None]]
+    """Ends the connections that are kept."""
+
+
 class RemoteDesk:
-    """A venue in another process: the reference venue, or one that speaks a real venue's protocol.
+    """A venue in another process: the reference venue, or one that speaks a real venue's protocol."""
 
-    `make` gets the callables for reports and for the market; `hint` tells how to mend a venue that
-    is not reached; `egress` asks it whether it serves this machine's address.
-    """
-
-    def __init__(
-        self,
-        make: Callable[[Take, Take], RemoteVenue],
-        hint: str,
-        egress: Callable[[], Awaitable[Egress | None]],
-        state: Callable[[], State],
-        take: Take,
-    ) -> None:
-        self.venue = make(self._told, self._shown)
-        self._egress = egress
-        self._hint = hint
+    def __init__(self, choice: Choice, state: Callable[[], State], take: Take) -> None:
+        self.venue = choice.make(self._told, self._shown)
+        self._choice = choice
         self._quiet = False
         self.on_question: Callable[[], None] = lambda: None
         self._state = state
@@ -208,7 +210,7 @@ class RemoteDesk:
 
     async def egress(self) -> Egress | None:
         """Whether the venue serves this machine's address; None where it gives no answer."""
-        return await self._egress()
+        return await self._choice.egress()
 
     def _shown(self, event: Event) -> None:
         if not self._quiet:
@@ -221,7 +223,11 @@ class RemoteDesk:
 
     async def run(self) -> None:
         """Stay connected, until cancelled."""
-        await self.venue.run()
+        try:
+            await self.venue.run()
+        finally:
+            with anyio.move_on_after(CLOSE_S, shield=True):
+                await self._choice.close()
 
     async def open(self, epoch: int, *, is_new: bool) -> None:  # noqa: ARG002  its books are its own
         """Wait for the first connection, and take its cash as the opening balance where we knew
@@ -235,7 +241,7 @@ class RemoteDesk:
                 cash = (await self.venue.account(())).cash if is_new else 0
         except (OSError, TimeoutError):
             raise UnreachableError(
-                f"the venue does not answer in {REACH_S:.0f} s\n{self._hint}"
+                f"the venue does not answer in {REACH_S:.0f} s\n{self._choice.hint}"
             ) from None
         if cash:
             self._take(CashFlow(clock.now_ns(), self.venue.name, cash, "opening balance"))

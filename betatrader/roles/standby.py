@@ -40,7 +40,7 @@ class Standby:
         self.take: Callable[[Event], None] = self._watch
         """Where the venue's events go: to the trader, once it leads."""
         self.desk: Desk = (
-            RemoteDesk(*venue_of(config), self._state, self._taken)
+            RemoteDesk(venue_of(config), self._state, self._taken)
             if config.paper.link or config.paper.venue
             else PaperDesk(config, service.home, service.redis, self._state, self._taken)
         )
