@@ -71,6 +71,17 @@ def _shipping(progress: Callable[[str], None]) -> list[Any]:
     return shipping.run(progress)
 
 
+def _wire(progress: Callable[[str], None]) -> list[Any]:
+    from betatrader.bench import wire
+
+    path = Path(os.environ.get("BETATRADER_SHARED", "../shared")) / "data" / RECORDING
+    if not path.exists():
+        raise UsageError(
+            f"{path} is not there\nIt measures on raw messages: set BETATRADER_SHARED to them."
+        )
+    return wire.binance(path, progress)
+
+
 BENCHMARKS = {
     "engine": _engine,
     "journal": _journal,
@@ -80,9 +91,10 @@ BENCHMARKS = {
     "memory": _memory,
     "failover": _failover,
     "soak": _soak,
+    "wire": _wire,
 }
-LONG = ("soak",)
-"""Run where they are named: they take minutes."""
+LONG = ("soak", "wire")
+"""Run where they are named: they take minutes, or need raw recordings."""
 
 
 @click.command()

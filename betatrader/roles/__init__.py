@@ -22,7 +22,7 @@ recovering  the engine as the last run's journal left it
 reconciling our books beside the venue's, at the start and while running
 serving     a simulated venue as a process
 venue_process a simulated venue beside a run
-contracts   generated contracts under Polymarket's kind of names
+contracts   markets for the simulated venues, under the names that those give
 replaying   a journal through the engine that wrote it
 report      what a run did, as JSON and as text
 """

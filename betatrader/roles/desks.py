@@ -198,7 +198,7 @@ class Choice(NamedTuple):
 
 
 class RemoteDesk:
-    """A venue in another process: the reference venue, or one that speaks a real venue's protocol."""
+    """A venue in another process: the reference venue, or one with a real venue's protocol."""
 
     def __init__(self, choice: Choice, state: Callable[[], State], take: Take) -> None:
         self.venue = choice.make(self._told, self._shown)

@@ -73,7 +73,7 @@ async def _binance(
     from betatrader.venues.binance.serve import serve_binance
 
     cash = configuration.units(config.paper.cash_usd)
-    market = contracts.of_venue("BINANCE", feeds.open_feed(config.feed, clock.now_ns()))
+    market = contracts.as_binance(config.feed, clock.now_ns())
     async with _ledger_shown(exchange, cash) as link:
         await serve_binance(
             exchange,

@@ -72,7 +72,7 @@ def settings(venue: str, found: Variables) -> Variables:
     made = {f"{table}{name.upper()}": found[name] for name in chosen}
     made["BETATRADER_PAPER__VENUE"] = venue
     if venue == "binance":
-        made[f"{table}SYMBOLS"] = json.dumps(["BTCUSDT"])
+        made[f"{table}SYMBOLS"] = json.dumps(["BTCUSDT", "GENUSDT"])
     else:
         made[f"{table}MARKETS"] = json.dumps(["*"])
         made[f"{table}PRIVATE_KEY"] = f"0x{secrets.token_hex(32)}"  # an account of its own

@@ -43,6 +43,27 @@ SETTINGS = {
     "BETATRADER_RISK__DRAWDOWN": "1",
 }
 
+TAKER = """
+from betatrader.engine.strategy import Place, Strategy
+from betatrader.model.instrument import Spot
+from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
+
+
+class Taker(Strategy):
+    name = "taker"
+
+    def on_tick(self, view, market):
+        spot = market.definition
+        if not isinstance(spot, Spot) or not market.bid or view.orders(market.id):
+            return None
+        held = view.position(market.id) // spot.lot * spot.lot
+        side, price = (Side.SELL, market.bid) if held else (Side.BUY, market.ask)
+        quantity = held or 8 * 10**16 // price // spot.lot * spot.lot
+        terms = OrderTerms(market.id, side, OrderType.LIMIT, price, quantity, TimeInForce.IOC)
+        return [Place(terms)]
+"""
+"""Takes what stands: a recorded pair alone fills few quotes."""
+
 
 class Role:
     """A process that is started again whenever it has ended."""
@@ -101,7 +122,14 @@ class Storm:
         assert self.venue.stdout is not None
         stack.callback(self.venue.stdout.close)
         told = json.loads(self.venue.stdout.readline())
-        more = {"REDIS_URL": self.server.url, **venue_process.settings(venue, told)}
+        taker = folder / "taker.py"
+        taker.write_text(TAKER)
+        names = [str(taker), "market_maker", "forecast_edge"]
+        more = {
+            "REDIS_URL": self.server.url,
+            "BETATRADER_STRATEGIES": f"[{', '.join(f'{{name = {n!r}}}' for n in names)}]",
+            **venue_process.settings(venue, told),
+        }
         self.link, self.account = told["link"], told.get("account", "us")
         self.traders = [Role("trading", folder / name, **more) for name in ("blue", "green")]
         self.intel = Role("intel", folder / "intel", **more)
