@@ -74,13 +74,21 @@ decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 def units(text: str) -> int:
     """A decimal string as units of 10^-8; the venue nearly always sends eight decimals."""
     if text[-9:-8] == ".":
-        return int(text[:-9] + text[-8:])
+        return int(text.replace(".", "", 1))
     return parse(text)
 
 
 def levels(texts: list[TextLevel]) -> tuple[Level, ...]:
-    """Text levels as (price, size)."""
-    return tuple([(units(price), units(size)) for price, size in texts])
+    """Text levels as (price, size): `units` of each, without a call for each."""
+    return tuple(
+        [
+            (
+                int(price.replace(".", "", 1)) if price[-9:-8] == "." else parse(price),
+                int(size.replace(".", "", 1)) if size[-9:-8] == "." else parse(size),
+            )
+            for price, size in texts
+        ]
+    )
 
 
 def instrument_id(symbol: str) -> InstrumentId:
