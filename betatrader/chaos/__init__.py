@@ -9,6 +9,7 @@ busy       a strategy that orders as often as it may
 seams      where the product's edges meet the world: clock, disk, lock
 bus        a small model of the Redis server: its clients, and what befalls it
 keyspace   its data, and what commands do to it
+venues     the venue of a world, and its protocol
 network    connections between processes
 wires      HTTP and WebSockets over it, between an adapter and a server
 loop       an event loop of virtual time

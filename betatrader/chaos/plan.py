@@ -28,6 +28,7 @@ class Plan(NamedTuple):
     seed: int
     pair: bool
     faults: tuple[Fault, ...]
+    venue: str = "sim"
 
 
 TRADER = {"kill": 3, "kill_at_order": 5, "kill_in_write": 4, "pause": 2, "end": 2, "clock": 1}
@@ -65,8 +66,8 @@ SETTLE_S = 8.0
 lose both homes, which nothing survives."""
 
 
-def make(seed: int) -> Plan:
-    """The plan of a seed."""
+def make(seed: int, venue: str = "sim") -> Plan:
+    """The plan of a seed, at a venue (`venues.VENUES`)."""
     chance = random.Random(f"plan {seed}")  # noqa: S311  a seed, to be repeated
     pair = chance.random() < 0.75
     loses_redis = pair and chance.random() < 0.3
@@ -93,4 +94,4 @@ def make(seed: int) -> Plan:
             lost_at = at
         elif kind not in VENUE:
             harmed_at = at + lasts
-    return Plan(seed, pair, tuple(faults))
+    return Plan(seed, pair, tuple(faults), venue)

@@ -18,6 +18,7 @@ import structlog
 
 from betatrader.chaos.busy import Busy
 from betatrader.chaos.loop import Process, ProcessKilled, current_process
+from betatrader.net import feed
 from betatrader.ops import clock, files, mapped_file
 from betatrader.ops.mapped_file import MappedFile
 from betatrader.roles import leading, strategies
@@ -113,6 +114,7 @@ def put_in_place(now: Callable[[], float]) -> None:
     put(MappedFile, "append", _append)
     put(MappedFile, "sync", _sync)
     put(anyio.to_thread, "run_sync", _inline)
+    put(feed, "spread", lambda: 0.75)
     _watch_syncs(now)
 
 

@@ -55,7 +55,12 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 def run(
-    seeds: range, progress: Callable[[int, int], None], *, hours: float = 0.0, bug: str = ""
+    seeds: range,
+    progress: Callable[[int, int], None],
+    *,
+    hours: float = 0.0,
+    bug: str = "",
+    venue: str = "sim",
 ) -> Report:
     """Run seeds, in as many processes as there are cores; `hours` > 0 goes on until so much was
     simulated. A failing seed is shrunk."""
@@ -63,13 +68,13 @@ def run(
     began = _cpu_s()
     context = multiprocessing.get_context("fork")
     with context.Pool(os.cpu_count() or 1, maxtasksperchild=1) as pool:
-        for found in pool.imap(_batch, ((batch, bug) for batch in _batches(seeds, hours))):
+        for found in pool.imap(_batch, ((batch, bug, venue) for batch in _batches(seeds, hours))):
             outcomes += found
             progress(len(outcomes), len(seeds))
             if hours and sum(o.virtual_s for o in outcomes) >= hours * 3600:
                 pool.terminate()
                 break
-    failing = [shrunk(outcome, bug) for outcome in outcomes if outcome.wrong]
+    failing = [shrunk(outcome, bug, venue) for outcome in outcomes if outcome.wrong]
     counts: dict[str, int] = {}
     for outcome in outcomes:
         for kind, count in outcome.faults.items():
@@ -87,9 +92,9 @@ def run(
     )
 
 
-def shrunk(outcome: Outcome, bug: str = "") -> Outcome:
+def shrunk(outcome: Outcome, bug: str = "", venue: str = "sim") -> Outcome:
     """The same failure with as few faults as it takes, dropping one after the other."""
-    drawn = plan.make(outcome.seed)
+    drawn = plan.make(outcome.seed, venue)
     kept = list(outcome.planned)
     at = 0
     late = [fault for fault in kept if fault.at_s <= _first_wrong_s(outcome)]
@@ -120,7 +125,7 @@ def caught(bug: str, most_seeds: int) -> Outcome | None:
     """The first seed that sees a planted bug; None where none of so many does."""
     for batch in _batches(range(most_seeds), 0.0):
         with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
-            for outcome in pool.apply(_batch, ((batch, bug),)):
+            for outcome in pool.apply(_batch, ((batch, bug, "sim"),)):
                 if outcome.wrong:
                     return outcome
     return None
@@ -134,9 +139,9 @@ def _batches(seeds: range, hours: float) -> Iterator[range]:
         at = end
 
 
-def _batch(asked: tuple[range, str]) -> list[Outcome]:
-    seeds, bug = asked
-    return _isolated(tuple(plan.make(seed) for seed in seeds), bug)
+def _batch(asked: tuple[range, str, str]) -> list[Outcome]:
+    seeds, bug, venue = asked
+    return _isolated(tuple(plan.make(seed, venue) for seed in seeds), bug)
 
 
 def _isolated(plans: tuple[Plan, ...], bug: str) -> list[Outcome]:

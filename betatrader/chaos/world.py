@@ -18,17 +18,17 @@ import anyio
 import msgspec
 import structlog
 
-from betatrader.chaos import bus, seams
+from betatrader.chaos import bus, seams, venues
 from betatrader.chaos.judge import Judge
 from betatrader.chaos.loop import VirtualLoop, number_cancel_scopes
 from betatrader.chaos.network import Network
 from betatrader.chaos.plan import Fault, Plan
 from betatrader.chaos.seams import EPOCH_S, Disk, Machine
+from betatrader.chaos.venues import TICK, Side, coin
 from betatrader.config import (
     Config,
     JournalSection,
     LeaseSection,
-    Paper,
     Reconcile,
     Risk,
     StrategyEntry,
@@ -36,17 +36,13 @@ from betatrader.config import (
 )
 from betatrader.model.account import VenueAccount
 from betatrader.model.ids import InstrumentId
-from betatrader.model.instrument import ProportionalFees, Spot
 from betatrader.model.market import InstrumentListed, Quote
-from betatrader.model.money import SCALE, Money, Price, Quantity
+from betatrader.model.money import SCALE, Price
 from betatrader.ops.mapped_file import MappedFile
 from betatrader.roles import leading, trading
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import Faults, FaultyLink
-from betatrader.venues.link.server import LinkServer
 
-COIN = InstrumentId("COIN.SIM")
-TICK = SCALE // 100
 CASH = 1_000
 FAULTS_END_S = 42.0
 LIVENESS_S = 20.0
@@ -145,10 +141,10 @@ class World:
         self.loop = VirtualLoop(plan.seed)  # type: ignore[abstract]  # what it lacks is never used
         self.network = self.loop.network = Network(self.loop, plan.seed)
         self.redis = bus.Server(self.loop, plan.seed, EPOCH_S)
-        self.config = _config(pair=plan.pair)
-        exchange = SimulatedExchange(2_000_000)
-        self.server = LinkServer(exchange, CASH * SCALE, FaultyLink(Faults(), plan.seed))
-        self.exchange = exchange
+        exchange = self.exchange = SimulatedExchange(2_000_000)
+        self.link = FaultyLink(Faults(), plan.seed)
+        self.venue = venues.make(plan.venue, exchange, CASH * SCALE, self.link, self.network)
+        self.config = _config(self.venue, pair=plan.pair)
         self.judge = Judge(self)
         self.traders = [Trader(self, name) for name in (("a", "b") if plan.pair else ("a",))]
         self.open_files: list[MappedFile] = []
@@ -176,12 +172,12 @@ class World:
     _over = False
 
     async def _main(self) -> None:
-        await self.server.listen("venue", 1)
+        await self.venue.listen()
         tasks = [
             asyncio.ensure_future(run)
             for run in (
-                self.server.run(self._market()),
-                self.server.deliver(),
+                self.venue.run(self._market()),
+                self.venue.deliver(),
                 *(trader.keep_running() for trader in self.traders),
                 self._remember(),
             )
@@ -220,7 +216,7 @@ class World:
     def _market(self) -> Iterator[object]:
         """A random walk, quoted a few times a second for as long as the run needs it."""
         chance = random.Random(f"market {self.plan.seed}")  # noqa: S311  a seed, to be repeated
-        yield InstrumentListed(self.now_ns(), _coin())
+        yield InstrumentListed(self.now_ns(), coin(self.venue.name))
         mid, at = 10 * SCALE, self.loop.time()
         while True:
             at = max(at + chance.uniform(0.15, 0.45), self.loop.time())
@@ -230,7 +226,9 @@ class World:
             mid = min(max(mid, 9 * SCALE), 11 * SCALE)
             bid, ask = mid - TICK * chance.randint(1, 2), mid + TICK * chance.randint(1, 2)
             size = SCALE * chance.randint(1, 5) // 10
-            yield Quote(int((EPOCH_S + at) * 1e9), COIN, Price(bid), size, Price(ask), size)
+            yield Quote(
+                int((EPOCH_S + at) * 1e9), self.venue.name, Price(bid), size, Price(ask), size
+            )
 
     def now_ns(self) -> int:
         """UTC of the venue."""
@@ -287,7 +285,7 @@ class World:
             shutil.rmtree(trader.home, ignore_errors=True)
 
     async def _strike_around(self, fault: Fault, end: float) -> None:
-        redis, link = self.redis, self.server.faults
+        redis, link = self.redis, self.link
         match fault.kind:
             case "redis_away":
                 redis.away_until = end
@@ -306,15 +304,14 @@ class World:
             case "redis_older":
                 redis.fail_over()
             case "venue_cut":
-                self.network.cut_all()
+                self.venue.cut_all()
             case "venue_away":
                 self.network.refusing = True
-                self.network.cut_all()
+                self.venue.cut_all()
                 await asyncio.sleep(fault.lasts_s)
                 self.network.refusing = False
             case "venue_restart":
-                self.exchange.restart()
-                self.network.cut_all()
+                self.venue.restart()
             case "rate_limit":
                 self.exchange.refuses = "too many requests"
                 await asyncio.sleep(fault.lasts_s)
@@ -349,19 +346,7 @@ def _setting(event: asyncio.Event) -> Callable[[object], None]:
     return lambda _task: event.set()
 
 
-def _coin() -> Spot:
-    return Spot(
-        id=COIN,
-        base="COIN",
-        quote="USD",
-        tick=Price(TICK),
-        lot=Quantity(SCALE // 10),
-        min_notional=Money(SCALE // 2),
-        fees=ProportionalFees(maker_rate=50_000, taker_rate=100_000),
-    )
-
-
-def _config(*, pair: bool) -> Config:
+def _config(venue: Side, *, pair: bool) -> Config:
     return Config(
         risk=Risk(
             order_notional_usd=Decimal(20),
@@ -371,7 +356,7 @@ def _config(*, pair: bool) -> Config:
             drawdown=Decimal(1),
             orders_per_minute=100_000,
         ),
-        paper=Paper(link="venue:1"),
+        **venue.settings(),
         strategies=(StrategyEntry(name="busy"),),
         journal=JournalSection(durability="shipped" if pair else "local", sync_ms=100),
         reconcile=Reconcile(every_seconds=Decimal(2)),

@@ -13,9 +13,18 @@ from betatrader.cli.output import print_json, print_table
 @click.option(
     "--hours", type=click.FloatRange(0, min_open=True), help="Until so much is simulated."
 )
+@click.option(
+    "--venue",
+    type=click.Choice(["sim", "binance"]),
+    default="sim",
+    show_default=True,
+    help="Whose protocol the trader speaks: its adapter, against that venue's simulator.",
+)
 @click.option("--bugs", "plant", is_flag=True, help="Plant each known bug; each must be caught.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def simulate(seeds: int, first: int, hours: float | None, plant: bool, as_json: bool) -> None:
+def simulate(
+    seeds: int, first: int, hours: float | None, *, venue: str, plant: bool, as_json: bool
+) -> None:
     """Run the trader itself against a simulated venue, Redis, network and disk in virtual time.
 
     Each seed kills, pauses, cuts off and confuses it in its own way, and the venue's ledger judges.
@@ -40,6 +49,7 @@ def simulate(seeds: int, first: int, hours: float | None, plant: bool, as_json: 
             range(first, first + seeds),
             lambda done, _: bar.update(done - bar.pos),
             hours=hours or 0.0,
+            venue=venue,
         )
     if as_json:
         print_json(report)

@@ -18,6 +18,11 @@ STEADY_S = 30.0
 """A connection that has lasted so long begins the next pauses anew."""
 
 
+def spread() -> float:
+    """A factor that keeps many clients from coming back at once."""
+    return random.uniform(0.5, 1.0)  # noqa: S311  spreads reconnects, and nothing else
+
+
 class Feed:
     """One address, spoken to for as long as `run` runs. The callables are called on its task.
 
@@ -45,7 +50,6 @@ class Feed:
         self._ended = anyio.Event()
         self._reason = ""
         self._heard_s = 0.0
-        self._chance = random.Random()  # noqa: S311  spreads reconnects, and nothing else
 
     def send(self, text: bytes) -> None:
         """Send without waiting; where there is no connection it is dropped."""
@@ -70,7 +74,7 @@ class Feed:
             log.warning("socket_lost", url=self.url, reason=self._reason)
             if clock.boot_s() - began_s >= STEADY_S:
                 pause_s = FIRST_PAUSE_S
-            await anyio.sleep(pause_s * self._chance.uniform(0.5, 1.0))
+            await anyio.sleep(pause_s * spread())
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _once(self) -> None:

@@ -58,7 +58,7 @@ def test_a_seed_is_the_same_in_every_process_and_after_any_other() -> None:
 
 def _in_one(seeds: range) -> list[simulate.Outcome]:
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        return pool.apply(simulate._batch, ((seeds, ""),))
+        return pool.apply(simulate._batch, ((seeds, "", "sim"),))
 
 
 @pytest.mark.parametrize("bug", QUICKLY_CAUGHT)

@@ -303,10 +303,10 @@ class Operations:
     # The account.
 
     async def _account(self, account: Account, parameters: Parameters) -> Any:
-        ledger = self._exchange.ledgers[account.owner]
+        stated = self._exchange.account((), account.owner)
         open_ = self._trading.of(account.owner).open()
-        held = {str(name): quantity for name, quantity in ledger.positions.items()}
-        found = books.balances(self._market.spots(), ledger.cash, held, open_)
+        held = {str(name): quantity for name, quantity in stated.positions.items()}
+        found = books.balances(self._market.spots(), stated.cash, held, open_)
         if parameters.get("omitZeroBalances") == "true":
             found = [one for one in found if (one["free"], one["locked"]) != (text(0), text(0))]
         return {

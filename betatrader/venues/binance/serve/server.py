@@ -138,6 +138,14 @@ class BinanceServer:
         for task in self._work:
             task.cancel()
 
+    def restart(self) -> None:
+        """Stop and come back: what rested is cancelled, and nobody is told."""
+        self.exchange.restart()
+        self.trading.restarted()
+        for task in self._work:
+            task.cancel()
+        self.cut_all()
+
     def cut_all(self) -> None:
         """End every connection without a word; the books stay."""
         for session in list(self.sessions):

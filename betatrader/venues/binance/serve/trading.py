@@ -215,6 +215,13 @@ class Trading:
         finally:
             self._waiting.pop(name, None)
 
+    def restarted(self) -> None:
+        """What was open is no more."""
+        for books in self.books.values():
+            for record in books.open():
+                record.status = "CANCELED"
+                record.updated_ms = self._now_ns() // 1_000_000
+
     # What the exchange says.
 
     def deliver(self, reports: list[tuple[str, OrderEvent]]) -> None:
