@@ -13,6 +13,8 @@ records  one order and one trade, and how the venue shows them
 books  each token's book as the venue shows it, with its hash
 listings  the markets, as CLOB and Gamma describe them
 sockets  the market and user channels
+news  what subscribers are told of the market
+state  the parts of the venue that its requests share
 signatures  EIP-712 digests, and who signed them
 authentication  API keys and the headers of both levels
 limits  how many requests are allowed

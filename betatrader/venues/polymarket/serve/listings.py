@@ -73,16 +73,22 @@ class Listings:
         found = self._tokens.get(token)
         return "" if found is None else token_of(found[1].complement)
 
-    def price(self, instrument: InstrumentId) -> int:
-        """What a token is worth by its book: the middle, or what was paid at its end."""
+    def top(self, instrument: InstrumentId) -> tuple[int, int]:
+        """Best recorded bid and ask; 0 for what is not there."""
         pool = self._exchange.pools.get(instrument)
-        if pool is None:
-            return 0
-        if pool.ended:
-            return pool.payout
-        bid, _, ask, _ = pool.book.top()
+        if pool is None or pool.ended:
+            return 0, 0
         if pool.quote is not None and pool.quote.update_id >= pool.book.update_id:
-            bid, ask = pool.quote.bid, pool.quote.ask
+            return pool.quote.bid, pool.quote.ask
+        return pool.book.best_bid, pool.book.best_ask
+
+    def price(self, market: Market, token: BinaryContract) -> int:
+        """What a token is worth by its book: the middle, or what was paid at its end."""
+        if market.resolved:
+            if not market.winner:
+                return SCALE // 2
+            return SCALE if market.winner == token_of(token.id) else 0
+        bid, ask = self.top(token.id)
         return (bid + (ask or SCALE)) // 2 if bid or ask else SCALE // 2
 
     def clob(self, market: Market) -> dict[str, object]:
@@ -120,7 +126,7 @@ class Listings:
                 {
                     "token_id": token_of(token.id),
                     "outcome": token.outcome,
-                    "price": number(self.price(token.id)),
+                    "price": number(self.price(market, token)),
                     "winner": market.winner == token_of(token.id),
                 }
                 for token in market.tokens
@@ -157,8 +163,8 @@ class Listings:
     def gamma(self, market: Market) -> dict[str, object]:
         """As Gamma has it: camel case, and arrays as JSON text."""
         first = market.tokens[0]
-        prices = [show(self.price(token.id)) for token in market.tokens]
-        bid, _, ask, _ = self._exchange.pools[first.id].book.top()
+        prices = [show(self.price(market, token)) for token in market.tokens]
+        bid, ask = self.top(first.id)
         shown: dict[str, object] = {
             "id": str(market.number),
             "question": _question(market),
@@ -188,7 +194,7 @@ class Listings:
             },
             "bestBid": number(bid),
             "bestAsk": number(ask or SCALE),
-            "lastTradePrice": number(self.price(first.id)),
+            "lastTradePrice": number(self.price(market, first)),
             "volumeNum": 0,
             "liquidityNum": 0,
             "startDate": clock.iso(market.listed_ns),
