@@ -10,6 +10,7 @@ trading  orders and cancels as requests, and the dead-man switch
 payload  a posted order: read, and checked against the market's rules
 desk  orders and trades of all accounts, between requests and the exchange's reports
 records  one order and one trade, and how the venue shows them
+settlement  trades, and their way to the chain
 books  each token's book as the venue shows it, with its hash
 listings  the markets, as CLOB and Gamma describe them
 sockets  the market and user channels

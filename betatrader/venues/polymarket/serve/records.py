@@ -8,6 +8,7 @@ from betatrader.model.account import Fill
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.money import show
 from betatrader.model.order import Side
+from betatrader.venues.polymarket.serve.listings import token_of
 from betatrader.venues.polymarket.serve.signatures import checksummed, hashed
 
 SECOND = 1_000_000_000
@@ -21,7 +22,7 @@ class OrderRecord(msgspec.Struct):
     key: str
     maker: str
     market: str
-    token: str
+    instrument: InstrumentId
     outcome: str
     side: Side
     price: int
@@ -49,7 +50,7 @@ class OrderRecord(msgspec.Struct):
             "owner": self.key,
             "maker_address": self.maker,
             "market": self.market,
-            "asset_id": self.token,
+            "asset_id": token_of(self.instrument),
             "side": str(self.side),
             "original_size": show(self.size),
             "size_matched": show(self.matched),
@@ -92,7 +93,6 @@ class TradeRecord(msgspec.Struct):
     number: int
     market: str
     instrument: InstrumentId
-    token: str
     outcome: str
     price: int
     size: int
@@ -116,7 +116,7 @@ class TradeRecord(msgspec.Struct):
             "id": self.id,
             "taker_order_id": taker.order,
             "market": self.market,
-            "asset_id": self.token,
+            "asset_id": token_of(self.instrument),
             "side": str(taker.side),
             "size": show(self.size),
             "fee_rate_bps": "0",
@@ -138,7 +138,7 @@ class TradeRecord(msgspec.Struct):
                     "matched_amount": show(self.size),
                     "price": show(self.price),
                     "fee_rate_bps": "0",
-                    "asset_id": self.token,
+                    "asset_id": token_of(self.instrument),
                     "outcome": self.outcome,
                     "side": str(maker.side),
                 }

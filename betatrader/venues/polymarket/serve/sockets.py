@@ -1,6 +1,6 @@
 """The market and user channels: who listens to what, and what reaches them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -60,15 +60,18 @@ class Channels:
 
     def cut(self) -> None:
         """Close all sockets."""
-        for session in (*self.market_sessions, *self.user_sessions):
-            session.socket.close()
+        for socket in [
+            *(session.socket for session in self.market_sessions),
+            *(session.socket for session in self.user_sessions),
+        ]:
+            socket.close()
 
     def listened(self, token: str) -> bool:
         """Whether anyone listens to a token."""
         return any(token in session.tokens for session in self.market_sessions)
 
     def tell_market(
-        self, tokens: Iterable[str], message: dict[str, object], *, custom: bool = False
+        self, tokens: Iterable[str], message: Mapping[str, object], *, custom: bool = False
     ) -> None:
         """Tell all who listen to any of the tokens; of `custom` news, those who asked for it."""
         if self.silent_market:
@@ -79,13 +82,13 @@ class Channels:
                 data = data or msgspec.json.encode(message)
                 session.socket.send(data)
 
-    def announce(self, message: dict[str, object]) -> None:
+    def announce(self, message: Mapping[str, object]) -> None:
         """Tell all who asked for custom news, whatever they listen to."""
         for session in [] if self.silent_market else list(self.market_sessions):
             if session.custom:
                 session.socket.send(msgspec.json.encode(message))
 
-    def tell_user(self, account: str, market: str, message: dict[str, object]) -> None:
+    def tell_user(self, account: str, market: str, message: Mapping[str, object]) -> None:
         """Tell an account, as faithfully as the faults let it."""
         if self.silent_user:
             return

@@ -84,6 +84,11 @@ class Troubles:
             )
             raise RefusedRequestError(403, text)
 
+    def take_failures(self) -> int:
+        """How many trades are to fail from now on, asked once."""
+        count, self.trades_to_fail = self.trades_to_fail, 0
+        return count
+
     def take_next(self) -> str:
         """What happens to this trading request; empty: nothing unusual."""
         return self.next.pop(0) if self.next else ""
