@@ -45,16 +45,32 @@ REFUSALS = {
 EXPIRED, RESOLVED = "CANCELED_EXPIRED_ORDER", "CANCELED_MARKET_RESOLVED"
 
 
-class _Wait:
-    """A request that waits for the exchange's word; empty where that is good."""
+class Wait:
+    """A request that waits for the exchange's word: `refusal` is empty where that is good."""
 
     def __init__(self) -> None:
         self.done = asyncio.Event()
         self.refusal = ""
 
     def settle(self, refusal: str = "") -> None:
+        """The word has come."""
         self.refusal = refusal
         self.done.set()
+
+
+class Placing(Wait):
+    """An order that was sent."""
+
+    def __init__(self, order: OrderRecord) -> None:
+        super().__init__()
+        self._order = order
+
+    async def record(self) -> OrderRecord:
+        """The order, once the exchange has taken it; raises where it refused it."""
+        await self.done.wait()
+        if self.refusal:
+            raise RefusedRequestError(400, self.refusal)
+        return self._order
 
 
 class Desk:
@@ -69,17 +85,18 @@ class Desk:
         self._agenda = agenda
         self._channels = channels
         self._news = news
-        self._placing: dict[str, _Wait] = {}
-        self._canceling: dict[str, list[_Wait]] = {}
+        self._placing: dict[str, Placing] = {}
+        self._canceling: dict[str, list[Wait]] = {}
 
     # Requests.
 
-    def submit(self, draft: Draft, now_ns: int, delay_ns: int = 0) -> None:
+    def submit(self, draft: Draft, now_ns: int, delay_ns: int = 0) -> Placing:
         """Send an order to the exchange, at once or after the delay of one that would take."""
         record, terms = draft.record, draft.terms
         if record.id in self.orders:
             raise RefusedRequestError(400, f"order {record.id} is invalid. Duplicated.")
         self.orders[record.id] = record
+        placing = Placing(record)
         if len(self.orders) > KEPT:
             del self.orders[next(iter(self.orders))]
         command = SubmitOrder(record.id, NOBODY, terms)
@@ -88,23 +105,15 @@ class Desk:
             record.status = "DELAYED"
             due_ns = now_ns + delay_ns
             self._agenda.at(due_ns, lambda: self._exchange.submit(command, due_ns, record.account))
-            return
-        self._placing[record.id] = _Wait()
+            placing.settle()
+            return placing
+        self._placing[record.id] = placing
         self._exchange.submit(command, now_ns, record.account)
+        return placing
 
-    async def placed(self, record: OrderRecord) -> None:
-        """Wait for the exchange's word on an order; raises where it refused it."""
-        wait = self._placing.get(record.id)
-        if wait is None:
-            return
-        await wait.done.wait()
-        self._placing.pop(record.id, None)
-        if wait.refusal:
-            raise RefusedRequestError(400, wait.refusal)
-
-    def withdraw(self, order: str, account: str, now_ns: int, reason: str = "") -> _Wait:
+    def withdraw(self, order: str, account: str, now_ns: int, reason: str = "") -> Wait:
         """Send a cancel to the exchange."""
-        wait = _Wait()
+        wait = Wait()
         record = self.orders.get(order)
         if record is not None and record.account == account and record.status == "DELAYED":
             wait.settle(DELAYED)
@@ -127,7 +136,7 @@ class Desk:
         """What the exchange says; those who wait hear of it when all of it is known."""
         touched: dict[str, None] = {}
         books: list[InstrumentId] = []
-        waiting: list[tuple[_Wait, str]] = []
+        waiting: list[tuple[Wait, str]] = []
         for account, report in reports:
             record = self.orders.get(report.order)
             if record is None or record.account != account:
@@ -138,7 +147,7 @@ class Desk:
         for name in touched:
             placed = self.orders.get(name)
             if placed is not None and placed.accepted and name in self._placing:
-                waiting.append((self._placing[name], self._unmatched(placed)))
+                waiting.append((self._placing.pop(name), self._unmatched(placed)))
         for trade in self.settlement.close_batch(now_ns):
             if not trade.taker.account:
                 continue  # the recorded market tells of its own trades
@@ -157,9 +166,7 @@ class Desk:
             return FAK_TEXT
         return ""
 
-    def _take(
-        self, record: OrderRecord, report: OrderEvent, now_ns: int
-    ) -> list[tuple[_Wait, str]]:
+    def _take(self, record: OrderRecord, report: OrderEvent, now_ns: int) -> list[tuple[Wait, str]]:
         match report:
             case OrderAccepted():
                 was, record.status, record.accepted = record.status, "LIVE", True
@@ -182,11 +189,11 @@ class Desk:
                 return [(wait, NOT_FOUND) for wait in self._canceling.pop(record.id, [])]
         return []
 
-    def _rejected(self, record: OrderRecord, reason: str, now_ns: int) -> list[tuple[_Wait, str]]:
+    def _rejected(self, record: OrderRecord, reason: str, now_ns: int) -> list[tuple[Wait, str]]:
         text = REFUSALS.get(reason, reason)
         if reason == "duplicate client order id":
             text = f"order {record.id} is invalid. Duplicated."
-        wait = self._placing.get(record.id)
+        wait = self._placing.pop(record.id, None)
         if wait is None:  # it was delayed, and its client has its answer already
             record.status = "INVALID"
             self._tell(record, "CANCELLATION", now_ns)
@@ -196,7 +203,7 @@ class Desk:
 
     def _ended(
         self, record: OrderRecord, report: OrderCanceled | OrderExpired, now_ns: int
-    ) -> list[tuple[_Wait, str]]:
+    ) -> list[tuple[Wait, str]]:
         if isinstance(report, OrderExpired):
             record.status = RESOLVED
         else:

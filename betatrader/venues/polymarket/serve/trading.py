@@ -10,6 +10,7 @@ from betatrader.ops import clock
 from betatrader.venues.polymarket.serve import records
 from betatrader.venues.polymarket.serve.answers import RefusedRequestError, body_of, granted
 from betatrader.venues.polymarket.serve.authentication import ApiKey
+from betatrader.venues.polymarket.serve.desk import Placing
 from betatrader.venues.polymarket.serve.listings import token_of
 from betatrader.venues.polymarket.serve.payload import (
     Sent,
@@ -40,10 +41,9 @@ class Trading:
         sent = read_one(request.body)
         self._state.troubles.check_post_only(now_ns, post_only=sent.post_only)
         headers = self._state.limits.signer(key.address, now_ns, orders=1)
-        record = self._submit(sent, key, now_ns)
+        placed = self._submit(sent, key, now_ns)
         self._state.advance(now_ns)
-        await self._state.desk.placed(record)
-        return granted(self._shown(record), headers)
+        return granted(self._shown(await placed.record()), headers)
 
     async def place_many(self, request: Request) -> Answer:
         """POST /orders: each order is taken or refused by itself."""
@@ -53,7 +53,7 @@ class Trading:
             text = f"Too many orders in payload: {len(sent)}, max allowed: {MOST_ORDERS}"
             raise RefusedRequestError(400, text if sent else "Invalid order payload")
         headers = self._state.limits.signer(key.address, now_ns, orders=len(sent))
-        outcomes: list[OrderRecord | str] = []
+        outcomes: list[Placing | str] = []
         for one in sent:
             try:
                 self._state.troubles.check_post_only(now_ns, post_only=one.post_only)
@@ -135,22 +135,19 @@ class Trading:
             raise RefusedRequestError(400, f"'{key.address}' address banned")
         return key, now_ns
 
-    def _submit(self, sent: Sent, key: ApiKey, now_ns: int) -> OrderRecord:
+    def _submit(self, sent: Sent, key: ApiKey, now_ns: int) -> Placing:
         check_owner(sent, key)
         state = self._state
         made = draft(sent, key, state.listings, now_ns)
         if key.address in state.troubles.closed_only and made.terms.side is Side.BUY:
             raise RefusedRequestError(400, f"'{key.address}' address in closed only mode")
-        state.desk.settlement.fail_next += state.troubles.take_failures()
         state.wallets.setdefault(made.record.maker, key.address)
-        state.desk.submit(made, now_ns, state.rules.taker_delay_ns)
-        return made.record
+        return state.desk.submit(made, now_ns, state.rules.taker_delay_ns)
 
-    async def _outcome(self, outcome: OrderRecord | str) -> dict[str, object]:
-        if isinstance(outcome, OrderRecord):
+    async def _outcome(self, outcome: Placing | str) -> dict[str, object]:
+        if isinstance(outcome, Placing):
             try:
-                await self._state.desk.placed(outcome)
-                return self._shown(outcome)
+                return self._shown(await outcome.record())
             except RefusedRequestError as refused:
                 outcome = refused.text
         return _answer("", "", error=outcome)
@@ -179,7 +176,8 @@ class Trading:
         state.advance(now_ns)
         for wait in waits.values():
             await wait.done.wait()
-        return granted(_canceled({name: wait.refusal for name, wait in waits.items()}), headers)
+        refusals = {name: wait.refusal for name, wait in waits.items()}
+        return granted(_canceled(refusals), headers)
 
 
 def _canceled(refusals: Mapping[str, str]) -> dict[str, object]:

@@ -32,8 +32,6 @@ class Troubles:
         """Addresses that may only sell."""
         self.banned: set[str] = set()
         self.blocked_region = False
-        self.trades_to_fail = 0
-        """How many of the next trades fail to settle."""
         self.next: list[str] = []
         """What happens to the next trading requests, in order: LOST, NEVER_CAME, ERROR, HTML."""
         self._down_until_ns = 0
@@ -83,11 +81,6 @@ class Troubles:
                 "https://docs.polymarket.com/developers/CLOB/geoblock"
             )
             raise RefusedRequestError(403, text)
-
-    def take_failures(self) -> int:
-        """How many trades are to fail from now on, asked once."""
-        count, self.trades_to_fail = self.trades_to_fail, 0
-        return count
 
     def take_next(self) -> str:
         """What happens to this trading request; empty: nothing unusual."""
