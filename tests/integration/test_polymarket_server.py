@@ -22,8 +22,6 @@ from polymarket.environments import PRODUCTION, _create_environment  # noqa: E40
 from polymarket.streams import MarketSpec, UserSpec  # noqa: E402
 from py_clob_client_v2.exceptions import PolyApiException  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
 
 class Floor:
     """The server in a thread of its own, so that clients without asyncio can be used."""

@@ -42,6 +42,7 @@ REFUSALS = {
 }
 """The exchange's words, and the venue's for them."""
 
+ALIVE = ("LIVE", "DELAYED")
 EXPIRED, RESOLVED = "CANCELED_EXPIRED_ORDER", "CANCELED_MARKET_RESOLVED"
 
 
@@ -97,8 +98,7 @@ class Desk:
             raise RefusedRequestError(400, f"order {record.id} is invalid. Duplicated.")
         self.orders[record.id] = record
         placing = Placing(record)
-        if len(self.orders) > KEPT:
-            del self.orders[next(iter(self.orders))]
+        self._forget_one()
         command = SubmitOrder(record.id, NOBODY, terms)
         pool = self._exchange.pools.get(terms.instrument)
         if delay_ns and not terms.post_only and pool is not None and pool.available(terms):
@@ -129,6 +129,14 @@ class Desk:
     def working(self, account: str) -> list[OrderRecord]:
         """An account's orders that rest."""
         return [one for one in self.orders.values() if one.open and one.account == account]
+
+    def _forget_one(self) -> None:
+        """Forget the oldest order that has ended, where there are too many."""
+        if len(self.orders) > KEPT:
+            ended = (name for name, one in self.orders.items() if one.status not in ALIVE)
+            oldest = next(ended, None)
+            if oldest is not None:
+                del self.orders[oldest]
 
     # Reports.
 
@@ -208,7 +216,8 @@ class Desk:
             record.status = RESOLVED
         else:
             record.status = EXPIRED if report.reason == EXPIRED else "CANCELED"
-        if record.order_type in ("GTC", "GTD") or record.matched:
+        answered = record.id not in self._placing  # else it hears of it in its answer
+        if record.order_type in ("GTC", "GTD") or record.matched or answered:
             self._tell(record, "CANCELLATION", now_ns)
         return [(wait, "") for wait in self._canceling.pop(record.id, [])]
 

@@ -24,7 +24,7 @@ from betatrader.venues.polymarket.serve.state import State
 
 MOST_ORDERS = 15
 MOST_CANCELS = 1_000
-BEAT_S, CHECK_S = 10, 5
+BEAT_NS, CHECK_NS = 10 * SECOND, 5 * SECOND
 """So long after a heartbeat, at the next check, whatever rests is cancelled."""
 
 
@@ -113,8 +113,7 @@ class Trading:
             raise RefusedRequestError(400, text, error_msg=text, heartbeat_id=expected)
         following = str(uuid.uuid5(uuid.UUID(key.key), f"beat {clock.now_ns()} {expected}"))
         self._beats[key.key] = following
-        checked_s = -(-(clock.now_ns() // SECOND + BEAT_S) // CHECK_S) * CHECK_S
-        due_ns = checked_s * SECOND
+        due_ns = -(-(clock.now_ns() + BEAT_NS) // CHECK_NS) * CHECK_NS
         self._state.agenda.at(due_ns, lambda: self._missed(key.key, following, due_ns))
         self._state.wake.set()
         return granted({"heartbeat_id": following, "error": None})
