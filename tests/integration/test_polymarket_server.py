@@ -12,7 +12,9 @@ from betatrader.model.market import PublicTrade
 from betatrader.model.money import SCALE, parse
 from betatrader.net.serving import serving
 from betatrader.ops import clock
-from betatrader.venues.polymarket.serve.hosting import addresses
+from betatrader.sim.exchange import SimulatedExchange
+from betatrader.sim.faults import Faults, FaultyLink
+from betatrader.venues.polymarket.serve.hosting import addresses, serve_polymarket
 from betatrader.venues.polymarket.serve.server import PolymarketServer
 
 official = pytest.importorskip("py_clob_client_v2", reason="py-clob-client-v2 is not installed")
@@ -231,3 +233,115 @@ async def test_the_unified_client_sees_the_market_move(floor: Floor) -> None:
         await feed.close()
         found = [one async for one in client.list_markets()]
         assert found
+
+
+def test_the_official_client_finds_all_else_that_it_knows(floor: Floor) -> None:
+    client = connected(floor)
+    orders = [
+        official.PostOrdersV2Args(
+            order=client.create_order(
+                official.OrderArgs(token_id=token, price=0.4, size=10, side="BUY")
+            ),
+            orderType=official.OrderType.GTC,
+        )
+        for token in (YES, YES, NO, YES)
+    ]
+    names = [one["orderID"] for one in client.post_orders(orders)]
+    assert client.cancel_orders(names[:1])["canceled"] == names[:1]
+    by_token = official.OrderMarketCancelParams(market=CONDITION, asset_id=NO)
+    assert client.cancel_market_orders(by_token)["canceled"] == [names[2]]
+    assert client.cancel_all()["canceled"] == [names[1], names[3]]
+    beat = client.post_heartbeat()
+    assert client.post_heartbeat(beat["heartbeat_id"])["error"] is None
+    assert client.get_closed_only_mode() == {"closed_only": False}
+    assert client.get_api_keys() == {"apiKeys": [client.creds.api_key]}
+    assert client.get_notifications() == []
+    assert client.get_simplified_markets()["count"] == 1
+    assert client.get_clob_market_info(CONDITION)["mts"] == 0.01
+    assert client.get_neg_risk(YES) is False
+    assert client.get_spread(YES) == {"spread": "0.02"}
+    asked = [official.BookParams(token_id=YES, side="BUY")]
+    assert client.get_midpoints(asked) == {YES: "0.51"}
+    assert client.get_prices(asked) == {YES: {"BUY": "0.5"}}
+    assert client.get_order_books(asked)[0]["asset_id"] == YES
+    assert client.get_pre_migration_orders() == []
+    scoring = official.OrdersScoringParams(orderIds=names)
+    assert client.are_orders_scoring(scoring) == dict.fromkeys(names, False)
+    key = client.create_readonly_api_key()["apiKey"]
+    assert client.delete_readonly_api_key(key) == "OK"
+    assert client.delete_api_key() == "OK"
+    with pytest.raises(PolyApiException):
+        client.get_api_keys()
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3])
+def test_the_official_client_trades_for_every_kind_of_wallet(floor: Floor, kind: int) -> None:
+    wallet = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+    host = floor.addresses["clob"]
+    client = official.ClobClient(
+        host=host, chain_id=137, key=PRIVATE, signature_type=kind, funder=wallet
+    )
+    client.set_api_creds(client.create_or_derive_api_key())
+    answer = place(client, 0.45, 10, "BUY")
+    assert client.get_order(answer["orderID"])["maker_address"] == wallet
+
+
+async def test_the_unified_client_finds_all_else_that_it_knows(floor: Floor) -> None:
+    address = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+    async with await unified.AsyncSecureClient.create(
+        private_key=PRIVATE, wallet=address, environment=environment(floor)
+    ) as client:
+        took = await client.place_market_order(token_id=YES, side="BUY", amount="5")
+        assert (took.ok, took.status) == (True, "matched")
+        await client.wait_for_order_fill_settlement(took)
+        trades = [one async for one in client.list_account_trades().iter_items()]
+        assert [one.id for one in trades] == list(took.trade_ids)
+        held = [one async for one in client.list_positions(user=address).iter_items()]
+        assert [(one.outcome, one.current_size) for one in held] == [("Yes", trades[0].size)]
+        markets = [one async for one in client.list_markets().iter_items()]
+        assert [one.condition_id for one in markets] == [CONDITION]
+        assert (markets[0].outcomes.no.token_id, markets[0].trading.fee_schedule.exponent) == (
+            NO,
+            1,
+        )
+        refused = client.place_limit_order(
+            token_id=YES, price="0.52", size="10", side="BUY", post_only=True
+        )
+        with pytest.raises(unified.RequestRejectedError, match="order crosses book"):
+            await refused
+        rests = await client.place_limit_order(token_id=YES, price="0.40", size="10", side="BUY")
+        assert (await client.get_order(order_id=rests.order_id)).status == "LIVE"
+        opened = [one async for one in client.list_open_orders().iter_items()]
+        assert [one.id for one in opened] == [rests.order_id]
+        beat = await client.send_order_heartbeat()
+        with pytest.raises(unified.OrderHeartbeatMismatchError):
+            await client.send_order_heartbeat()
+        await client.send_order_heartbeat(heartbeat_id=beat.heartbeat_id)
+        balance = await client.get_balance_allowance(asset_type="COLLATERAL")
+        assert 0 < balance.balance < 1_000_000_000
+        assert (await client.cancel_all()).canceled == (rests.order_id,)
+        assert await client.get_closed_only_mode() is False
+
+
+async def test_the_whole_venue_says_where_it_is_and_serves_until_it_is_ended() -> None:
+    told: asyncio.Queue = asyncio.Queue()
+    serving_ = asyncio.ensure_future(
+        serve_polymarket(
+            SimulatedExchange(),
+            CASH,
+            FaultyLink(Faults(), 1),
+            market(clock.now_ns()),
+            port=0,
+            tell=told.put_nowait,
+        )
+    )
+    where = await told.get()
+    assert where["venue"] == "polymarket"
+    assert where["market_socket"].endswith("/ws/market")
+    client = official.ClobClient(host=where["clob"], chain_id=137)
+    await asyncio.sleep(0.1)
+    book = await asyncio.to_thread(client.get_order_book, YES)
+    assert book["market"] == CONDITION
+    serving_.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving_

@@ -38,7 +38,7 @@ class Accounts:
         return granted(record.document())
 
     async def orders(self, request: Request) -> Answer:
-        """GET /data/orders: those that rest, or are delayed."""
+        """GET /data/orders: those that rest."""
         key, wanted = self._state.account(request), asked(request)
         found = [
             record.document()

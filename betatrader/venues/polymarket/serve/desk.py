@@ -42,7 +42,6 @@ REFUSALS = {
 }
 """The exchange's words, and the venue's for them."""
 
-ALIVE = ("LIVE", "DELAYED")
 EXPIRED, RESOLVED = "CANCELED_EXPIRED_ORDER", "CANCELED_MARKET_RESOLVED"
 
 
@@ -86,6 +85,8 @@ class Desk:
         self._agenda = agenda
         self._channels = channels
         self._news = news
+        self._alive: dict[str, OrderRecord] = {}
+        """Those that have not ended, oldest first."""
         self._placing: dict[str, Placing] = {}
         self._canceling: dict[str, list[Wait]] = {}
 
@@ -96,7 +97,7 @@ class Desk:
         record, terms = draft.record, draft.terms
         if record.id in self.orders:
             raise RefusedRequestError(400, f"order {record.id} is invalid. Duplicated.")
-        self.orders[record.id] = record
+        self.orders[record.id] = self._alive[record.id] = record
         placing = Placing(record)
         self._forget_one()
         command = SubmitOrder(record.id, NOBODY, terms)
@@ -128,12 +129,12 @@ class Desk:
 
     def working(self, account: str) -> list[OrderRecord]:
         """An account's orders that rest."""
-        return [one for one in self.orders.values() if one.open and one.account == account]
+        return [one for one in self._alive.values() if one.open and one.account == account]
 
     def _forget_one(self) -> None:
         """Forget the oldest order that has ended, where there are too many."""
         if len(self.orders) > KEPT:
-            ended = (name for name, one in self.orders.items() if one.status not in ALIVE)
+            ended = (name for name in self.orders if name not in self._alive)
             oldest = next(ended, None)
             if oldest is not None:
                 del self.orders[oldest]
@@ -154,6 +155,8 @@ class Desk:
             waiting += self._take(record, report, now_ns)
         for name in touched:
             placed = self.orders.get(name)
+            if placed is None or placed.status not in ("LIVE", "DELAYED"):
+                self._alive.pop(name, None)
             if placed is not None and placed.accepted and name in self._placing:
                 waiting.append((self._placing.pop(name), self._unmatched(placed)))
         for trade in self.settlement.close_batch(now_ns):
@@ -232,7 +235,7 @@ class Desk:
 
     def cancel_of_key(self, key: str, now_ns: int) -> None:
         """Cancel whatever rests of an API key: it has fallen silent."""
-        for record in [one for one in self.orders.values() if one.open and one.key == key]:
+        for record in [one for one in self._alive.values() if one.open and one.key == key]:
             self.withdraw(record.id, record.account, now_ns, "heartbeat missed")
 
     def _tell(self, record: OrderRecord, kind: str, now_ns: int) -> None:

@@ -1,5 +1,7 @@
 """Trades and their way to the chain: MATCHED, MINED, CONFIRMED, or FAILED and taken back."""
 
+from collections import deque
+
 from betatrader.model.account import Fill
 from betatrader.model.ids import ClientOrderId
 from betatrader.model.money import cost, proceeds
@@ -10,8 +12,8 @@ from betatrader.venues.polymarket.serve.agenda import Agenda
 from betatrader.venues.polymarket.serve.records import OrderRecord, Party, TradeRecord
 from betatrader.venues.polymarket.serve.sockets import Channels
 
-KEPT = 50_000
-"""Trades that are remembered."""
+KEPT, KEPT_EACH = 50_000, 10_000
+"""Trades that are remembered, of all accounts and of each."""
 
 MINED_AFTER_NS = 300_000_000
 CONFIRMED_AFTER_NS = 900_000_000
@@ -29,6 +31,7 @@ class Settlement:
         self._exchange = exchange
         self._agenda = agenda
         self._channels = channels
+        self._by_account: dict[str, deque[TradeRecord]] = {}
         self._batch: list[tuple[OrderRecord, Fill]] = []
 
     def fill(self, record: OrderRecord, fill: Fill, now_ns: int) -> None:
@@ -86,6 +89,8 @@ class Settlement:
         self._batch.clear()
         made = [self.trades[name] for name in names if name in self.trades]
         for trade in made:
+            for account in trade.accounts:
+                self._by_account.setdefault(account, deque(maxlen=KEPT_EACH)).append(trade)
             self._tell(trade, now_ns)
             stages = ("RETRYING", "FAILED") if trade.fails else ("MINED", "CONFIRMED")
             self._later(trade, stages[0], now_ns + MINED_AFTER_NS)
@@ -94,7 +99,7 @@ class Settlement:
 
     def of(self, account: str) -> list[TradeRecord]:
         """An account's trades, newest first."""
-        return [one for one in reversed(self.trades.values()) if account in one.accounts]
+        return list(reversed(self._by_account.get(account, ())))
 
     def _later(self, trade: TradeRecord, status: str, due_ns: int) -> None:
         self._agenda.at(due_ns, lambda: self._move(trade, status, due_ns))
