@@ -139,6 +139,15 @@ def test_a_market_order_of_the_official_client_is_followed_to_its_transaction(
     )
     assert answer["status"] == "matched"
     assert len(answer["transactionsHashes"]) == 1, "the client polled until it was mined"
+    sold = client.create_and_post_market_order(
+        order_args=official.MarketOrderArgs(token_id=YES, amount=9.61, side="SELL"),
+        order_type=official.OrderType.FAK,
+    )
+    assert (sold["status"], sold["makingAmount"], sold["takingAmount"]) == (
+        "matched",
+        "9.61",
+        "4.805",
+    )
 
 
 def test_what_the_venue_refuses_it_refuses_in_its_own_words(floor: Floor) -> None:

@@ -24,6 +24,7 @@ from poly_scene import (
     server,
 )
 
+from betatrader.model.ids import InstrumentId
 from betatrader.model.market import (
     BookDelta,
     BookSnapshot,
@@ -38,10 +39,10 @@ from betatrader.ops import clock
 from betatrader.sim.faults import Faults
 from betatrader.venues.polymarket.serve import signatures, troubles
 from betatrader.venues.polymarket.serve.answers import RefusedRequestError
-from betatrader.venues.polymarket.serve.authentication import Keys, signed
+from betatrader.venues.polymarket.serve.authentication import ApiKey, Keys, signed
 from betatrader.venues.polymarket.serve.books import book_hash
 from betatrader.venues.polymarket.serve.limits import Limits
-from betatrader.venues.polymarket.serve.payload import Sent
+from betatrader.venues.polymarket.serve.payload import Sent, draft
 from betatrader.venues.polymarket.serve.server import PolymarketServer
 from betatrader.venues.polymarket.serve.state import Rules
 
@@ -136,6 +137,28 @@ def test_orders_digests_and_signers_are_as_known(known: dict[str, Any]) -> None:
 def test_book_hashes_are_as_known(known: dict[str, Any]) -> None:
     for one in known["book_hash"]:
         assert book_hash(one["book"]) == one["sha1"]
+
+
+def test_every_known_order_is_taken_for_what_it_was_meant(known: dict[str, Any]) -> None:
+    for one in known["orders_v2"]:
+        sent = msgspec.convert(one["post_body"], Sent)
+        venue = server(Rules(CASH, least_size=0, neg_risk=[CONDITION] if one["neg_risk"] else []))
+        token = sent.order.token_id
+        listed = msgspec.structs.replace(
+            contract(YES, tick=one["tick_size"]), id=InstrumentId(f"{token}.POLYMARKET")
+        )
+        now_ns = known["orders_common"]["timestamp_ms"] * 1_000_000
+        venue.play(InstrumentListed(now_ns, listed))
+        key = ApiKey(sent.owner, "", "", known["address"], 0)
+        made = draft(sent, key, venue.state.listings, now_ns)
+        meant = one["input"]
+        assert made.record.id == one["order_id"]
+        assert made.terms.side == meant["side"]
+        if "price" in meant:
+            assert made.terms.price == parse(str(meant["price"])), one["name"]
+        shares = meant.get("size") or (meant["side"] == "SELL" and meant["amount"])
+        if shares:
+            assert made.terms.quantity == parse(str(shares)) // 1_000_000 * 1_000_000
 
 
 # Keys.
@@ -449,7 +472,38 @@ async def test_a_delayed_order_takes_later(time: Clock) -> None:
     assert (await wallet.ask("GET", f"/data/order/{name}"))[1]["status"] == "MATCHED"
 
 
+async def test_a_neg_risk_market_has_its_own_exchange(time: Clock) -> None:
+    venue = open_venue(time, rules=Rules(CASH, neg_risk=[CONDITION]))
+    wallet = await Wallet(venue).connect()
+    assert (await wallet.place("BUY", "0.40", "10"))[1] == {"error": "invalid signature"}
+    assert (await wallet.place("BUY", "0.40", "10", neg_risk=True))[0] == 200
+    compact = decode((await wallet.call("GET", f"/clob-markets/{CONDITION}")).body)
+    assert compact["nr"] is True
+
+
 # The market.
+
+
+async def test_a_new_market_is_announced_to_those_who_asked(time: Clock) -> None:
+    venue = open_venue(time)
+    feed, plain = listening(venue, YES), listening(venue, YES, custom=False)
+    one, other = contract(YES), contract(NO)
+    event = "0x" + "12" * 32
+    names = [InstrumentId(f"{token}1.POLYMARKET") for token in (YES, NO)]
+    for token, name, complement in ((one, *names), (other, *reversed(names))):
+        changed = msgspec.structs.replace(token, id=name, complement=complement, event=event)
+        venue.play(InstrumentListed(time.now_ns, changed))
+    assert [m["condition_id"] for m in feed.messages("new_market")] == [event]
+    assert plain.messages("new_market") == []
+    wallet = Wallet(venue)
+    first = decode((await wallet.call("GET", "/markets/keyset", limit="1")).body)
+    query = {"limit": "1", "after_cursor": first["next_cursor"]}
+    second = decode((await wallet.call("GET", "/markets/keyset", **query)).body)
+    assert [m["conditionId"] for m in (*first["markets"], *second["markets"])] == [
+        CONDITION,
+        event,
+    ]
+    assert "next_cursor" not in second
 
 
 async def test_subscribers_hear_of_changes_ticks_and_the_end(time: Clock) -> None:
@@ -628,6 +682,16 @@ async def test_an_answer_that_is_lost_or_lies_says_nothing_of_the_order(time: Cl
         answer = await venue.answer(Request("POST", "/order", "", headers, body))
         assert (answer.status if answer else 0) == status
         assert len(venue.state.desk.working(wallet.address)) == done
+
+
+async def test_a_question_may_fail_too(time: Clock) -> None:
+    venue = open_venue(time)
+    wallet = Wallet(venue)
+    venue.state.troubles.next_reads = [troubles.HTML, troubles.ERROR]
+    page = await wallet.call("GET", "/book", token_id=YES)
+    assert (page.status, page.headers["content-type"][:9]) == (502, "text/html")
+    assert (await wallet.call("GET", "/book", token_id=YES)).status == 500
+    assert (await wallet.call("GET", "/book", token_id=YES)).status == 200
 
 
 async def test_replies_are_lost_and_messages_come_twice_as_the_faults_say(time: Clock) -> None:

@@ -65,6 +65,9 @@ class PolymarketServer:
             endpoint = self._paths.get(name) or self._below(request)
             if name in CHANGES:
                 return await self._answer_faultily(endpoint, request)
+            trouble = state.troubles.take_next_read() if request.method == "GET" else ""
+            if trouble:
+                return troubles.broken_answer(trouble)
             return await endpoint(request)
         except RefusedRequestError as refused:
             return refused.answer()

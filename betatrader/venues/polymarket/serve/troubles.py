@@ -34,6 +34,8 @@ class Troubles:
         self.blocked_region = False
         self.next: list[str] = []
         """What happens to the next trading requests, in order: LOST, NEVER_CAME, ERROR, HTML."""
+        self.next_reads: list[str] = []
+        """What happens to the next questions (GET), in order: NEVER_CAME, ERROR, HTML."""
         self._down_until_ns = 0
         self._post_only_until_ns = 0
 
@@ -85,6 +87,10 @@ class Troubles:
     def take_next(self) -> str:
         """What happens to this trading request; empty: nothing unusual."""
         return self.next.pop(0) if self.next else ""
+
+    def take_next_read(self) -> str:
+        """What happens to this question; empty: nothing unusual."""
+        return self.next_reads.pop(0) if self.next_reads else ""
 
 
 def broken_answer(trouble: str) -> Answer | None:
