@@ -340,8 +340,8 @@ async def test_the_whole_venue_says_where_it_is_and_serves_until_it_is_ended() -
             CASH,
             FaultyLink(Faults(), 1),
             market(clock.now_ns()),
-            port=0,
-            tell=told.put_nowait,
+            0,
+            told.put_nowait,
         )
     )
     where = await told.get()

@@ -1,5 +1,6 @@
 """The Polymarket server, in memory and on a held clock; its signatures against known answers."""
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -684,6 +685,17 @@ async def test_an_answer_that_is_lost_or_lies_says_nothing_of_the_order(time: Cl
         assert len(venue.state.desk.working(wallet.address)) == done
 
 
+async def test_a_request_that_a_proxy_sends_twice_is_a_duplicate_and_its_order_rests(
+    time: Clock,
+) -> None:
+    venue = open_venue(time)
+    wallet = await Wallet(venue).connect()
+    venue.state.troubles.next = [troubles.TWICE]
+    status, answer = await wallet.place("BUY", "0.40", "10")
+    assert (status, "Duplicated" in answer["error"]) == (400, True)
+    assert len(venue.state.desk.working(wallet.address)) == 1
+
+
 async def test_a_question_may_fail_too(time: Clock) -> None:
     venue = open_venue(time)
     wallet = Wallet(venue)
@@ -762,8 +774,6 @@ def test_an_address_in_a_hurry_waits() -> None:
 
 
 async def test_an_exchange_with_latency_answers_when_its_word_comes(time: Clock) -> None:
-    import asyncio
-
     venue = open_venue(time, latency_ns=50_000_000)
     wallet = await Wallet(venue).connect()
     placing = asyncio.ensure_future(wallet.place("BUY", "0.52", "10"))

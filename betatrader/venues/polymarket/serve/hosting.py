@@ -16,12 +16,13 @@ HOST = "127.0.0.1"
 
 async def serve_polymarket(
     exchange: SimulatedExchange,
+    /,
     cash: int,
     faults: FaultyLink,
     market: Iterable[MarketInput],
-    *,
     port: int,
     tell: Callable[[dict[str, str]], None],
+    *,
     rules: Rules | None = None,
 ) -> None:
     """Serve until cancelled; `tell` gets the addresses when ready. `rules` replace the usual ones.

@@ -96,10 +96,9 @@ class PolymarketServer:
             return None
         if trouble == troubles.HTML:
             return troubles.broken_answer(trouble)
-        try:
-            answer = await endpoint(request)
-        except RefusedRequestError as refused:
-            answer = refused.answer()
+        answer = await _granted_or_refused(endpoint, request)
+        if trouble == troubles.TWICE:
+            return await _granted_or_refused(endpoint, request)
         if trouble:
             return troubles.broken_answer(trouble)
         delays = self.state.faults.deliveries()
@@ -181,6 +180,13 @@ class PolymarketServer:
         """Say nothing more on a channel but PONG; both false ends it."""
         self.state.channels.silent_market = market
         self.state.channels.silent_user = user
+
+
+async def _granted_or_refused(endpoint: Endpoint, request: Request) -> Answer:
+    try:
+        return await endpoint(request)
+    except RefusedRequestError as refused:
+        return refused.answer()
 
 
 def _endpoints(state: State) -> tuple[dict[str, Endpoint], dict[str, Endpoint]]:

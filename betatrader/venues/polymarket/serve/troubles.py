@@ -19,6 +19,9 @@ ERROR = "error"
 HTML = "html"
 """It is not done, and the answer is a page of the proxy before the venue."""
 
+TWICE = "twice"
+"""It comes twice, as by a proxy that sends again, and the answer is the second one's."""
+
 PAGE = b"<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
 
 
@@ -33,7 +36,8 @@ class Troubles:
         self.banned: set[str] = set()
         self.blocked_region = False
         self.next: list[str] = []
-        """What happens to the next trading requests, in order: LOST, NEVER_CAME, ERROR, HTML."""
+        """What happens to the next trading requests, in order: LOST, NEVER_CAME, ERROR, HTML,
+        TWICE."""
         self.next_reads: list[str] = []
         """What happens to the next questions (GET), in order: NEVER_CAME, ERROR, HTML."""
         self._down_until_ns = 0
