@@ -5,6 +5,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 from msgspec.json import decode, encode
@@ -25,6 +26,7 @@ from poly_scene import (
     server,
 )
 
+from betatrader.chaos.loop import Process, VirtualLoop
 from betatrader.model.ids import InstrumentId
 from betatrader.model.market import (
     BookDelta,
@@ -782,3 +784,41 @@ async def test_an_exchange_with_latency_answers_when_its_word_comes(time: Clock)
     pass_time(venue, time, 0.1)
     status, answer = await placing
     assert (status, answer["status"]) == (200, "matched")
+
+
+def test_in_virtual_time_two_runs_of_one_seed_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def played(seed: int) -> list[bytes]:
+        loop, process, heard = VirtualLoop(seed), Process("p"), []
+        monkeypatch.setattr(
+            clock, "now_ns", lambda: 1_764_000_000 * SECOND + round(loop.time() * SECOND)
+        )
+
+        async def main() -> None:
+            venue = server(faults=Faults(twice=0.3, late=0.5), latency_ns=20_000_000)
+            begun = clock.now_ns()
+            moves = [
+                PublicTrade(begun + i * SECOND, YES_ID, parse("0.44"), parse("1"), False)
+                for i in range(1, 20)
+            ]
+            async with anyio.create_task_group() as group:
+                group.start_soon(venue.deliver)
+                group.start_soon(venue.run, [*market(begun), *moves])
+                await anyio.sleep(0.1)
+                wallet = await Wallet(venue).connect()
+                heard.append(wallet.hear())
+                await wallet.place("BUY", "0.45", "10")
+                _, page = await wallet.ask("GET", "/data/orders")
+                await wallet.place("BUY", "0.52", "10")
+                await anyio.sleep(30)
+                group.cancel_scope.cancel()
+                assert page["count"] == 1
+
+        loop.spawn(process, main)
+        loop.run_until(lambda: False, 60.0)
+        assert loop.unhandled == []
+        assert len(heard[0].messages("trade")) > 30
+        return heard[0].texts
+
+    assert played(1) == played(1)
