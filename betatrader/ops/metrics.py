@@ -25,3 +25,4 @@ ALERTS = Counter("bt_alerts_total", "Alerts for the webhook, by what became of t
 CONTROL = Counter("bt_control_total", "Orders at /control, by what became of them", ["outcome"])
 DEAD_LETTERS = Counter("bt_dead_letters_total", "Messages put into a dead-letter stream")
 JOB_RUNS = Counter("bt_job_runs_total", "Runs of jobs", ["job", "status"])
+UNUSABLE = Counter("bt_unusable_total", "Messages of venues not used", ["channel", "why"])

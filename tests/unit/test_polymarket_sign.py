@@ -13,7 +13,7 @@ from eth_account.messages import encode_typed_data
 from betatrader.model.errors import UsageError
 from betatrader.model.ids import ClientOrderId
 from betatrader.model.money import parse
-from betatrader.model.order import Order, OrderTerms, OrderType, Side, TimeInForce
+from betatrader.model.order import Order, OrderState, OrderTerms, OrderType, Side, TimeInForce
 from betatrader.model.secret import Secret
 from betatrader.venues.polymarket import amounts, forms, headers, wire
 from betatrader.venues.polymarket.eip712 import exchange_of
@@ -252,9 +252,10 @@ def test_a_hash_is_found_again_after_a_restart(
     signed = before.sign(ORDER, terms, made_ns, forms.form_of(terms, rules), rules)
     after = Ids(Signer(KEY, 137, 0), made_ns + 1)
     assert not after.is_known(signed.id)
-    after.remember([Order(ORDER, "s", terms, made_ns)])
+    ended = Order(ORDER, "s", terms, made_ns, OrderState.CANCELED, updated_ns=made_ns - 5)
+    after.remember([ended])
     assert after.ours(signed.id) == ORDER
-    assert after.oldest_ns == made_ns
+    assert (after.first_ns, after.oldest_ns) == (made_ns, made_ns - 5)
     assert signed.id in after.theirs(ORDER)
     after.confirm(signed.id.upper().replace("0X", "0x"))
     assert after.theirs(ORDER) == (signed.id,)

@@ -8,7 +8,7 @@ is not listed yet) is tried in all its values.
 from collections.abc import Iterable, Iterator
 
 from betatrader.model.ids import ClientOrderId
-from betatrader.model.order import Order, OrderTerms, Side
+from betatrader.model.order import CLOSED, Order, OrderTerms, Side
 from betatrader.venues.polymarket import forms
 from betatrader.venues.polymarket.amounts import AMOUNT_DECIMALS
 from betatrader.venues.polymarket.eip712 import NEG_RISK, STANDARD, Exchange, exchange_of
@@ -30,7 +30,10 @@ class Ids:
         self._theirs: dict[ClientOrderId, tuple[str, ...]] = {}
         self._terms: dict[ClientOrderId, OrderTerms] = {}
         self.oldest_ns = since_ns
-        """An order that we do not know, from before this, has ended long ago and was counted."""
+        """All orders that were open since then are known: a trade from before it, of an order that
+        is not, was counted long ago."""
+        self.first_ns = since_ns
+        """When the first of the orders was made that are known."""
 
     def sign(
         self, order: ClientOrderId, terms: OrderTerms, created_ns: int, form: Form, rules: Rules
@@ -45,11 +48,13 @@ class Ids:
         return signed
 
     def remember(self, orders: Iterable[Order]) -> None:
-        """Orders from before this process."""
+        """Orders from before this process: all that are remembered, also those that have ended."""
         for order in orders:
             if not forms.token_of(order.terms.instrument) or order.id in self._theirs:
                 continue
-            self.oldest_ns = min(self.oldest_ns, order.created_ns)
+            if order.state in CLOSED:
+                self.oldest_ns = min(self.oldest_ns, order.updated_ns)
+            self.first_ns = min(self.first_ns, order.created_ns)
             self._learn(order.id, order.terms, tuple(dict.fromkeys(self._possible(order))))
 
     def ours(self, their_id: str) -> ClientOrderId:

@@ -167,9 +167,9 @@ class Placed(msgspec.Struct, kw_only=True):
     """The answer to an order."""
 
     success: bool = False
-    error_msg: str = msgspec.field(name="errorMsg", default="")
-    order_id: str = msgspec.field(name="orderID", default="")
-    status: str = ""
+    error_msg: str | None = msgspec.field(name="errorMsg", default=None)
+    order_id: str | None = msgspec.field(name="orderID", default=None)
+    status: str | None = None
     trade_ids: list[str] | None = msgspec.field(name="tradeIDs", default=None)
 
 
@@ -199,6 +199,13 @@ class HeartbeatAnswer(msgspec.Struct, kw_only=True):
     heartbeat_id: str = ""
 
 
+class ServerTime(msgspec.Struct):
+    """The venue's time in seconds, where it is not a bare number."""
+
+    time: int = 0
+    timestamp: int = 0
+
+
 class ApiKey(msgspec.Struct, kw_only=True, rename="camel"):
     """An API key that was made or derived."""
 
@@ -216,11 +223,11 @@ class ClosedOnly(msgspec.Struct):
 class Fault(msgspec.Struct, kw_only=True):
     """The body of a refusal."""
 
-    error: str = ""
-    error_msg: str = msgspec.field(name="errorMsg", default="")
-    code: str = ""
-    retry_after_seconds: float = 0.0
-    heartbeat_id: str = ""
+    error: str | None = None
+    error_msg: str | None = msgspec.field(name="errorMsg", default=None)
+    code: str | int | None = None
+    retry_after_seconds: float | None = None
+    heartbeat_id: str | None = None
 
 
 class TickSize(msgspec.Struct):
@@ -256,7 +263,7 @@ class Parameters(msgspec.Struct, kw_only=True):
     t: list[TokenName] = []
     mts: Decimal
     mos: Decimal
-    nr: bool = False
+    nr: bool | None = None
     fd: Fees | None = None
 
 
