@@ -31,3 +31,4 @@ FEES_ELSEWHERE = Counter(
     "bt_fees_elsewhere_total", "Fills whose fee was paid in a third asset", ["venue", "asset"]
 )
 JOB_RUNS = Counter("bt_job_runs_total", "Runs of jobs", ["job", "status"])
+UNUSABLE = Counter("bt_unusable_total", "Messages of venues not used", ["channel", "why"])

@@ -11,4 +11,5 @@ paper_ledger the paper venue's books on disk
 link     the same exchange in a process of its own, over a socket: the reference venue
 reconcile our books beside the venue's: what differs, as events that repair it
 binance  Binance spot: the wire and recordings of it
+polymarket the Polymarket CLOB: orders signed as EIP-712, books and reports over two channels
 """

@@ -1,4 +1,23 @@
 """Polymarket: its protocol, from both ends.
 
 serve  the venue's own HTTP and WebSocket protocol before the simulated exchange
+eip712     typed data of orders and key requests as hashes; pure
+sign       signs them, for all four kinds of account
+headers    L1 and L2 headers; pure
+amounts    prices and sizes as the venue's exact amounts; pure
+forms      an order of ours as one of the venue's; pure
+ids        which order of ours is which of the venue's
+wire       the venue's JSON as typed structs, and its book hash; pure
+limits     the venue's rate limits, and its clock as ours sees it
+rest       questions over REST, and answers by what they mean
+listing    markets as instruments, with their fees and their ends
+books      the market channel as market events, with a book of each token; pure
+market     the market channel, and a watch over books that stand still
+account    orders and trades as account events, each fill once; pure
+user       the user channel
+statement  our account as the venue states it over REST
+sending    orders and cancels on their way
+heartbeat  the venue's dead-man switch
+frames     text frames as messages; what cannot be used is counted
+venue      all of it as the trader sees it
 """

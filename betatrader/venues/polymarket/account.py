@@ -1,0 +1,322 @@
+"""What the venue says of our orders and trades, as account events, each fill once. Pure.
+
+A trade is told once for each step of its settlement, over the channel and in lists: its first word
+is the fill, its failure undoes it. An order's end waits until the fills before it are told.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from betatrader.model.account import (
+    CashFlow,
+    Fill,
+    OrderAccepted,
+    OrderCanceled,
+    OrderEvent,
+    OrderExpired,
+    OrderRejected,
+    PositionTransfer,
+    VenueOrder,
+)
+from betatrader.model.ids import ClientOrderId
+from betatrader.model.money import SCALE, cost, proceeds
+from betatrader.model.order import OrderState, OrderTerms, OrderType, Side
+from betatrader.venues.polymarket.amounts import units
+from betatrader.venues.polymarket.forms import FORCES, VENUE, instrument_id
+from betatrader.venues.polymarket.ids import Ids
+from betatrader.venues.polymarket.listing import FeeCurve
+from betatrader.venues.polymarket.wire import SECOND, OpenOrder, Trade
+
+KEPT = 50_000
+"""Trades and orders that are remembered."""
+
+FAILED = "FAILED"
+REST_KILLED = "what was not filled at once has ended"
+EXPIRED = ("CANCELED_EXPIRED_ORDER", "CANCELED_ORDER_TIMED_OUT", "CANCELED_MARKET_RESOLVED")
+WORKING = ("LIVE", "DELAYED", "UNMATCHED")
+
+Happening = OrderEvent | CashFlow | PositionTransfer
+
+
+class Leg(NamedTuple):
+    """Our part of a trade: an order's fill at one price."""
+
+    order_id: str
+    token: str
+    side: str
+    price: int
+    quantity: int
+    maker: bool
+    mark: str = ""
+    """Tells apart the prices of one trade."""
+
+
+class Ending(NamedTuple):
+    """An order's end that waits for its fills."""
+
+    event: OrderEvent
+    matched: int
+    since_s: float
+
+
+def legs_of(trade: Trade, key: str) -> list[Leg]:
+    """The parts of a trade that are of this API key.
+
+    As maker it is our entries of `maker_orders`, whatever stands at the top. As taker it is what
+    the makers gave, price by price: one of the other token gave ours at 1 less its own.
+    """
+    found = [
+        Leg(m.order_id, m.asset_id, m.side, units(m.price), units(m.matched_amount), maker=True)
+        for m in trade.maker_orders
+        if m.owner == key and m.order_id
+    ]
+    if trade.owner != key or trade.trader_side == "MAKER" or not trade.taker_order_id:
+        return found
+    return found + _taken(trade)
+
+
+def _taken(trade: Trade) -> list[Leg]:
+    by_price: dict[int, int] = {}
+    for maker in trade.maker_orders:
+        price = units(maker.price)
+        ours = price if maker.asset_id == trade.asset_id else SCALE - price
+        by_price[ours] = by_price.get(ours, 0) + units(maker.matched_amount)
+    size = units(trade.size)
+    if sum(by_price.values()) != size:  # it names no makers, or not all
+        by_price = {units(trade.price): size}
+    order, token, side = trade.taker_order_id, trade.asset_id, trade.side
+    many = len(by_price) > 1
+    return [
+        Leg(order, token, side, price, quantity, maker=False, mark=f"@{price}" if many else "")
+        for price, quantity in sorted(by_price.items())
+        if quantity
+    ]
+
+
+class Accounts:
+    """Remembers what was told, so that it is told once. `curve` gives a token's fees."""
+
+    def __init__(self, ids: Ids, curve: Callable[[str], FeeCurve]) -> None:
+        self.key = ""
+        """Our API key: what others do with the same wallet is known by its effect on balances."""
+        self.traded: set[str] = set()
+        """Tokens with fills since they were last taken."""
+        self._ids = ids
+        self._curve = curve
+        self._told: dict[str, tuple[Fill, ...]] = {}
+        self._streamed: dict[str, None] = {}
+        self._failed: set[str] = set()
+        self._filled: dict[ClientOrderId, int] = {}
+        self._accepted: dict[ClientOrderId, None] = {}
+        self._ended: dict[ClientOrderId, None] = {}
+        self._endings: dict[ClientOrderId, Ending] = {}
+        self._log = structlog.get_logger()
+
+    # Trades.
+
+    def trade(self, now_ns: int, trade: Trade) -> list[Happening]:
+        """What a trade means for us, where that is news; raises ValueError where it cannot be
+        read."""
+        if trade.state == FAILED:
+            return self._undo(now_ns, trade)
+        if trade.id in self._streamed:
+            return []
+        fills = self.fills(now_ns, trade)
+        if fills:  # also those that a list has told: whoever asked for it may have given up
+            self._streamed[trade.id] = None
+            _trim(self._streamed)
+        events: list[Happening] = list(fills)
+        for fill in fills:
+            ending = self._endings.get(fill.order)
+            if ending is not None and self._filled.get(fill.order, 0) >= ending.matched:
+                del self._endings[fill.order]
+                self._note_end(fill.order)
+                events.append(ending.event)
+        return events
+
+    def fills(self, now_ns: int, trade: Trade) -> tuple[Fill, ...]:
+        """A trade's fills of ours; they count as told. None of a trade that has failed, or of an
+        order that ended long before we began to remember."""
+        if trade.state == FAILED or trade.id in self._failed:
+            return ()
+        known = self._told.get(trade.id)
+        if known is not None:
+            return known
+        fills = tuple(
+            self._fill(now_ns, trade, leg)
+            for leg in legs_of(trade, self.key)
+            if self._ids.is_known(leg.order_id) or trade.time_ns + SECOND > self._ids.oldest_ns
+        )
+        if not fills:
+            return ()
+        self._told[trade.id] = fills
+        for fill in fills:
+            self._filled[fill.order] = self._filled.get(fill.order, 0) + fill.quantity
+            self.traded.add(fill.instrument.rpartition(".")[0])
+        _trim(self._told)
+        _trim(self._filled)
+        return fills
+
+    def _fill(self, now_ns: int, trade: Trade, leg: Leg) -> Fill:
+        self._ids.confirm(leg.order_id)
+        return Fill(
+            now_ns,
+            self._ids.ours(leg.order_id),
+            instrument_id(leg.token),
+            Side(leg.side),
+            leg.price,
+            leg.quantity,
+            self._curve(leg.token).fee(leg.price, leg.quantity, maker=leg.maker),
+            leg.maker,
+            trade.id + leg.mark,
+        )
+
+    def _undo(self, now_ns: int, trade: Trade) -> list[Happening]:
+        """A trade that was told has failed: what it moved is moved back, to the last unit. One that
+        was never told has moved nothing in our books, or is found in the balances."""
+        fills = self._told.get(trade.id, ())
+        if trade.id in self._failed:
+            return []
+        self._failed.add(trade.id)
+        if not fills:
+            return []
+        events: list[Happening] = []
+        text = f"trade {trade.id} has failed at the venue"
+        for fill in fills:
+            self._log.critical(
+                "trade_failed",
+                venue=VENUE,
+                trade=trade.id,
+                order=fill.order,
+                instrument=fill.instrument,
+                side=str(fill.side),
+            )
+            self.traded.add(fill.instrument.rpartition(".")[0])
+            if fill.side is Side.BUY:
+                moved = cost(fill.price, fill.quantity) + fill.fee
+                quantity = fill.kept - fill.quantity
+            else:
+                moved = fill.fee - proceeds(fill.price, fill.quantity)
+                quantity = fill.quantity
+            events.append(PositionTransfer(now_ns, fill.instrument, quantity, fill.price, text))
+            events.append(CashFlow(now_ns, VENUE, moved, text))
+        return events
+
+    # Orders.
+
+    def order(self, now_ns: int, now_s: float, told: OpenOrder) -> list[Happening]:
+        """What an order's message means, where that is news; raises ValueError where it cannot be
+        read. Orders of other keys, and those that we do not know, are left to the comparison."""
+        if told.owner != self.key or not self._ids.is_known(told.id):
+            return []
+        self._ids.confirm(told.id)
+        order = self._ids.ours(told.id)
+        if told.type == "CANCELLATION" or told.status.startswith("CANCEL"):
+            ending = _ending(now_ns, order, told.status)
+            return self.end(now_s, ending, units(told.size_matched))
+        if told.status == "INVALID":
+            text = "the venue says that it is invalid"
+            if order in self._accepted:  # what was accepted once may only end
+                return self.end(now_s, OrderCanceled(now_ns, order, text), 0)
+            return [OrderRejected(now_ns, order, text)]
+        return self.accepted(now_ns, order)
+
+    def accepted(self, now_ns: int, order: ClientOrderId) -> list[Happening]:
+        """The venue has taken an order: told once."""
+        if order in self._accepted:
+            return []
+        self._accepted[order] = None
+        _trim(self._accepted)
+        return [OrderAccepted(now_ns, order)]
+
+    def end(self, now_s: float, event: OrderEvent, matched: int) -> list[Happening]:
+        """An order has ended with so much filled: told at once where all of that was told, else
+        after it."""
+        if event.order in self._ended:
+            return []
+        if self._filled.get(event.order, 0) >= matched:
+            self._endings.pop(event.order, None)
+            self._note_end(event.order)
+            return [event]
+        self._endings[event.order] = Ending(event, matched, now_s)
+        return []
+
+    def settled(self, now_ns: int, now_s: float, found: OpenOrder) -> list[Happening]:
+        """What was asked of one order that takes at once, after its good answer."""
+        order = self._ids.ours(found.id)
+        there = self.known(found)
+        if there.state is OrderState.CANCELED:
+            event = OrderCanceled(now_ns, order, there.reason)
+            return self.end(now_s, event, there.filled)
+        return []
+
+    def overdue(self, now_s: float, longest_s: float) -> list[Ending]:
+        """Ends that have waited so long for their fills; they wait on."""
+        return [one for one in self._endings.values() if now_s - one.since_s > longest_s]
+
+    def give_up(self, ending: Ending) -> list[Happening]:
+        """The fills were asked for, and are not there: tell the end. They are booked when they
+        come."""
+        if self._endings.get(ending.event.order) is not ending:
+            return []
+        del self._endings[ending.event.order]
+        self._note_end(ending.event.order)
+        return [ending.event]
+
+    def has_ended(self, order: ClientOrderId) -> bool:
+        """Whether its end was told."""
+        return order in self._ended
+
+    def _note_end(self, order: ClientOrderId) -> None:
+        self._ended[order] = None
+        _trim(self._ended)
+
+    def known(self, found: OpenOrder) -> VenueOrder:
+        """An order as the venue knows it; raises ValueError where it cannot be read."""
+        self._ids.confirm(found.id)
+        order = self._ids.ours(found.id)
+        matched = units(found.size_matched)
+        terms = self._ids.terms(order) or _terms(found)
+        state, reason = _state(found, matched, terms)
+        return VenueOrder(order, terms, matched, state, reason)
+
+
+def _state(found: OpenOrder, matched: int, terms: OrderTerms) -> tuple[OrderState, str]:
+    status = found.status.removeprefix("ORDER_STATUS_")
+    if status in WORKING:
+        return OrderState.ACCEPTED, ""
+    if status == "MATCHED":
+        if matched >= terms.quantity:
+            return OrderState.FILLED, ""
+        return OrderState.CANCELED, REST_KILLED
+    if status in EXPIRED:
+        return OrderState.EXPIRED, status
+    if status == "INVALID":
+        return OrderState.REJECTED, status
+    if status.startswith("CANCEL"):
+        return OrderState.CANCELED, status
+    raise ValueError(f"an order of unknown status {status!r}")
+
+
+def _ending(now_ns: int, order: ClientOrderId, status: str) -> OrderEvent:
+    if status in EXPIRED:
+        return OrderExpired(now_ns, order, status)
+    return OrderCanceled(now_ns, order, "" if status in ("CANCELED", "LIVE", "MATCHED") else status)
+
+
+def _terms(found: OpenOrder) -> OrderTerms:
+    return OrderTerms(
+        instrument_id(found.asset_id),
+        Side(found.side),
+        OrderType.LIMIT,
+        units(found.price),
+        units(found.original_size),
+        FORCES.get(found.order_type, FORCES["GTC"]),
+    )
+
+
+def _trim(kept: dict) -> None:  # type: ignore[type-arg]
+    while len(kept) > KEPT:
+        del kept[next(iter(kept))]

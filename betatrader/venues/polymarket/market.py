@@ -1,0 +1,185 @@
+"""The market channel: one socket for all tokens, and books that are never wrong for long.
+
+A socket can stay open, answer every PING and tell nothing any more. So a token that is silent is
+asked for over REST: where its book has moved without us, the socket is dead and is made anew.
+"""
+
+from collections.abc import Callable
+
+import anyio
+import msgspec
+import structlog
+
+from betatrader.model.event import Event
+from betatrader.model.money import SCALE
+from betatrader.net.feed import Feed
+from betatrader.net.transport import Socket, Transport
+from betatrader.ops import clock
+from betatrader.venues.polymarket import wire
+from betatrader.venues.polymarket.amounts import units
+from betatrader.venues.polymarket.books import Books
+from betatrader.venues.polymarket.forms import VENUE, instrument_id
+from betatrader.venues.polymarket.frames import PING, PING_S, SILENT_S, Frames
+from betatrader.venues.polymarket.listing import Listing
+from betatrader.venues.polymarket.rest import Rest
+
+STALE_S = 10.0
+DOUBT_S = 3.0
+"""How soon a book is asked for that is missing, or seems wrong."""
+
+GRACE_S = 2.0
+"""A change that REST shows may still be on its way over the socket."""
+
+LOOK_S = 1.0
+MOST_TOKENS = 500
+"""Beyond it, one socket silently delivers nothing."""
+
+
+class MarketStream:
+    """Market events of the listed tokens. `turned` is called with the reason (empty: it flows)
+    where the socket opens or breaks."""
+
+    def __init__(
+        self, transport: Transport, url: str, rest: Rest, take: Callable[[Event], None]
+    ) -> None:
+        self.books = Books()
+        self.listing: Listing | None = None
+        self.turned: Callable[[str], None] = lambda _reason: None
+        self._rest = rest
+        self._take = take
+        self._frames = Frames("market")
+        self._feed = Feed(
+            transport, url, self._opened, self.received, self._lost, silent_s=SILENT_S
+        )
+        self._log = structlog.get_logger()
+
+    @property
+    def flows(self) -> bool:
+        """Whether the socket is open."""
+        return self._feed.connected
+
+    def listen(self, tokens: tuple[str, ...]) -> None:
+        """Hear of these tokens, too."""
+        self.books.listen(tokens, clock.boot_s())
+        if self._feed.connected:
+            self._feed.send(_subscription({"operation": "subscribe"}, tokens))
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._ping)
+            group.start_soon(self._watch)
+            await self._feed.run()
+
+    def _opened(self, socket: Socket) -> None:
+        self.books.drop_all(clock.boot_s())
+        socket.send(_subscription({"type": "market"}, tuple(self.books.tokens)))
+        self.turned("")
+
+    def _lost(self, reason: str) -> None:
+        self.books.drop_all(clock.boot_s())
+        self.turned(reason)
+
+    def received(self, text: bytes) -> None:
+        """One frame."""
+        for message in self._frames.split(text):
+            try:
+                self._message(message)
+            except (msgspec.MsgspecError, ValueError) as error:
+                self._frames.odd("malformed", str(error))
+
+    def _message(self, text: bytes) -> None:
+        now_ns, now_s = clock.now_ns(), clock.boot_s()
+        kind = wire.decode_kind(text).event_type
+        if kind == "book":
+            self._tell(self.books.snapshot(now_ns, now_s, wire.decode_book(text)))
+            return
+        message = wire.decode_market_message(text)
+        match kind:
+            case "price_change":
+                self._tell(self.books.changes(now_ns, now_s, message))
+            case "last_trade_price":
+                self._tell(self.books.trade(now_ns, message))
+            case "best_bid_ask":
+                self.books.best(now_s, message)
+            case "tick_size_change":
+                if self.listing is not None:
+                    self.listing.tick_changed(message.asset_id, units(message.new_tick_size))
+                self._tell(self.books.drop(now_ns, now_s, message.asset_id))
+            case "market_resolved":
+                self._resolved(message)
+            case "new_market":
+                if self.listing is not None and message.market in self.listing.conditions:
+                    self.listing.look_now()
+            case _:
+                self._frames.odd("unknown", kind or "no event_type")
+
+    def _resolved(self, message: wire.MarketMessage) -> None:
+        if self.listing is None or message.winning_asset_id not in message.assets_ids:
+            return
+        winner = message.winning_asset_id
+        ours = [token for token in message.assets_ids if token in self.books.tokens]
+        self.listing.resolve({instrument_id(t): SCALE if t == winner else 0 for t in ours})
+        for token in ours:
+            self.books.forget(token)
+
+    def _tell(self, events: list) -> None:  # type: ignore[type-arg]
+        listing = self.listing
+        for event in events:
+            if listing is None or listing.knows(event.instrument):
+                self._take(event)
+
+    # Watching.
+
+    async def _ping(self) -> None:
+        while True:
+            await anyio.sleep(PING_S)
+            self._feed.send(PING)
+
+    async def _watch(self) -> None:
+        while True:
+            await anyio.sleep(LOOK_S)
+            self._forget_ended()
+            if not self._feed.connected:
+                continue
+            for token in self.books.silent(clock.boot_s(), STALE_S, DOUBT_S):
+                try:
+                    await self.check(token)
+                except (OSError, TimeoutError) as error:
+                    self._log.warning("no_book", venue=VENUE, token=token, error=str(error))
+                    break
+
+    def _forget_ended(self) -> None:
+        if self.listing is None:
+            return
+        for token in [t for t in self.books.tokens if instrument_id(t) in self.listing.payouts]:
+            self.books.forget(token)
+
+    async def check(self, token: str) -> None:
+        """Compare one book with the venue's; raises ConnectionError where it does not answer."""
+        one = self.books.tokens.get(token)
+        if one is None:
+            return
+        before = one.messages
+        found = await self._rest.book(token)
+        now_ns, now_s = clock.now_ns(), clock.boot_s()
+        if one.messages != before or not self._feed.connected:
+            return
+        try:
+            if not one.whole:
+                self._tell(self.books.snapshot(now_ns, now_s, found))
+                return
+            if self.books.agrees(found):
+                self._tell(self.books.confirmed(now_ns, now_s, token))
+                return
+        except ValueError as error:
+            self._frames.odd("malformed", f"/book: {error}")
+            return
+        await anyio.sleep(GRACE_S)
+        if one.messages == before and self._feed.connected:
+            self._feed.break_off(f"the book of {token} has moved without a word")
+
+
+def _subscription(opening: dict[str, str], tokens: tuple[str, ...]) -> bytes:
+    whole = {**opening, "assets_ids": tokens, "custom_feature_enabled": True}
+    return msgspec.json.encode(whole)

@@ -1,0 +1,255 @@
+"""Orders and cancels on their way to the venue: each a task, sent once, and its answer as events.
+
+They leave in the order in which they were given; a cancel waits for the answer to its own order,
+and for no other. An answer that is none leaves the order in doubt.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from betatrader.model.account import (
+    CancelRejected,
+    OrderCanceled,
+    OrderEvent,
+    OrderInDoubt,
+    OrderRejected,
+)
+from betatrader.model.ids import ClientOrderId
+from betatrader.net.transport import NotSentError
+from betatrader.ops import clock
+from betatrader.venues.polymarket import wire
+from betatrader.venues.polymarket.account import Accounts, Happening
+from betatrader.venues.polymarket.forms import VENUE
+from betatrader.venues.polymarket.ids import Ids
+from betatrader.venues.polymarket.rest import BATCH, ORDER_S, RefusalError, Rest
+
+AT_ONCE = 32
+"""Orders under way together, and cancels apart from them."""
+
+QUEUE_S = 2.0
+"""An order that has waited so long for its turn is not sent any more."""
+
+SETTLE_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""When what became of an order that takes at once is asked for, until it is known."""
+
+STOPPED = "not sent: the venue is not connected to"
+GONE = ("can't be found", "already canceled", "not found")
+"""A cancel that was refused so says that the order has ended, and not how."""
+
+TAKEN = ("live", "matched", "delayed", "unmatched")
+
+
+class Sent(NamedTuple):
+    """An order that is ready to leave."""
+
+    order: ClientOrderId
+    their_id: str
+    body: str
+    kind: str
+    made_s: float
+
+
+class Sending:
+    """Sends for one API key while `group` is set. `refused` hears the venue's words, `failed` of
+    each answer that was none."""
+
+    def __init__(
+        self, rest: Rest, ids: Ids, accounts: Accounts, tell: Callable[[Iterable[Happening]], None]
+    ) -> None:
+        self.group: TaskGroup | None = None
+        self.refused: Callable[[RefusalError], None] = lambda _error: None
+        self.failed: Callable[[str], None] = lambda _reason: None
+        self._rest = rest
+        self._ids = ids
+        self._accounts = accounts
+        self._tell = tell
+        self._places = anyio.Semaphore(AT_ONCE)
+        self._cancels = anyio.Semaphore(AT_ONCE)
+        self._unanswered: dict[ClientOrderId, anyio.Event] = {}
+        self._log = structlog.get_logger()
+
+    @property
+    def busy(self) -> bool:
+        """Whether an order was given and has no answer yet."""
+        return bool(self._unanswered)
+
+    def place(self, sent: list[Sent]) -> None:
+        """Send orders: one by itself, several in one request."""
+        if self.group is None:
+            self._tell([OrderRejected(clock.now_ns(), one.order, STOPPED) for one in sent])
+            return
+        for one in sent:
+            self._unanswered[one.order] = anyio.Event()
+        for first in range(0, len(sent), BATCH):
+            self.group.start_soon(self._place, sent[first : first + BATCH])
+
+    def cancel(self, order: ClientOrderId) -> None:
+        """Send a cancel; the caller has seen that the order can be named."""
+        if self.group is None:
+            self._tell([CancelRejected(clock.now_ns(), order, STOPPED)])
+            return
+        self.group.start_soon(self._cancel, order)
+
+    def cancel_all(self) -> bool:
+        """Take everything of this API key off the book; False where that cannot be sent."""
+        if self.group is None:
+            return False
+        self.group.start_soon(self._cancel_all)
+        return True
+
+    # Orders.
+
+    async def _place(self, sent: list[Sent]) -> None:
+        waiting = {one.order: one for one in sent}
+        left = False
+        try:
+            async with self._places:
+                if clock.boot_s() - sent[0].made_s > QUEUE_S:
+                    self._end(waiting, OrderRejected, "not sent: too many requests under way")
+                    return
+                left = True
+                await self._post(sent, waiting)
+        finally:  # cancelled: what has left may have arrived
+            reason = "stopped before its answer came" if left else STOPPED
+            self._end(waiting, OrderInDoubt if left else OrderRejected, reason)
+
+    async def _post(self, sent: list[Sent], waiting: dict[ClientOrderId, Sent]) -> None:
+        try:
+            if len(sent) == 1:
+                answers = [await self._rest.place(sent[0].body)]
+            else:
+                answers = await self._rest.place_many([one.body for one in sent])
+        except NotSentError as error:
+            text = str(error)
+            text = text if text.startswith("not sent") else f"not sent: {text}"
+            self._end(waiting, OrderRejected, text)
+        except RefusalError as error:
+            self.refused(error)
+            twice = "duplicated" in error.text.lower()  # then it is there, by whatever way
+            self._end(waiting, OrderInDoubt if twice else OrderRejected, error.text)
+        except (OSError, TimeoutError) as error:
+            reason = str(error) or f"no answer in {ORDER_S:.0f} s"
+            self.failed(reason)
+            self._end(waiting, OrderInDoubt, reason)
+        else:
+            for one, answer in zip(sent, answers, strict=False):
+                self._answered(one, answer, waiting)
+            self._end(waiting, OrderInDoubt, "the venue's answer does not name it")
+
+    def _answered(
+        self, sent: Sent, answer: wire.Placed, waiting: dict[ClientOrderId, Sent]
+    ) -> None:
+        """One order's answer: good where it succeeded, without an error, by the id we know."""
+        one = {sent.order: waiting.pop(sent.order)}
+        if answer.error_msg or not answer.success:
+            text = answer.error_msg or "refused without a reason"
+            twice = "duplicated" in text.lower()
+            self._end(one, OrderInDoubt if twice else OrderRejected, text)
+            return
+        if (answer.order_id or "").lower() != sent.their_id or answer.status not in TAKEN:
+            text = f"an answer of status {answer.status!r} for order {answer.order_id!r}"
+            self._log.error("strange_answer", venue=VENUE, order=sent.order, text=text)
+            self._end(one, OrderInDoubt, text)
+            return
+        self._release(sent.order)
+        self._tell(self._accounts.accepted(clock.now_ns(), sent.order))
+        if sent.kind != "GTC" and self.group is not None:
+            self.group.start_soon(self._settle, sent)
+
+    def _end(
+        self,
+        waiting: dict[ClientOrderId, Sent],
+        kind: type[OrderRejected] | type[OrderInDoubt],
+        reason: str,
+    ) -> None:
+        now_ns = clock.now_ns()
+        for order in list(waiting):
+            del waiting[order]
+            self._release(order)
+            self._tell([kind(now_ns, order, reason)])
+
+    def _release(self, order: ClientOrderId) -> None:
+        event = self._unanswered.pop(order, None)
+        if event is not None:
+            event.set()
+
+    async def _settle(self, sent: Sent) -> None:
+        """What takes at once has ended with its answer, and the answer does not say with how much:
+        ask, where the channel has not told it meanwhile."""
+        for pause_s in SETTLE_S:
+            await anyio.sleep(pause_s)
+            if self._accounts.has_ended(sent.order):
+                return
+            try:
+                found = await self._rest.order(sent.their_id)
+                if found is None:
+                    continue
+                self._tell(self._accounts.settled(clock.now_ns(), clock.boot_s(), found))
+                if found.status not in ("LIVE", "DELAYED", "UNMATCHED"):
+                    return
+            except (OSError, TimeoutError, ValueError) as error:
+                self._log.warning("not_settled", venue=VENUE, order=sent.order, error=str(error))
+
+    # Cancels.
+
+    async def _cancel(self, order: ClientOrderId) -> None:
+        answered = self._unanswered.get(order)
+        if answered is not None:
+            await answered.wait()
+        if not self._rest.limits.take("cancel"):
+            await anyio.sleep(min(QUEUE_S, self._rest.limits.ready_in_s("cancel")))
+            if not self._rest.limits.take("cancel"):
+                text = "not sent: it would go over the venue's rate limit"
+                self._tell([CancelRejected(clock.now_ns(), order, text)])
+                return
+        event: OrderEvent | None = None
+        async with self._cancels:
+            for their_id in self._ids.theirs(order):
+                event = await self._withdraw(order, their_id)
+                if not isinstance(event, OrderInDoubt):
+                    break
+        if isinstance(event, OrderCanceled):
+            self._tell(self._accounts.end(clock.boot_s(), event, 0))
+        elif event is not None:
+            self._tell([event])
+
+    async def _withdraw(self, order: ClientOrderId, their_id: str) -> OrderEvent:
+        try:
+            answer = await self._rest.cancel(their_id)
+        except NotSentError as error:
+            return CancelRejected(clock.now_ns(), order, f"not sent: {error}")
+        except RefusalError as error:
+            self.refused(error)
+            return _not_canceled(order, error.text)
+        except (OSError, TimeoutError) as error:
+            reason = f"cancel: {error or 'no answer'}"
+            self.failed(reason)
+            return OrderInDoubt(clock.now_ns(), order, reason)
+        if their_id in [one.lower() for one in answer.canceled or []]:
+            return OrderCanceled(clock.now_ns(), order)
+        reasons = {key.lower(): text for key, text in (answer.not_canceled or {}).items()}
+        return _not_canceled(order, reasons.get(their_id, "the venue does not say why"))
+
+    async def _cancel_all(self) -> None:
+        try:
+            answer = await self._rest.cancel_all()
+        except (OSError, TimeoutError) as error:
+            self._log.error("cancel_all_failed", venue=VENUE, error=str(error))
+            return
+        now_ns, now_s = clock.now_ns(), clock.boot_s()
+        for their_id in answer.canceled or []:
+            if self._ids.is_known(their_id):
+                event = OrderCanceled(now_ns, self._ids.ours(their_id), "cancel all")
+                self._tell(self._accounts.end(now_s, event, 0))
+
+
+def _not_canceled(order: ClientOrderId, text: str) -> OrderEvent:
+    """Where the order has ended, only the venue's word of how counts: it is asked for."""
+    now_ns = clock.now_ns()
+    if any(words in text.lower() for words in GONE):
+        return OrderInDoubt(now_ns, order, f"cancel: {text}")
+    return CancelRejected(now_ns, order, text)

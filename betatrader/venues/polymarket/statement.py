@@ -1,0 +1,162 @@
+"""Our account as the venue states it, over REST: what rests, what became of orders, trades,
+balances.
+
+What has ended counts as the cash that it pays: the venue pays when somebody redeems it.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from betatrader.model.account import Fill, VenueAccount, VenueOrder
+from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.money import proceeds
+from betatrader.ops import clock
+from betatrader.venues.polymarket import wire
+from betatrader.venues.polymarket.account import Accounts
+from betatrader.venues.polymarket.amounts import BASE
+from betatrader.venues.polymarket.forms import instrument_id
+from betatrader.venues.polymarket.ids import Ids
+from betatrader.venues.polymarket.listing import Listing
+from betatrader.venues.polymarket.rest import Rest, UnclearError
+
+MARGIN_S = 120
+"""Trades are asked for from so long before the last look: they may come late into the list."""
+
+AT_ONCE = 8
+"""Questions under way together."""
+
+TOKENS_A_LOOK = 10
+"""Balances of tokens that are asked for in turn, beside those that are held or have moved."""
+
+
+class Statement:
+    """Asks for the account. What a look has learned is kept for the next."""
+
+    def __init__(self, rest: Rest, ids: Ids, accounts: Accounts, listing: Listing) -> None:
+        self._rest = rest
+        self._ids = ids
+        self._accounts = accounts
+        self._listing = listing
+        self._balances: dict[str, int] = {}
+        self._looked_s = 0
+
+    async def look(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
+        """The account now; raises OSError or TimeoutError where the venue does not answer."""
+        began_s = self._rest.clock.now_s()
+        found: dict[ClientOrderId, VenueOrder] = {}
+        cash: list[int] = []
+        trades: list[wire.Trade] = []
+
+        async def resting() -> None:
+            for one in await self._rest.open_orders():
+                if one.owner == self._accounts.key:
+                    known = self._known(one)
+                    found[known.order] = known
+
+        async def collateral() -> None:
+            cash.append(await self._rest.balance())
+
+        async def traded() -> None:
+            trades.extend(await self._rest.trades(self._trades_from_s()))
+
+        moved = set(self._accounts.traded)
+        await together([resting, traded])
+        fills = self._fills(trades)
+        missing = [order for order in orders if order not in found]
+        tokens = self._tokens(moved | self._accounts.traded)
+        await together(
+            [
+                collateral,
+                *(self._balance_of(token) for token in tokens),
+                *(self._ended(order, found) for order in missing),
+            ]
+        )
+        self._accounts.traded -= moved
+        self._looked_s = began_s
+        return self._stated(cash[0] * BASE, found, fills)
+
+    def _stated(
+        self, cash: int, orders: dict[ClientOrderId, VenueOrder], fills: tuple[Fill, ...]
+    ) -> VenueAccount:
+        payouts, positions = self._listing.payouts, dict[InstrumentId, int]()
+        for token, base in self._balances.items():
+            name, quantity = instrument_id(token), base * BASE
+            if name in payouts:
+                cash += proceeds(payouts[name], quantity)
+            elif quantity:
+                positions[name] = quantity
+        return VenueAccount(cash, positions, orders, fills, dict(payouts))
+
+    def _known(self, one: wire.OpenOrder) -> VenueOrder:
+        try:
+            return self._accounts.known(one)
+        except ValueError as error:
+            raise UnclearError(f"/data/order {one.id}: {error}") from error
+
+    def _fills(self, trades: list[wire.Trade]) -> tuple[Fill, ...]:
+        now_ns = clock.now_ns()
+        try:
+            return tuple(
+                fill
+                for trade in sorted(trades, key=lambda one: one.time_ns)
+                for fill in self._accounts.fills(now_ns, trade)
+            )
+        except ValueError as error:
+            raise UnclearError(f"/data/trades: {error}") from error
+
+    def _trades_from_s(self) -> int:
+        if self._looked_s:
+            return self._looked_s - MARGIN_S
+        first_ns = min(self._ids.first_ns, self._ids.oldest_ns)
+        return max(0, first_ns // wire.SECOND - MARGIN_S)
+
+    def _tokens(self, moved: set[str]) -> list[str]:
+        """Those that are held, or moved, or were never asked for; and some of the others."""
+        paying = [name.rpartition(".")[0] for name in self._listing.payouts]
+        every = dict.fromkeys([*self._listing.tokens, *paying])
+        due = [t for t in every if t in moved or self._balances.get(t, 1)]
+        others = [t for t in self._balances if t in every and t not in due]
+        return due + others[:TOKENS_A_LOOK]
+
+    def _balance_of(self, token: str) -> Callable[[], Awaitable[None]]:
+        async def ask() -> None:
+            balance = await self._rest.balance(token)
+            self._balances.pop(token, None)  # to the end: the others come next in turn
+            self._balances[token] = balance
+
+        return ask
+
+    def _ended(
+        self, order: ClientOrderId, found: dict[ClientOrderId, VenueOrder]
+    ) -> Callable[[], Awaitable[None]]:
+        """What became of an order that does not rest; one that the venue does not know is left
+        out."""
+
+        async def ask() -> None:
+            for their_id in self._ids.theirs(order):
+                one = await self._rest.order(their_id)
+                if one is not None:
+                    found[order] = self._known(one)
+                    return
+
+        return ask
+
+
+async def together(questions: list[Callable[[], Awaitable[None]]]) -> None:
+    """Ask all of them, several at once; raises the first error as it is."""
+    limiter = anyio.CapacityLimiter(AT_ONCE)
+
+    async def ask(question: Callable[[], Awaitable[None]]) -> None:
+        async with limiter:
+            await question()
+
+    try:
+        async with anyio.create_task_group() as group:
+            for question in questions:
+                group.start_soon(ask, question)
+    except ExceptionGroup as errors:
+        first = errors.exceptions[0]
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None

@@ -1,0 +1,294 @@
+"""Polymarket as the trader sees it: orders are signed at once, and answers come as events.
+
+Reports come over the user channel, the market over another, questions go over REST. An order
+without a clear answer is in doubt: it is never sent again, and the venue is asked for its hash.
+"""
+
+from collections.abc import Callable, Iterable
+
+import anyio
+import structlog
+
+from betatrader.config.venues import Polymarket
+from betatrader.model.account import (
+    CancelRejected,
+    OrderRejected,
+    VenueAccount,
+    VenueConnection,
+)
+from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.errors import UsageError
+from betatrader.model.event import Event
+from betatrader.model.ids import ClientOrderId
+from betatrader.model.order import Order, OrderTerms, Side
+from betatrader.net.transport import Transport
+from betatrader.ops import clock
+from betatrader.venues.pace import Breaker
+from betatrader.venues.polymarket import forms
+from betatrader.venues.polymarket.account import Accounts, Happening
+from betatrader.venues.polymarket.headers import Credentials
+from betatrader.venues.polymarket.heartbeat import Heartbeat
+from betatrader.venues.polymarket.ids import Ids
+from betatrader.venues.polymarket.listing import FeeCurve, Listing
+from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
+from betatrader.venues.polymarket.rest import ORDER_S, RefusalError, Rest
+from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent
+from betatrader.venues.polymarket.sign import Signer
+from betatrader.venues.polymarket.statement import Statement
+from betatrader.venues.polymarket.user import UserStream
+
+VENUE = forms.VENUE
+AWAY = "not sent: the venue is away"
+UNKNOWN = "not sent: no id of it at the venue is known"
+PAUSE_S = 2.0
+LOOK_S = 0.5
+OVERDUE_S = 1.0
+PERMISSION_S = 60.0
+DOWN_S = 15.0
+"""Without an answer over REST for so long, the venue is away."""
+
+UNDER_WAY_S = QUEUE_S + ORDER_S + 3.0
+"""In our queue, on the way, and in the venue's before its own lists show it."""
+
+Take = Callable[[Event], None]
+
+
+class PolymarketVenue:
+    """One account at Polymarket. `take` gets reports, `market` the market.
+
+    Raises UsageError where the settings name no markets, or keys that cannot be any.
+    """
+
+    name = VENUE
+    under_way_ns = int(UNDER_WAY_S * 1e9)
+
+    def __init__(
+        self, settings: Polymarket, transport: Transport, take: Take, market: Take
+    ) -> None:
+        if not settings.markets:
+            raise UsageError("[polymarket] markets names none: set condition ids to trade there")
+        if 2 * len(settings.markets) > MOST_TOKENS:
+            raise UsageError(f"[polymarket] markets: one socket carries {MOST_TOKENS // 2} at most")
+        signer = Signer(
+            settings.private_key, settings.chain, settings.signature_type, settings.funder
+        )
+        keys = None
+        if settings.api_key:
+            keys = Credentials(settings.api_key, settings.api_secret, settings.api_passphrase)
+        self.connected = False
+        self.changed = anyio.Event()
+        """Set, and renewed, where the connection begins or ends."""
+        self._take = take
+        self._log = structlog.get_logger()
+        self.rest = Rest(transport, settings.clob, signer, keys)
+        self.ids = Ids(signer, clock.now_ns())
+        self._accounts = Accounts(self.ids, self._curve)
+        self._market = MarketStream(transport, settings.market_socket, self.rest, market)
+        self._listing = Listing(settings.markets, self.rest, market, self._market.listen)
+        self._market.listing = self._listing
+        self._market.turned = self._turned
+        self._user = UserStream(
+            transport, settings.user_socket, self._accounts, self._tell, self._turned
+        )
+        self._statement = Statement(self.rest, self.ids, self._accounts, self._listing)
+        self._heartbeat = Heartbeat(self.rest, take, self._answered)
+        self._sending = Sending(self.rest, self.ids, self._accounts, self._tell)
+        self._sending.refused = self._refused
+        self._sending.failed = self._failed
+        self._breaker = Breaker()
+        self._answered_s = 0.0
+        self._barred = ""
+        self._closed_only = ""
+
+    # Requests.
+
+    def submit(self, command: Approved, now_ns: int) -> None:
+        """Sign and send an order; where it cannot leave, or has no form here, it is refused."""
+        sent = self._made(command, now_ns)
+        if sent is not None:
+            self._sending.place([sent])
+
+    def submit_many(self, commands: Iterable[Approved], now_ns: int) -> None:
+        """Send several orders in one request (POST /orders)."""
+        made = [self._made(command, now_ns) for command in commands]
+        sent = [one for one in made if one is not None]
+        if sent:
+            self._sending.place(sent)
+
+    def cancel(self, command: CancelOrder, now_ns: int) -> None:
+        """Send a cancel: it needs no permission of the breaker, and has a rate limit of its own."""
+        if not self.ids.theirs(command.order):
+            self._take(CancelRejected(now_ns, command.order, UNKNOWN))
+            return
+        self._sending.cancel(command.order)
+
+    def cancel_all(self) -> bool:
+        """Take everything of our API key off the book; False where that cannot be sent."""
+        return self._sending.cancel_all()
+
+    def remember(self, orders: Iterable[Order]) -> None:
+        """Orders from before this process, also those that have ended: their ids at the venue are
+        made from them again."""
+        self.ids.remember(orders)
+
+    async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
+        """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
+        return await self._statement.look(orders)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an order was sent and not answered yet."""
+        return self._sending.busy
+
+    def _made(self, command: Approved, now_ns: int) -> Sent | None:
+        """The signed order, or None where it was refused here."""
+        terms, order = command.terms, command.order
+        reason = self._held_back(terms)
+        rules = self._listing.rules.get(forms.token_of(terms.instrument))
+        if not reason and (rules is None or not self._listing.knows(terms.instrument)):
+            reason = "not sent: the market is not listed"
+        if reason or rules is None:
+            self._take(OrderRejected(now_ns, order, reason))
+            return None
+        try:
+            form = forms.form_of(terms, rules)
+        except forms.UnmappableError as error:
+            self._take(OrderRejected(now_ns, order, f"not sent: {error}"))
+            return None
+        if not self.rest.limits.take("order"):
+            text = "not sent: it would go over the venue's rate limit"
+            self._take(OrderRejected(now_ns, order, text))
+            return None
+        assert self.rest.keys is not None
+        signed = self.ids.sign(order, terms, now_ns, form, rules)
+        body = (
+            f'{{"order":{signed.json},"owner":"{self.rest.keys.key.reveal()}",'
+            f'"orderType":"{form.kind}","deferExec":false,'
+            f'"postOnly":{"true" if form.post_only else "false"}}}'
+        )
+        return Sent(order, signed.id, body, form.kind, clock.boot_s())
+
+    def _held_back(self, terms: OrderTerms) -> str:
+        """Why no order may leave now, or nothing. What only sells is let through where the venue
+        lets positions be closed."""
+        if not self.connected or self.rest.keys is None:
+            return AWAY
+        if self._barred:
+            return f"not sent: {self._barred}"
+        if self._closed_only and terms.side is Side.BUY:
+            return f"not sent: {self._closed_only}"
+        rests_s = self._breaker.rests_s(clock.boot_s())
+        if rests_s > 0:
+            return f"not sent: the venue has failed too often, no new orders for {rests_s:.0f} s"
+        return ""
+
+    def _curve(self, token: str) -> FeeCurve:
+        return self._listing.curves.get(token, FeeCurve())
+
+    # What comes back.
+
+    def _tell(self, events: Iterable[Happening]) -> None:
+        for event in events:
+            self._take(event)  # type: ignore[arg-type]
+
+    def _refused(self, error: RefusalError) -> None:
+        """What a refusal asks of us for the future."""
+        text = error.text.lower()
+        if error.status == 403 or "restricted in your region" in text:
+            self._barred = error.text
+            self._log.critical("barred", venue=VENUE, reason=error.text)
+        elif "closed only mode" in text or "banned" in text:
+            self._closed_only = error.text
+            self._log.error("closed_only", venue=VENUE, reason=error.text)
+        elif error.status == 401:
+            self._log.error("unauthorized", venue=VENUE, reason=error.text)
+
+    def _failed(self, reason: str) -> None:
+        if self._breaker.failed(clock.boot_s()):
+            self._log.error("breaker_open", venue=VENUE, reason=reason)
+
+    def _answered(self, reason: str) -> None:
+        if not reason:
+            self._answered_s = clock.boot_s()
+        self._turned(reason)
+
+    # The connection.
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        async with anyio.create_task_group() as group:
+            self._sending.group = group
+            try:
+                await self._greet()
+                group.start_soon(self._listing.keep)
+                group.start_soon(self._keep_permission)
+                group.start_soon(self._heartbeat.keep)
+                group.start_soon(self._user.run)
+                group.start_soon(self._watch)
+                await self._market.run()
+            finally:
+                self._sending.group = None
+                self.connected = False
+
+    async def _greet(self) -> None:
+        """The API key, the venue's clock and our permission, before anything else."""
+        while True:
+            try:
+                await self.rest.measure_clock()
+                keys = self.rest.keys or await self.rest.key_of_account()
+                await self._ask_permission()
+            except (OSError, TimeoutError) as error:
+                self._log.warning("venue_away", venue=VENUE, error=str(error))
+                await anyio.sleep(PAUSE_S)
+                continue
+            self._accounts.key = keys.key.reveal()
+            self._user.keys = keys
+            return
+
+    async def _keep_permission(self) -> None:
+        while True:
+            await anyio.sleep(PERMISSION_S)
+            try:
+                await self.rest.measure_clock()
+                await self._ask_permission()
+            except (OSError, TimeoutError) as error:
+                self._log.warning("no_permission_known", venue=VENUE, error=str(error))
+
+    async def _ask_permission(self) -> None:
+        closed_only = await self.rest.closed_only()
+        if closed_only and not self._closed_only:
+            self._log.error("closed_only", venue=VENUE)
+        self._closed_only = "the account is in closed only mode" if closed_only else ""
+        self._barred = ""  # a new order finds out whether it still is
+
+    async def _watch(self) -> None:
+        """Ends whose fills stay away, and a REST that answers no more."""
+        while True:
+            await anyio.sleep(LOOK_S)
+            self._turned("no answer over REST")
+            overdue = self._accounts.overdue(clock.boot_s(), OVERDUE_S)
+            if not overdue:
+                continue
+            try:
+                oldest_s = min(one.event.time_ns for one in overdue) // 1_000_000_000
+                for trade in await self.rest.trades(oldest_s - 120):
+                    self._tell(self._accounts.trade(clock.now_ns(), trade))
+            except (OSError, TimeoutError, ValueError) as error:
+                self._log.warning("no_trades", venue=VENUE, error=str(error))
+            for ending in overdue:
+                self._tell(self._accounts.give_up(ending))
+
+    def _turned(self, reason: str) -> None:
+        """The venue is reached while both channels are open and REST answers."""
+        answers = self._answered_s > 0 and clock.boot_s() - self._answered_s < DOWN_S
+        up = self._market.flows and self._user.is_ready and answers
+        if up is self.connected:
+            return
+        self.connected = up
+        self.changed.set()
+        self.changed = anyio.Event()
+        if up:
+            self._log.info("venue_reached", venue=VENUE)
+        else:
+            self._log.warning("venue_lost", venue=VENUE, reason=reason)
+        self._take(VenueConnection(clock.now_ns(), VENUE, up, "" if up else reason))
