@@ -1,7 +1,7 @@
 """Markets for the simulated venues, under the names that each real one gives its own."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 
 import msgspec
@@ -10,11 +10,12 @@ from betatrader.config import Feed
 from betatrader.model.event import MarketInput
 from betatrader.model.ids import InstrumentId, venue_of
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.market import InstrumentListed
+from betatrader.model.market import InstrumentListed, Resolution
 from betatrader.roles import feeds
 from betatrader.sim import generator
 
 GENERATED = InstrumentId("GENUSDT.BINANCE")
+YEAR_NS = 365 * 86_400 * 1_000_000_000
 LOOP_S = 600.0
 """A generated pair goes on for so long, and then anew."""
 
@@ -39,25 +40,47 @@ def _spot(feed: Feed, loop: int) -> Iterator[MarketInput]:
                 yield msgspec.structs.replace(event, instrument=GENERATED)
 
 
-def as_polymarket(events: Iterable[MarketInput]) -> Iterator[MarketInput]:
-    """The contracts among these events; other instruments are left out."""
+def as_polymarket(feed: Feed, start_ns: int) -> Iterator[MarketInput]:
+    """A contract that goes on for a year, its price as those of generated ones, one after another:
+    markets at this venue are chosen by their condition, and do not follow each other."""
     names: dict[InstrumentId, InstrumentId] = {}
-    for event in events:
+    listed: set[InstrumentId] = set()
+    for event in feeds.open_feed(feed, start_ns):
         if isinstance(event, InstrumentListed):
             if isinstance(event.definition, BinaryContract):
-                yield InstrumentListed(event.time_ns, _renamed(event.definition, names))
-        elif event.instrument in names:
+                made = _renamed(event.definition, feed, start_ns, names)
+                if made.id not in listed:
+                    listed.add(made.id)
+                    yield InstrumentListed(event.time_ns, made)
+        elif not isinstance(event, Resolution) and event.instrument in names:
             yield msgspec.structs.replace(event, instrument=names[event.instrument])
 
 
-def _renamed(contract: BinaryContract, names: dict[InstrumentId, InstrumentId]) -> BinaryContract:
-    for name in (contract.id, contract.complement):
-        names[name] = InstrumentId(f"{int.from_bytes(_digest(name))}.POLYMARKET")
+def condition(feed: Feed) -> str:
+    """The condition id of that contract."""
+    return f"0x{_digest(f'contract {feed.seed}').hex()}"
+
+
+def _renamed(
+    contract: BinaryContract,
+    feed: Feed,
+    start_ns: int,
+    names: dict[InstrumentId, InstrumentId],
+) -> BinaryContract:
+    tokens = {
+        outcome: InstrumentId(
+            f"{int.from_bytes(_digest(f'contract {feed.seed} {outcome}'))}.POLYMARKET"
+        )
+        for outcome in ("YES", "NO")
+    }
+    ours, other = contract.outcome, "NO" if contract.outcome == "YES" else "YES"
+    names[contract.id], names[contract.complement] = tokens[ours], tokens[other]
     return msgspec.structs.replace(
         contract,
-        id=names[contract.id],
-        complement=names[contract.complement],
-        event=f"0x{_digest(contract.event).hex()}",
+        id=tokens[ours],
+        complement=tokens[other],
+        event=condition(feed),
+        expires_ns=start_ns + YEAR_NS,
     )
 
 

@@ -88,10 +88,10 @@ async def _binance(
 async def _polymarket(
     exchange: SimulatedExchange, config: Config, port: int, faults: FaultyLink, tell: Tell
 ) -> None:
-    from betatrader.venues.polymarket.serve import serve_polymarket
+    from betatrader.venues.polymarket.serve.hosting import serve_polymarket
 
     cash = configuration.units(config.paper.cash_usd)
-    market = contracts.as_polymarket(feeds.open_feed(config.feed, clock.now_ns()))
+    market = contracts.as_polymarket(config.feed, clock.now_ns())
     async with _ledger_shown(exchange, cash) as link:
         await serve_polymarket(
             exchange,
@@ -99,7 +99,9 @@ async def _polymarket(
             faults,
             market,
             port=port,
-            tell=lambda found: tell({**found, "link": link}),
+            tell=lambda found: tell(
+                {**found, "link": link, "market": contracts.condition(config.feed)}
+            ),
         )
 
 

@@ -66,7 +66,7 @@ def settings(venue: str, found: Variables) -> Variables:
         return {"BETATRADER_PAPER__LINK": found["link"]}
     chosen = {
         "binance": ("rest", "stream", "api", "key", "secret"),
-        "polymarket": ("clob", "gamma", "data", "market_socket", "user_socket"),
+        "polymarket": ("clob", "gamma", "data", "market_socket", "user_socket", "geoblock"),
     }[venue]
     table = f"BETATRADER_{venue.upper()}__"
     made = {f"{table}{name.upper()}": found[name] for name in chosen}
@@ -74,6 +74,6 @@ def settings(venue: str, found: Variables) -> Variables:
     if venue == "binance":
         made[f"{table}SYMBOLS"] = json.dumps(["BTCUSDT", "GENUSDT"])
     else:
-        made[f"{table}MARKETS"] = json.dumps(["*"])
+        made[f"{table}MARKETS"] = json.dumps([found["market"]])
         made[f"{table}PRIVATE_KEY"] = f"0x{secrets.token_hex(32)}"  # an account of its own
     return made

@@ -18,9 +18,11 @@ from pathlib import Path
 import pytest
 from running import PROGRAM, environment, until, venue_ledger
 
+from betatrader.model.secret import Secret
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.roles import venue_process
 from betatrader.sim.ledger import Ledger
+from betatrader.venues.polymarket.sign import Signer
 
 KILLS = int(os.environ.get("BETATRADER_KILLS", "50" if os.environ.get("CI") else "10"))
 VENUES = {
@@ -131,6 +133,9 @@ class Storm:
             **venue_process.settings(venue, told),
         }
         self.link, self.account = told["link"], told.get("account", "us")
+        if venue == "polymarket":
+            key = Secret(more["BETATRADER_POLYMARKET__PRIVATE_KEY"])
+            self.account = Signer(key, 137, 0, "").address
         self.traders = [Role("trading", folder / name, **more) for name in ("blue", "green")]
         self.intel = Role("intel", folder / "intel", **more)
         for role in (*self.traders, self.intel):

@@ -44,6 +44,12 @@ class Discovery:
                 return granted(self._gamma(market))
         raise RefusedRequestError(404, "id not found")
 
+    async def geoblock(self, request: Request) -> Answer:
+        """GET /api/geoblock, which the venue's web site answers."""
+        blocked = bool(self._state.troubles.blocked_region)
+        where = {"ip": request.address, "country": "ZZ", "region": ""}
+        return granted({"blocked": blocked, **where})
+
     async def positions(self, request: Request) -> Answer:
         """GET /v2/positions."""
         wanted = asked(request)

@@ -45,6 +45,7 @@ def addresses(port: int) -> dict[str, str]:
         "clob": base,
         "gamma": base,
         "data": base,
+        "geoblock": f"{base}/api/geoblock",
         "market_socket": f"ws://{HOST}:{port}/ws/market",
         "user_socket": f"ws://{HOST}:{port}/ws/user",
     }

@@ -215,6 +215,7 @@ def _endpoints(state: State) -> tuple[dict[str, Endpoint], dict[str, Endpoint]]:
         "GET /neg-risk": reading.neg_risk,
         "GET /fee-rate": reading.fee_rate,
         "GET /prices-history": reading.history,
+        "GET /api/geoblock": discovery.geoblock,
         "GET /markets/keyset": discovery.markets,
         "GET /events/keyset": discovery.events,
         "GET /v2/positions": discovery.positions,
