@@ -1,5 +1,7 @@
 """The adapter against a Binance in memory: what leaves, what comes back, and what is in doubt."""
 
+import json
+
 import pytest
 from binance_scenes import (
     BTC,
@@ -34,6 +36,8 @@ from betatrader.model.money import parse
 from betatrader.model.order import OrderType, Side
 from betatrader.model.secret import Secret
 from betatrader.ops import clock
+from betatrader.venues.binance import orders
+from betatrader.venues.binance.venue import Asked
 
 
 @pytest.fixture
@@ -363,6 +367,7 @@ def test_a_session_that_is_refused_is_tried_again(monkeypatch: pytest.MonkeyPatc
         {"id": None, "status": 401, "error": {"code": -2015, "msg": "revoked"}},
         {"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": 1}},
         {"subscriptionId": 0, "event": {"e": "executionReport", "s": 5}},
+        {"subscriptionId": 0, "event": executed(1, 5, l="x")},
     ],
 )
 def test_a_session_that_cannot_be_trusted_is_made_anew(world: World, message: dict) -> None:
@@ -475,4 +480,29 @@ def test_a_replacement_tells_of_both(world: World) -> None:
     world.do(world.venue.replace, cancel(2), approved(3, "49000"), 1)
     found = world.since()
     assert [type(event) for event in found] == [OrderCanceled, OrderRejected]
+    assert found[1].reason == "no balance (-2010)"
     assert not world.venue.busy
+    world.fake.api["order.cancelReplace"] = refusing(400, -2022, "Order cancel-replace failed.")
+    world.do(world.venue.replace, cancel(3), approved(4, "49000"), 1)
+    assert kinds(world) == ["CancelRejected", "OrderRejected"]
+
+
+def test_an_order_whose_answer_cannot_be_read_is_in_doubt(world: World) -> None:
+    for number, result in enumerate(({}, order(1, executedQty="x"), None)):
+        world.fake.api["order.place"] = lambda _, result=result: result
+        world.submit(approved(number))
+        assert kinds(world) == ["OrderInDoubt"]
+
+
+def test_what_our_own_side_raises_is_not_taken_for_the_venues(world: World) -> None:
+    def broken(_event: object) -> None:
+        raise ValueError("ours")
+
+    world.venue._take = broken
+    text = json.dumps({"id": 1, "status": 200, "result": order(1)})
+    frame = orders.decode_frame(text.encode())
+    world.venue._asked[1] = Asked(place=name(1))
+    with pytest.raises(ValueError, match="ours"):
+        world.venue.answered(1, frame)
+    with pytest.raises(ValueError, match="ours"):
+        world.venue.reported(orders.decode_report(json.dumps(report(2)).encode()))

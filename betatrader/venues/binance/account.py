@@ -2,7 +2,8 @@
 
 Fees. What is paid in the quote is the fill's `fee`. What is taken out of what was bought is `kept`:
 it fills the order and never comes into the position. What is paid in a third asset (BNB) is no
-part of the books: it is counted, and its asset is not ours to hold. With that, cash and position
+part of the books: it is counted, and where that asset is one that we trade, reconciliation finds
+its position smaller. With that, cash and position
 are the venue's to the last unit: where its quote amount and our rounding differ, the fee takes up
 the difference.
 """

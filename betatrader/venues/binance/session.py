@@ -25,6 +25,7 @@ READY_S = 5.0
 """How long logging on and subscribing may take."""
 
 LOGON, SUBSCRIBE, PING = "logon", "subscribe", "ping"
+REPORT = "executionReport"
 
 encode = msgspec.json.encode
 
@@ -117,18 +118,29 @@ class Session:
     def _received(self, text: bytes) -> None:
         try:
             frame = orders.decode_frame(text)
-            if frame.event:
-                self._event(bytes(frame.event))
-                return
-        except (msgspec.MsgspecError, ValueError) as error:
-            # It may have been a report: only a new connection, and a look at the books, helps.
-            metrics.BAD_MESSAGES.labels(VENUE, "account").inc()
-            self.break_off(f"a message that cannot be read: {error}")
+            kind = orders.decode_kind(frame.event).e if frame.event else ""
+            report = orders.decode_report(frame.event) if kind == REPORT else None
+        except msgspec.MsgspecError as error:
+            self.distrust(error)
             return
-        if isinstance(frame.id, int):
+        if report is not None:
+            self._hears.reported(report)
+        elif kind == "eventStreamTerminated":
+            self.break_off("the venue has ended the reports on our account")
+        elif kind == "serverShutdown":
+            self._log.warning("venue_restarts", venue=VENUE)
+        elif kind:
+            pass  # balances and lists of orders: reconciliation looks at what they tell
+        elif isinstance(frame.id, int):
             self._hears.answered(frame.id, frame)
         else:
             self._own(frame)
+
+    def distrust(self, error: Exception) -> None:
+        """A message cannot be read. It may have been a report: only a new connection, and the look
+        at the books that follows it, helps."""
+        metrics.BAD_MESSAGES.labels(VENUE, "account").inc()
+        self.break_off(f"a message that cannot be read: {error}")
 
     def _own(self, frame: Frame) -> None:
         """The answer to a request of the session itself, or an error that nobody asked for."""
@@ -143,12 +155,3 @@ class Session:
         elif frame.id == SUBSCRIBE:
             self.is_ready = True
             self._hears.ready()
-
-    def _event(self, event: bytes) -> None:
-        kind = orders.decode_kind(event).e
-        if kind == "executionReport":
-            self._hears.reported(orders.decode_report(event))
-        elif kind == "eventStreamTerminated":
-            self.break_off("the venue has ended the reports on our account")
-        elif kind == "serverShutdown":
-            self._log.warning("venue_restarts", venue=VENUE)
