@@ -43,6 +43,7 @@ from betatrader.venues.pace import Breaker
 
 ANSWER_S = 2.0
 LOOK_S = 0.1
+CLOSE_S = 1.0
 ASKED_KEPT = 10_000
 ORDERS_REST_S = 10.0
 """Without a new order where the venue says that there were too many, and not until when."""
@@ -83,6 +84,7 @@ class BinanceVenue:
         self.changed = anyio.Event()
         """Set, and renewed, where the connection begins or ends."""
         self._take = take
+        self._transport = transport
         self._log = structlog.get_logger()
         self.rest = Rest(transport, settings.rest, key, signer, window_ms)
         self._executions = Executions()
@@ -306,13 +308,17 @@ class BinanceVenue:
 
     async def run(self) -> None:
         """Stay connected until cancelled; raises UsageError or RefusedError where symbols or key
-        can never do."""
-        await self._listing.first()
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch_answers)
-            group.start_soon(self._listing.keep)
-            group.start_soon(self._session.run)
-            await self._stream.run(tuple(self._executions.spots))
+        can never do. At the end its transport lets go of what it keeps open."""
+        try:
+            await self._listing.first()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._watch_answers)
+                group.start_soon(self._listing.keep)
+                group.start_soon(self._session.run)
+                await self._stream.run(tuple(self._executions.spots))
+        finally:
+            with anyio.move_on_after(CLOSE_S, shield=True):
+                await self._transport.aclose()
 
     async def _watch_answers(self) -> None:
         while True:
