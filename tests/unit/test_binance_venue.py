@@ -432,6 +432,16 @@ def test_what_can_never_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(world.error, UsageError)
 
 
+def test_its_own_end_is_quiet_and_leaves_nothing_open(world: World) -> None:
+    del world.fake.api["order.place"]
+    world.submit(approved(1))
+    world.do(world.scope.cancel)
+    assert world.since() == []
+    assert not world.venue.connected
+    assert not any(socket.open for socket in world.fake.sockets)
+    assert world.fake.closed
+
+
 def test_a_venue_that_is_away_at_the_start_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
     good = world.fake.rest["/api/v3/time"]

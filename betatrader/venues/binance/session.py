@@ -4,6 +4,7 @@ With an Ed25519 key the session is logged on and requests go unsigned; with HMAC
 is ready once the user data are subscribed: an order whose reports do not come is not sent.
 """
 
+import math
 from typing import Protocol
 
 import anyio
@@ -30,6 +31,11 @@ REPORT = "executionReport"
 encode = msgspec.json.encode
 
 
+def why_lost(reason: str) -> str:
+    """Why a connection ended, for those to be told; nothing where we are being ended ourselves."""
+    return "" if anyio.current_effective_deadline() == -math.inf else reason or "it ended"
+
+
 class Hears(Protocol):
     """Whom a session tells what it hears."""
 
@@ -37,7 +43,8 @@ class Hears(Protocol):
         """Orders may be sent from now on."""
 
     def lost(self, reason: str) -> None:
-        """The connection has ended: what was not answered never will be."""
+        """The connection has ended: what was not answered never will be. Without a reason we have
+        ended it ourselves."""
 
     def answered(self, number: int, frame: Frame) -> None:
         """The answer to the request of this number."""
@@ -113,7 +120,7 @@ class Session:
 
     def _lost(self, reason: str) -> None:
         self.is_ready = self._logged_on = False
-        self._hears.lost(reason)
+        self._hears.lost(why_lost(reason))
 
     def _received(self, text: bytes) -> None:
         try:

@@ -214,10 +214,11 @@ class BinanceVenue:
 
     def lost(self, reason: str) -> None:
         """All that was not answered is in doubt."""
-        self._listing.look_now()  # it may have been our clock
         self._turn(reason)
         self._asked.clear()
-        self._in_flight.doubt_all(f"the connection broke: {reason}")
+        if reason:
+            self._listing.look_now()  # it may have been our clock
+            self._in_flight.doubt_all(f"the connection broke: {reason}")
 
     def reported(self, report: ExecutionReport) -> None:
         """A report on an order; repeated ones change nothing."""
@@ -329,7 +330,8 @@ class BinanceVenue:
         self._turn(reason)
 
     def _turn(self, reason: str) -> None:
-        """The venue is reached while orders can be sent, reports come, and the market shows."""
+        """The venue is reached while orders can be sent, reports come, and the market shows. Where
+        it ends without a reason we end it ourselves, and there is nobody left to tell."""
         up = self._session.is_ready and self._stream.flows
         if up is self.connected:
             return
@@ -338,6 +340,8 @@ class BinanceVenue:
         self.changed = anyio.Event()
         if up:
             self._log.info("venue_reached", venue=VENUE)
-        else:
+        elif reason:
             self._log.warning("venue_lost", venue=VENUE, reason=reason)
+        else:
+            return
         self._take(VenueConnection(clock.now_ns(), VENUE, up, "" if up else reason))
