@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import anyio
 import pytest
 
 from betatrader.chaos.loop import Process, VirtualLoop
@@ -173,6 +174,7 @@ class Fake:
         self.sent: list[dict[str, Any]] = []
         self.sockets: list[Socket] = []
         self.refuse_sockets = False
+        self.closed = False
         self.skew_ms = 0
         self.last_id = 10
         self.rest: dict[str, Reply] = {
@@ -242,6 +244,7 @@ class Fake:
 
     async def aclose(self) -> None:
         """Nothing is kept."""
+        self.closed = True
 
     def heard(self, socket: Socket, text: bytes) -> None:
         """One request of the WebSocket API."""
@@ -309,7 +312,8 @@ class World:
 
     async def _run(self) -> None:
         try:
-            await self.venue.run()
+            with anyio.CancelScope() as self.scope:
+                await self.venue.run()
         except Exception as error:
             self.error = error
 

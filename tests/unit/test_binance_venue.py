@@ -1,5 +1,7 @@
 """The adapter against a Binance in memory: what leaves, what comes back, and what is in doubt."""
 
+import json
+
 import pytest
 from binance_scenes import (
     BTC,
@@ -34,6 +36,8 @@ from betatrader.model.money import parse
 from betatrader.model.order import OrderType, Side
 from betatrader.model.secret import Secret
 from betatrader.ops import clock
+from betatrader.venues.binance import orders
+from betatrader.venues.binance.venue import Asked
 
 
 @pytest.fixture
@@ -143,14 +147,9 @@ def test_a_fill_comes_once_and_what_ends_early_says_so(world: World) -> None:
     ):
         world.do(world.fake.event, message)
     found = world.since()
-    assert [type(event) for event in found] == [
-        OrderAccepted,
-        OrderAccepted,
-        Fill,
-        OrderExpired,
-    ]
-    assert found[2] == Fill(
-        found[2].time_ns,
+    assert [type(event) for event in found] == [OrderAccepted, Fill, OrderExpired]
+    assert found[1] == Fill(
+        found[1].time_ns,
         name(1),
         BTC,
         Side.BUY,
@@ -161,7 +160,7 @@ def test_a_fill_comes_once_and_what_ends_early_says_so(world: World) -> None:
         "56",
         parse("0.000001"),
     )
-    assert found[3].reason == "UNFILLED_IOC_QUANTITY_EXPIRED"
+    assert found[2].reason == "UNFILLED_IOC_QUANTITY_EXPIRED"
 
 
 def test_an_end_waits_for_the_fills_before_it(world: World) -> None:
@@ -363,6 +362,7 @@ def test_a_session_that_is_refused_is_tried_again(monkeypatch: pytest.MonkeyPatc
         {"id": None, "status": 401, "error": {"code": -2015, "msg": "revoked"}},
         {"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": 1}},
         {"subscriptionId": 0, "event": {"e": "executionReport", "s": 5}},
+        {"subscriptionId": 0, "event": executed(1, 5, l="x")},
     ],
 )
 def test_a_session_that_cannot_be_trusted_is_made_anew(world: World, message: dict) -> None:
@@ -427,6 +427,16 @@ def test_what_can_never_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(world.error, UsageError)
 
 
+def test_its_own_end_is_quiet_and_leaves_nothing_open(world: World) -> None:
+    del world.fake.api["order.place"]
+    world.submit(approved(1))
+    world.do(world.scope.cancel)
+    assert world.since() == []
+    assert not world.venue.connected
+    assert not any(socket.open for socket in world.fake.sockets)
+    assert world.fake.closed
+
+
 def test_a_venue_that_is_away_at_the_start_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
     good = world.fake.rest["/api/v3/time"]
@@ -475,4 +485,29 @@ def test_a_replacement_tells_of_both(world: World) -> None:
     world.do(world.venue.replace, cancel(2), approved(3, "49000"), 1)
     found = world.since()
     assert [type(event) for event in found] == [OrderCanceled, OrderRejected]
+    assert found[1].reason == "no balance (-2010)"
     assert not world.venue.busy
+    world.fake.api["order.cancelReplace"] = refusing(400, -2022, "Order cancel-replace failed.")
+    world.do(world.venue.replace, cancel(3), approved(4, "49000"), 1)
+    assert kinds(world) == ["CancelRejected", "OrderRejected"]
+
+
+def test_an_order_whose_answer_cannot_be_read_is_in_doubt(world: World) -> None:
+    for number, result in enumerate(({}, order(1, executedQty="x"), None)):
+        world.fake.api["order.place"] = lambda _, result=result: result
+        world.submit(approved(number))
+        assert kinds(world) == ["OrderInDoubt"]
+
+
+def test_what_our_own_side_raises_is_not_taken_for_the_venues(world: World) -> None:
+    def broken(_event: object) -> None:
+        raise ValueError("ours")
+
+    world.venue._take = broken
+    text = json.dumps({"id": 1, "status": 200, "result": order(1)})
+    frame = orders.decode_frame(text.encode())
+    world.venue._asked[1] = Asked(place=name(1))
+    with pytest.raises(ValueError, match="ours"):
+        world.venue.answered(1, frame)
+    with pytest.raises(ValueError, match="ours"):
+        world.venue.reported(orders.decode_report(json.dumps(report(2)).encode()))

@@ -2,7 +2,8 @@
 
 Fees. What is paid in the quote is the fill's `fee`. What is taken out of what was bought is `kept`:
 it fills the order and never comes into the position. What is paid in a third asset (BNB) is no
-part of the books: it is counted, and its asset is not ours to hold. With that, cash and position
+part of the books: it is counted, and where that asset is one that we trade, reconciliation finds
+its position smaller. With that, cash and position
 are the venue's to the last unit: where its quote amount and our rounding differ, the fee takes up
 the difference.
 """
@@ -151,6 +152,9 @@ class Executions:
         self._fills: dict[tuple[str, int], Fill] = {}
         self._filled: dict[ClientOrderId, int] = {}
         self._names: dict[tuple[str, int], ClientOrderId] = {}
+        self._told: dict[ClientOrderId, bool] = {}
+        """Orders that were told to be accepted (False) or ended (True): the answer and the report
+        say the same, and once is enough."""
         self._strange: set[str] = set()
         self._log = structlog.get_logger()
 
@@ -179,7 +183,7 @@ class Executions:
         self._learn(report.symbol, report.order_id, order)
         match report.execution:
             case "NEW" if report.status == "NEW":
-                return [OrderAccepted(time_ns, order)]
+                return self._news(OrderAccepted(time_ns, order))
             case "TRADE":
                 found = self._executed(time_ns, order, spot, execution_of(report))
                 return [found] if found is not None else []
@@ -187,8 +191,7 @@ class Executions:
                 reason = report.expiry_reason
                 if not reason and report.reject_reason != "NONE":
                     reason = report.reject_reason
-                event = ended(time_ns, order, report.status, reason)
-                return [event] if event is not None else []
+                return self._news(ended(time_ns, order, report.status, reason))
         return []
 
     def trade(self, time_ns: int, trade: MyTrade) -> None:
@@ -206,12 +209,23 @@ class Executions:
         state = state_of(order.status)
         events: list[AccountEvent] = []
         if not order.orig_client_order_id and state is not OrderState.REJECTED:
-            events.append(OrderAccepted(time_ns, name))
+            events += self._news(OrderAccepted(time_ns, name))
         if units(order.executed_qty) == self.filled(name):
-            end = ended(time_ns, name, order.status, order.expiry_reason)
-            if end is not None:
-                events.append(end)
+            events += self._news(ended(time_ns, name, order.status, order.expiry_reason))
         return events
+
+    def _news(self, event: OrderAccepted | End | None) -> list[AccountEvent]:
+        """The event, where it says more of its order than was told before."""
+        if event is None:
+            return []
+        ends = not isinstance(event, OrderAccepted)
+        before = self._told.get(event.order)
+        if before is not None and (before or not ends):
+            return []
+        self._told[event.order] = ends
+        if len(self._told) > NAMES_KEPT:
+            del self._told[next(iter(self._told))]
+        return [event]
 
     def _learn(self, symbol: str, order_id: int, order: ClientOrderId) -> None:
         self._names[symbol, order_id] = order

@@ -18,6 +18,7 @@ from betatrader.net.transport import Socket, Transport
 from betatrader.ops import clock, metrics
 from betatrader.venues.binance import wire
 from betatrader.venues.binance.rest import Rest
+from betatrader.venues.binance.session import why_lost
 
 HELD_BACK = 10_000
 """Changes that may wait for a snapshot."""
@@ -125,7 +126,8 @@ class MarketStream:
 
     def _lost(self, reason: str) -> None:
         self.flows = False
-        self._changed(f"its market data broke off: {reason}")
+        reason = why_lost(reason)
+        self._changed(f"its market data broke off: {reason}" if reason else "")
 
     def _received(self, text: bytes) -> None:
         if len(text) > LARGEST:

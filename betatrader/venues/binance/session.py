@@ -4,6 +4,7 @@ With an Ed25519 key the session is logged on and requests go unsigned; with HMAC
 is ready once the user data are subscribed: an order whose reports do not come is not sent.
 """
 
+import math
 from typing import Protocol
 
 import anyio
@@ -25,8 +26,14 @@ READY_S = 5.0
 """How long logging on and subscribing may take."""
 
 LOGON, SUBSCRIBE, PING = "logon", "subscribe", "ping"
+REPORT = "executionReport"
 
 encode = msgspec.json.encode
+
+
+def why_lost(reason: str) -> str:
+    """Why a connection ended, for those to be told; nothing where we are being ended ourselves."""
+    return "" if anyio.current_effective_deadline() == -math.inf else reason or "it ended"
 
 
 class Hears(Protocol):
@@ -36,7 +43,8 @@ class Hears(Protocol):
         """Orders may be sent from now on."""
 
     def lost(self, reason: str) -> None:
-        """The connection has ended: what was not answered never will be."""
+        """The connection has ended: what was not answered never will be. Without a reason we have
+        ended it ourselves."""
 
     def answered(self, number: int, frame: Frame) -> None:
         """The answer to the request of this number."""
@@ -112,23 +120,34 @@ class Session:
 
     def _lost(self, reason: str) -> None:
         self.is_ready = self._logged_on = False
-        self._hears.lost(reason)
+        self._hears.lost(why_lost(reason))
 
     def _received(self, text: bytes) -> None:
         try:
             frame = orders.decode_frame(text)
-            if frame.event:
-                self._event(bytes(frame.event))
-                return
-        except (msgspec.MsgspecError, ValueError) as error:
-            # It may have been a report: only a new connection, and a look at the books, helps.
-            metrics.BAD_MESSAGES.labels(VENUE, "account").inc()
-            self.break_off(f"a message that cannot be read: {error}")
+            kind = orders.decode_kind(frame.event).e if frame.event else ""
+            report = orders.decode_report(frame.event) if kind == REPORT else None
+        except msgspec.MsgspecError as error:
+            self.distrust(error)
             return
-        if isinstance(frame.id, int):
+        if report is not None:
+            self._hears.reported(report)
+        elif kind == "eventStreamTerminated":
+            self.break_off("the venue has ended the reports on our account")
+        elif kind == "serverShutdown":
+            self._log.warning("venue_restarts", venue=VENUE)
+        elif kind:
+            pass  # balances and lists of orders: reconciliation looks at what they tell
+        elif isinstance(frame.id, int):
             self._hears.answered(frame.id, frame)
         else:
             self._own(frame)
+
+    def distrust(self, error: Exception) -> None:
+        """A message cannot be read. It may have been a report: only a new connection, and the look
+        at the books that follows it, helps."""
+        metrics.BAD_MESSAGES.labels(VENUE, "account").inc()
+        self.break_off(f"a message that cannot be read: {error}")
 
     def _own(self, frame: Frame) -> None:
         """The answer to a request of the session itself, or an error that nobody asked for."""
@@ -143,12 +162,3 @@ class Session:
         elif frame.id == SUBSCRIBE:
             self.is_ready = True
             self._hears.ready()
-
-    def _event(self, event: bytes) -> None:
-        kind = orders.decode_kind(event).e
-        if kind == "executionReport":
-            self._hears.reported(orders.decode_report(event))
-        elif kind == "eventStreamTerminated":
-            self.break_off("the venue has ended the reports on our account")
-        elif kind == "serverShutdown":
-            self._log.warning("venue_restarts", venue=VENUE)

@@ -43,11 +43,13 @@ class HmacSigner:
     logs_on = False
 
     def __init__(self, secret: Secret) -> None:
-        self._secret = secret.reveal().encode()
+        self._keyed = hmac.new(secret.reveal().encode(), digestmod=hashlib.sha256)
 
     def sign(self, payload: bytes) -> str:
         """64 hexadecimal digits."""
-        return hmac.digest(self._secret, payload, hashlib.sha256).hex()
+        keyed = self._keyed.copy()  # quicker than anew, above all where the caches are cold
+        keyed.update(payload)
+        return keyed.hexdigest()
 
 
 class Ed25519Signer:

@@ -15,6 +15,7 @@ import structlog
 
 from betatrader.config.venues import Binance
 from betatrader.model.account import (
+    AccountEvent,
     CancelRejected,
     OrderInDoubt,
     OrderRejected,
@@ -33,7 +34,7 @@ from betatrader.venues.binance.account import Executions
 from betatrader.venues.binance.books import Books
 from betatrader.venues.binance.listing import Listing
 from betatrader.venues.binance.market import MarketStream
-from betatrader.venues.binance.orders import OUT_OF_TIME, ExecutionReport, Frame, OrderInfo
+from betatrader.venues.binance.orders import OUT_OF_TIME, ExecutionReport, Frame
 from betatrader.venues.binance.rest import BAN_S, RefusalError, Rest
 from betatrader.venues.binance.session import Access, Session
 from betatrader.venues.binance.wire import VENUE
@@ -42,6 +43,7 @@ from betatrader.venues.pace import Breaker
 
 ANSWER_S = 2.0
 LOOK_S = 0.1
+CLOSE_S = 1.0
 ASKED_KEPT = 10_000
 ORDERS_REST_S = 10.0
 """Without a new order where the venue says that there were too many, and not until when."""
@@ -82,6 +84,7 @@ class BinanceVenue:
         self.changed = anyio.Event()
         """Set, and renewed, where the connection begins or ends."""
         self._take = take
+        self._transport = transport
         self._log = structlog.get_logger()
         self.rest = Rest(transport, settings.rest, key, signer, window_ms)
         self._executions = Executions()
@@ -211,14 +214,20 @@ class BinanceVenue:
 
     def lost(self, reason: str) -> None:
         """All that was not answered is in doubt."""
-        self._listing.look_now()  # it may have been our clock
         self._turn(reason)
         self._asked.clear()
-        self._in_flight.doubt_all(f"the connection broke: {reason}")
+        if reason:
+            self._listing.look_now()  # it may have been our clock
+            self._in_flight.doubt_all(f"the connection broke: {reason}")
 
     def reported(self, report: ExecutionReport) -> None:
         """A report on an order; repeated ones change nothing."""
-        for event in self._executions.report(clock.now_ns(), report):
+        try:
+            events = self._executions.report(clock.now_ns(), report)
+        except ValueError as error:
+            self._session.distrust(error)
+            return
+        for event in events:
             self._in_flight.reported(report.name)
             self._take(event)
 
@@ -230,57 +239,60 @@ class BinanceVenue:
             return
         try:
             if frame.error is None and frame.status < 300:
-                self._agreed(bytes(frame.result))
-                self._in_flight.answered(number)
+                events, doubt = self._agreed(frame.result), ""
             else:
-                self._refused(number, asked, frame)
+                events, doubt = self._refused(asked, frame)
         except (msgspec.MsgspecError, ValueError) as error:
-            self._in_flight.doubt(number, f"an answer that cannot be read: {error}")
-
-    def _agreed(self, result: bytes) -> None:
-        """A good answer: an order, several, or the two of a replacement."""
-        if result[:1] == b"[":
-            for one in msgspec.json.decode(result, type=list[msgspec.Raw]):
-                with suppress(msgspec.MsgspecError):  # lists of orders, which are not ours
-                    self._told(orders.decode_order(one))
-            return
-        both = orders.decode_error_data(result)
-        if both.cancel_response:
-            self._told(orders.decode_order(both.cancel_response))
-            self._told(orders.decode_order(both.new_order_response))
-            return
-        self._told(orders.decode_order(result))
-
-    def _told(self, order: OrderInfo) -> None:
-        for event in self._executions.answer(clock.now_ns(), order):
+            events, doubt = [], f"an answer that cannot be read: {error}"
+        if doubt:
+            self._in_flight.doubt(number, doubt)
+        else:
+            self._in_flight.answered(number)
+        for event in events:
             self._take(event)
 
-    def _refused(self, number: int, asked: Asked, frame: Frame) -> None:
-        """An order that was refused is no more, unless the answer leaves that open."""
-        error = frame.error or orders.Error(0, "no reason was given")
-        text = f"{error.msg} ({error.code})"
-        now = clock.now_ns()
-        self._heed(frame.status, error)
-        if orders.is_unclear(frame.status, error.code) or error.msg.startswith(DUPLICATE):
-            self._in_flight.doubt(number, f"the venue does not know: {text}")
-            return
-        parts = orders.decode_error_data(error.data) if error.data else orders.ErrorData()
-        if parts.new_order_result == "SUCCESS" or parts.cancel_result == "SUCCESS":
-            self._in_flight.answered(number)
-            for done in (parts.cancel_response, parts.new_order_response):
-                with suppress(msgspec.MsgspecError):  # the other one is an error
-                    self._told(orders.decode_order(done))
-        if asked.cancel is not None and parts.cancel_result != "SUCCESS":
-            self._take(CancelRejected(now, asked.cancel, text))
-        if asked.place is not None and parts.new_order_result != "SUCCESS":
-            self._in_flight.answered(number)
-            self._take(OrderRejected(now, asked.place, text))
+    def _agreed(self, result: msgspec.Raw) -> list[AccountEvent]:
+        """What a good answer tells: of an order, of several, or of the two of a replacement."""
+        if bytes(result).startswith(b"["):
+            events: list[AccountEvent] = []
+            for one in msgspec.json.decode(result, type=list[msgspec.Raw]):
+                with suppress(msgspec.MsgspecError):  # lists of orders, which are not ours
+                    events += self._told(one)
+            return events
+        both = orders.decode_error_data(result)
+        if both.cancel_response:
+            return [*self._told(both.cancel_response), *self._told(both.new_order_response)]
+        return self._told(result)
 
-    def _heed(self, status: int, error: orders.Error) -> None:
+    def _told(self, order: msgspec.Raw) -> list[AccountEvent]:
+        return self._executions.answer(clock.now_ns(), orders.decode_order(order))
+
+    def _refused(self, asked: Asked, frame: Frame) -> tuple[list[AccountEvent], str]:
+        """What a bad answer tells, and why the order is in doubt after it, where it is."""
+        error = frame.error or orders.Error(0, "no reason was given")
+        text, now = f"{error.msg} ({error.code})", clock.now_ns()
+        parts = orders.decode_error_data(error.data) if error.data else orders.ErrorData()
+        self._heed(frame.status, error, parts)
+        events: list[AccountEvent] = []
+        if parts.cancel_result == "SUCCESS":
+            events += self._told(parts.cancel_response)
+        if parts.new_order_result == "SUCCESS":
+            return events + self._told(parts.new_order_response), ""
+        if parts.new_order_result == "FAILURE" and parts.new_order_response:
+            error = msgspec.json.decode(parts.new_order_response, type=orders.Error)
+            text = f"{error.msg} ({error.code})"
+        if orders.is_unclear(frame.status, error.code) or error.msg.startswith(DUPLICATE):
+            return events, f"the venue does not know: {text}"
+        if asked.cancel is not None and parts.cancel_result != "SUCCESS":
+            events.append(CancelRejected(now, asked.cancel, text))
+        if asked.place is not None:
+            events.append(OrderRejected(now, asked.place, text))
+        return events, ""
+
+    def _heed(self, status: int, error: orders.Error, parts: orders.ErrorData) -> None:
         """What a refusal asks of us for the future."""
         many = error.code == orders.TOO_MANY_ORDERS
         if status in (418, 429) or many or error.code == orders.TOO_MUCH:
-            parts = orders.decode_error_data(error.data) if error.data else orders.ErrorData()
             left_s = (parts.retry_after - self.rest.clock.now_ms()) / 1_000
             rest_s = left_s if left_s > 0 else ORDERS_REST_S if many else BAN_S
             self.rest.limits.close(rest_s, orders_alone=many)
@@ -297,13 +309,17 @@ class BinanceVenue:
 
     async def run(self) -> None:
         """Stay connected until cancelled; raises UsageError or RefusedError where symbols or key
-        can never do."""
-        await self._listing.first()
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch_answers)
-            group.start_soon(self._listing.keep)
-            group.start_soon(self._session.run)
-            await self._stream.run(tuple(self._executions.spots))
+        can never do. At the end its transport lets go of what it keeps open."""
+        try:
+            await self._listing.first()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._watch_answers)
+                group.start_soon(self._listing.keep)
+                group.start_soon(self._session.run)
+                await self._stream.run(tuple(self._executions.spots))
+        finally:
+            with anyio.move_on_after(CLOSE_S, shield=True):
+                await self._transport.aclose()
 
     async def _watch_answers(self) -> None:
         while True:
@@ -314,7 +330,8 @@ class BinanceVenue:
         self._turn(reason)
 
     def _turn(self, reason: str) -> None:
-        """The venue is reached while orders can be sent, reports come, and the market shows."""
+        """The venue is reached while orders can be sent, reports come, and the market shows. Where
+        it ends without a reason we end it ourselves, and there is nobody left to tell."""
         up = self._session.is_ready and self._stream.flows
         if up is self.connected:
             return
@@ -323,6 +340,8 @@ class BinanceVenue:
         self.changed = anyio.Event()
         if up:
             self._log.info("venue_reached", venue=VENUE)
-        else:
+        elif reason:
             self._log.warning("venue_lost", venue=VENUE, reason=reason)
+        else:
+            return
         self._take(VenueConnection(clock.now_ns(), VENUE, up, "" if up else reason))
