@@ -6,6 +6,7 @@ from betatrader.model.ids import InstrumentId
 from betatrader.model.money import SCALE, Money, Price, Quantity
 
 CUBE = SCALE**3
+FEE_UNIT = SCALE // 100_000
 
 
 class ProportionalFees(msgspec.Struct, frozen=True, tag="proportional"):
@@ -28,23 +29,26 @@ class ProportionalFees(msgspec.Struct, frozen=True, tag="proportional"):
 class BinaryFees(msgspec.Struct, frozen=True, tag="binary"):
     """Polymarket's schedule: rate · p · (1 - p) a share for the taker; makers pay `maker_rate`.
 
-    Rates in units of 10^-8: the crypto category's 0.07 is 7_000_000.
+    Rates in units of 10^-8: the crypto category's 0.07 is 7_000_000. A fee is rounded to five
+    decimals; less than one of them is none.
     """
 
     maker_rate: int
     taker_rate: int
 
     def fee(self, price: int, quantity: int, *, maker: bool) -> Money:
-        """The fee of one fill in cash, rounded up."""
+        """The fee of one fill in cash."""
         rate = self.maker_rate if maker else self.taker_rate
-        return Money(-(-rate * price * (SCALE - price) * quantity // CUBE))
+        exact = rate * price * (SCALE - price) * quantity
+        if exact < FEE_UNIT * CUBE:
+            return Money(0)
+        return Money((2 * exact // CUBE + FEE_UNIT) // (2 * FEE_UNIT) * FEE_UNIT)
 
     def worst_fee(self, price: int, quantity: int) -> Money:
         """The highest fee that a buy up to `price` can pay: p · (1 - p) is highest at one half."""
-        return max(
-            self.fee(min(price, SCALE // 2), quantity, maker=False),
-            self.fee(min(price, SCALE // 2), quantity, maker=True),
-        )
+        rate, worst = max(self.maker_rate, self.taker_rate), min(price, SCALE // 2)
+        exact = rate * worst * (SCALE - worst) * quantity
+        return Money(-(-exact // (CUBE * FEE_UNIT)) * FEE_UNIT)
 
 
 Fees = ProportionalFees | BinaryFees
