@@ -5,10 +5,13 @@ import msgspec
 
 from betatrader.engine.market import Market
 from betatrader.engine.strategy import Cancel, Intent, Intents, Place, Strategy, View
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.money import SCALE
 from betatrader.model.order import OrderState, OrderTerms, OrderType, Side, TimeInForce
 
-LOT = SCALE // 10
+LOT, SHARES = SCALE // 10, 5 * SCALE
+"""The least of a pair, and of a contract, that is worth an order."""
+
 ROUNDS = 5
 
 
@@ -28,6 +31,7 @@ class Busy(Strategy):
         ours = view.orders(market.id)
         held = view.position(market.id)
         turn = self.round % ROUNDS
+        least = SHARES if isinstance(market.definition, BinaryContract) else LOT
         if turn == 0:
             found: list[Intent] = [
                 Cancel(order.id, "round")
@@ -35,12 +39,12 @@ class Busy(Strategy):
                 if order.state is not OrderState.PENDING_CANCEL
             ]
             return found
-        if turn == 1 and held >= LOT:
-            return [self._order(market, Side.SELL, market.bid, held // LOT * LOT)]
+        if turn == 1 and held >= least:
+            return [self._order(market, Side.SELL, market.bid, held // least * least)]
         if len(ours) >= 4:
             return None
         price = market.ask if turn == 2 else market.bid - turn * market.definition.tick
-        return [self._order(market, Side.BUY, price, LOT * 2)]
+        return [self._order(market, Side.BUY, price, 2 * least)]
 
     def _order(self, market: Market, side: Side, price: int, quantity: int) -> Place:
         gtc = TimeInForce.GTC

@@ -35,7 +35,8 @@ class Judge:
 
     def booked(self, owner: str, entry: Entry) -> None:
         """The venue writes to its ledger."""
-        if owner != "us":
+        venue = self._world.venue
+        if owner != venue.owner:
             return
         self._digest.update(repr(entry).encode())
         name = _asked(entry)
@@ -51,7 +52,7 @@ class Judge:
             self.say(f"order {name} was taken, and counts as refused")
         self._accepted.add(name)
         limits = self._world.config.risk.limits()
-        ledger = self._world.exchange.ledgers["us"]
+        ledger = self._world.exchange.ledgers[owner]
         if ledger.largest_total > limits.total_notional * 21 // 20:
             self.say(f"{ledger.largest_total} at stake, and the limit is {limits.total_notional}")
 
@@ -61,8 +62,10 @@ class Judge:
 
     def refused(self, order: str) -> None:
         """Our books say that the venue refused an order: it must not have taken it."""
-        self._refused.add(order)
-        if order in self._accepted:
+        role = self._world.running_role()
+        names = self._world.venue.names_of(order, role.desk) if role is not None else (order,)
+        self._refused.update(names)
+        if self._accepted.intersection(names):
             self.say(f"order {order} counts as refused, and the venue had taken it")
 
     def adopted(self, order: str) -> None:
@@ -99,15 +102,23 @@ class Judge:
             return ["nobody leads"]
         world = self._world
         engine = role.trader.engine
-        ledger = world.exchange.ledgers["us"]
+        ledger = world.venue.ours(world.exchange.ledgers[world.venue.owner], role.desk)
         verdicts = invariants.check(
             engine.state,
             engine.limits,
             ledger,
-            resting={name.partition("#")[0] for name in world.exchange.resting("us")},
+            resting=self._resting(role),
             same_ids=world.plan.venue == "sim",
         )
         return [name for name, holds in verdicts.items() if not holds]
+
+    def _resting(self, role: Any) -> set[str]:
+        """The orders in the exchange's book, under our names as far as we know them."""
+        venue = self._world.venue
+        open_ = role.trader.engine.state.orders.open
+        ours = {name: order for order in open_ for name in venue.names_of(order, role.desk)}
+        resting = self._world.exchange.resting(venue.owner)
+        return {ours.get(name, name.partition("#")[0]) for name in resting}
 
     def quiet(self, role: Any) -> None:
         """Nothing is under way any more: the books must agree."""

@@ -4,24 +4,38 @@ An adapter runs as it is, against the handlers of its venue's simulator: what li
 simulated network.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+import msgspec
+
 from betatrader.chaos.network import Network
-from betatrader.chaos.seams import put
+from betatrader.chaos.seams import EPOCH_S, put
 from betatrader.chaos.wires import MemoryTransport, Served
 from betatrader.config import Paper
-from betatrader.config.venues import Binance
+from betatrader.config.venues import Binance, Polymarket
 from betatrader.model.ids import InstrumentId
-from betatrader.model.instrument import ProportionalFees, Spot
+from betatrader.model.instrument import (
+    BinaryContract,
+    BinaryFees,
+    Instrument,
+    ProportionalFees,
+    Spot,
+)
+from betatrader.model.market import BookDelta, BookSnapshot, Level, Quote
 from betatrader.model.money import SCALE, Money, Price, Quantity
 from betatrader.model.secret import Secret
 from betatrader.net import live
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
+from betatrader.sim.ledger import Ledger
 from betatrader.venues.link.server import LinkServer
 
-VENUES = ("sim", "binance")
+VENUES = ("sim", "binance", "polymarket")
+CHAIN = 137
+CONDITION = f"0x{'c0' * 32}"
+TOKENS = (3 << 240 | 7 << 50, 5 << 240 | 9 << 50)
+"""As long as real ones; what their middle holds tells which exchange they are of."""
 TICK = SCALE // 100
 
 
@@ -30,6 +44,19 @@ class Side(Protocol):
 
     name: InstrumentId
     """What is traded there."""
+    owner: str
+    """The exchange's name of our account."""
+    middle: int
+    """Around which price it moves."""
+
+    def listed(self) -> list[Instrument]:
+        """What can be traded there."""
+
+    def names_of(self, order: str, desk: Any) -> tuple[str, ...]:
+        """The exchange's names of an order of ours, as the desk that sent it knows."""
+
+    def ours(self, ledger: Ledger, desk: Any) -> Ledger:
+        """The exchange's books under our names of the orders."""
 
     def settings(self) -> dict[str, Any]:
         """Tables of the configuration that let a trader trade there."""
@@ -54,6 +81,8 @@ class Link:
     """The reference venue."""
 
     name = InstrumentId("COIN.SIM")
+    owner = "us"
+    middle = 10 * SCALE
 
     def __init__(
         self, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
@@ -62,6 +91,18 @@ class Link:
         self._network = network
         self.run = self._server.run
         self.deliver = self._server.deliver
+
+    def listed(self) -> list[Instrument]:
+        """A pair."""
+        return [coin(self.name)]
+
+    def names_of(self, order: str, desk: Any) -> tuple[str, ...]:  # noqa: ARG002
+        """Ours."""
+        return (order,)
+
+    def ours(self, ledger: Ledger, desk: Any) -> Ledger:  # noqa: ARG002
+        """They have them."""
+        return ledger
 
     def settings(self) -> dict[str, Any]:
         """Its address."""
@@ -85,6 +126,8 @@ class OfBinance:
     """Binance's adapter against Binance's simulator."""
 
     name = InstrumentId("COINUSD.BINANCE")
+    owner = "us"
+    middle = 10 * SCALE
 
     def __init__(
         self, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
@@ -100,6 +143,18 @@ class OfBinance:
         put(live, "LiveTransport", lambda: MemoryTransport(self._served))
         self.run = self._server.run
         self.deliver = self._server.deliver
+
+    def listed(self) -> list[Instrument]:
+        """A pair."""
+        return [coin(self.name)]
+
+    def names_of(self, order: str, desk: Any) -> tuple[str, ...]:  # noqa: ARG002
+        """Ours."""
+        return (order,)
+
+    def ours(self, ledger: Ledger, desk: Any) -> Ledger:  # noqa: ARG002
+        """They have them."""
+        return ledger
 
     def settings(self) -> dict[str, Any]:
         """Its addresses, on this machine, and a key."""
@@ -129,11 +184,113 @@ class OfBinance:
         self._served.cut_all()
 
 
+class OfPolymarket:
+    """Polymarket's adapter against Polymarket's simulator."""
+
+    middle = SCALE // 2
+
+    def __init__(
+        self, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
+    ) -> None:
+        from betatrader.venues.polymarket.serve.server import PolymarketServer
+        from betatrader.venues.polymarket.serve.state import Rules
+        from betatrader.venues.polymarket.sign import Signer
+
+        self._key = Secret("0x" + "4c" * 32)
+        self.owner = Signer(self._key, CHAIN, 0, "").address
+        self._pair = [InstrumentId(f"{token}.POLYMARKET") for token in TOKENS]
+        self.name = self._pair[0]
+        rules = Rules(cash, enforce_limits=False)
+        self._server = PolymarketServer(exchange, rules, faults)
+        self._served = Served(network, self._server)
+        put(live, "LiveTransport", lambda: MemoryTransport(self._served))
+        self.deliver = self._server.deliver
+
+    def listed(self) -> list[Instrument]:
+        """YES and NO of one condition."""
+        return [contract(self._pair[at], self._pair[1 - at], yes=at == 0) for at in (0, 1)]
+
+    def names_of(self, order: str, desk: Any) -> tuple[str, ...]:
+        """Its hashes."""
+        found: tuple[str, ...] = desk.venue.ids.theirs(order)
+        return found
+
+    def ours(self, ledger: Ledger, desk: Any) -> Ledger:
+        """Each hash as the order that it is of."""
+        ids = desk.venue.ids
+
+        def name(order: str) -> Any:
+            return ids.ours(order) if ids.is_known(order) else order
+
+        fills = [msgspec.structs.replace(fill, order=name(fill.order)) for fill in ledger.fills]
+        orders = {name(order): terms for order, terms in ledger.orders.items()}
+        return msgspec.structs.replace(ledger, fills=fills, orders=orders)
+
+    def settings(self) -> dict[str, Any]:
+        """Its addresses, on this machine, and a wallet."""
+        return {
+            "paper": Paper(venue="polymarket"),
+            "polymarket": Polymarket(
+                markets=(CONDITION,),
+                clob="http://localhost",
+                gamma="http://localhost",
+                data="http://localhost",
+                geoblock="http://localhost/api/geoblock",
+                market_socket="ws://localhost/ws/market",
+                user_socket="ws://localhost/ws/user",
+                private_key=self._key,
+            ),
+        }
+
+    async def listen(self) -> None:
+        """It does from the start."""
+
+    async def run(self, market: Iterable[Any]) -> None:
+        """Play a market, whose quotes are books of both tokens here."""
+        await self._server.run(self._books(market))
+
+    def _books(self, market: Iterable[Any]) -> Iterator[Any]:
+        yes, no = self._pair
+        last: Quote | None = None
+        for event in market:
+            if not isinstance(event, Quote):
+                yield event
+                continue
+            bids, asks = _levels(last, event)
+            kind = BookSnapshot if last is None else BookDelta
+            yield kind(event.time_ns, yes, bids, asks)
+            yield kind(event.time_ns, no, _mirrored(asks), _mirrored(bids))
+            last = event
+
+    def restart(self) -> None:
+        """Stop and come back: the engine is away for a moment."""
+        self._server.restart(down_ns=500_000_000, post_only_ns=0)
+        self._served.cut_all()
+
+    def cut_all(self) -> None:
+        """Break every connection."""
+        self._served.cut_all()
+
+
+def _levels(last: Quote | None, now: Quote) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+    gone_bid = ((last.bid, 0),) if last is not None and last.bid != now.bid else ()
+    gone_ask = ((last.ask, 0),) if last is not None and last.ask != now.ask else ()
+    return (*gone_bid, (now.bid, now.bid_size)), (*gone_ask, (now.ask, now.ask_size))
+
+
+def _mirrored(levels: tuple[Level, ...]) -> tuple[Level, ...]:
+    return tuple((SCALE - price, size) for price, size in levels)
+
+
 def make(
     venue: str, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
 ) -> Side:
     """The venue of this name."""
-    kinds: dict[str, Callable[..., Side]] = {"sim": Link, "binance": OfBinance}
+    kinds: dict[str, Callable[..., Side]] = {
+        "sim": Link,
+        "binance": OfBinance,
+        "polymarket": OfPolymarket,
+    }
     return kinds[venue](exchange, cash, faults, network)
 
 
@@ -147,4 +304,21 @@ def coin(name: InstrumentId) -> Spot:
         lot=Quantity(SCALE // 10),
         min_notional=Money(SCALE // 2),
         fees=ProportionalFees(maker_rate=50_000, taker_rate=100_000),
+    )
+
+
+def contract(name: InstrumentId, other: InstrumentId, *, yes: bool) -> BinaryContract:
+    """One outcome of a condition that never ends."""
+    return BinaryContract(
+        id=name,
+        event=CONDITION,
+        outcome="Yes" if yes else "No",
+        complement=other,
+        expires_ns=int((EPOCH_S + 86_400) * 1e9),
+        resolution_source="nobody asks",
+        tick=Price(TICK),
+        lot=Quantity(SCALE // 100),
+        min_notional=Money(SCALE // 2),
+        fees=BinaryFees(maker_rate=0, taker_rate=7_000_000),
+        nets=False,
     )

@@ -24,7 +24,7 @@ from betatrader.chaos.loop import VirtualLoop, number_cancel_scopes
 from betatrader.chaos.network import Network
 from betatrader.chaos.plan import Fault, Plan
 from betatrader.chaos.seams import EPOCH_S, Disk, Machine
-from betatrader.chaos.venues import TICK, Side, coin
+from betatrader.chaos.venues import TICK, Side
 from betatrader.config import (
     Config,
     JournalSection,
@@ -216,16 +216,18 @@ class World:
     def _market(self) -> Iterator[object]:
         """A random walk, quoted a few times a second for as long as the run needs it."""
         chance = random.Random(f"market {self.plan.seed}")  # noqa: S311  a seed, to be repeated
-        yield InstrumentListed(self.now_ns(), coin(self.venue.name))
-        mid, at = 10 * SCALE, self.loop.time()
+        for listed in self.venue.listed():
+            yield InstrumentListed(self.now_ns(), listed)
+        middle, at = self.venue.middle, self.loop.time()
+        mid = middle
         while True:
             at = max(at + chance.uniform(0.15, 0.45), self.loop.time())
             if at > self.quotes_until:
                 return
             mid += chance.choice((-2, -1, 0, 0, 1, 2)) * TICK
-            mid = min(max(mid, 9 * SCALE), 11 * SCALE)
+            mid = min(max(mid, middle * 9 // 10), middle * 11 // 10)
             bid, ask = mid - TICK * chance.randint(1, 2), mid + TICK * chance.randint(1, 2)
-            size = SCALE * chance.randint(1, 5) // 10
+            size = SCALE * SCALE * chance.randint(1, 5) // middle
             yield Quote(
                 int((EPOCH_S + at) * 1e9), self.venue.name, Price(bid), size, Price(ask), size
             )
@@ -328,7 +330,7 @@ class World:
         """What a replica has seen, and what a lagging balance shows."""
         while True:
             self.redis.remember()
-            ledger = self.exchange.ledgers.get("us")
+            ledger = self.exchange.ledgers.get(self.venue.owner)
             if ledger is not None:
                 self._accounts.append((self.loop.time(), ledger.cash, dict(ledger.positions)))
                 del self._accounts[:-8]

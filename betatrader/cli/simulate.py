@@ -15,7 +15,7 @@ from betatrader.cli.output import print_json, print_table
 )
 @click.option(
     "--venue",
-    type=click.Choice(["sim", "binance"]),
+    type=click.Choice(["sim", "binance", "polymarket"]),
     default="sim",
     show_default=True,
     help="Whose protocol the trader speaks: its adapter, against that venue's simulator.",
