@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from betatrader.ops import clock, metrics
+from betatrader.venues.polymarket.wire import UNREADABLE
 
 PING, PONG = b"PING", b"PONG"
 PING_S = 10.0
@@ -41,7 +42,7 @@ class Frames:
         if text[:1] == b"[":
             try:
                 return [bytes(one) for one in _decode_many(text)]
-            except msgspec.MsgspecError as error:
+            except UNREADABLE as error:
                 self.odd("malformed", str(error))
                 return []
         if text[:1] != b"{":

@@ -85,7 +85,7 @@ class MarketStream:
         for message in self._frames.split(text):
             try:
                 self._message(message)
-            except (msgspec.MsgspecError, ValueError) as error:
+            except wire.UNREADABLE as error:
                 self._frames.odd("malformed", str(error))
 
     def _message(self, text: bytes) -> None:

@@ -56,7 +56,7 @@ def reading(answer: Answer) -> bytes:
     try:
         fault = msgspec.json.decode(body, type=wire.Fault)
         text = fault.error or fault.error_msg or "no reason was given"
-    except msgspec.MsgspecError:
+    except wire.UNREADABLE:
         text = "an HTML page" if body[:1] == b"<" else "no JSON"
     known = any(text.lower().startswith(mode) for mode in MODES) or fault.code == "post_only_mode"
     if (400 <= status < 500 and status != 408) or (status == 503 and known):
@@ -268,6 +268,6 @@ class Rest:
 def _as(kind: type[T], body: bytes | msgspec.Raw) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
+    except wire.UNREADABLE as error:
         text = f"an answer that cannot be read as {getattr(kind, '__name__', kind)}: {error}"
         raise UnclearError(text) from error

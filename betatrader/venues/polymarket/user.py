@@ -67,7 +67,7 @@ class UserStream:
         for message in self._frames.split(text):
             try:
                 self._message(message)
-            except (msgspec.MsgspecError, ValueError) as error:
+            except wire.UNREADABLE as error:
                 self._frames.odd("malformed", str(error))
         if not self.is_ready:
             self.is_ready = True

@@ -15,6 +15,9 @@ from betatrader.venues.polymarket.amounts import units
 LAST_CURSOR = "LTE="
 SECOND = 1_000_000_000
 
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What reading a message can raise: no JSON, another shape, no number; nested without end."""
+
 
 class TextLevel(msgspec.Struct, gc=False):
     """A price level as the venue writes it."""

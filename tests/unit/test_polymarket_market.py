@@ -1,0 +1,264 @@
+"""The market channel: books that are right, or known to be missing; nothing malformed is fatal."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from polymarket_scenes import CONDITION, NO, NO_TOKEN, YES, YES_TOKEN, World, book, ended, market
+
+from betatrader.engine.book import OrderBook
+from betatrader.model.market import (
+    BookDelta,
+    BookSnapshot,
+    InstrumentListed,
+    PublicTrade,
+    Resolution,
+)
+from betatrader.model.money import SCALE, parse
+from betatrader.ops import metrics
+from betatrader.venues.polymarket.frames import LARGEST, Frames
+from betatrader.venues.polymarket.listing import FeeCurve, payouts_of
+from betatrader.venues.polymarket.wire import Market
+
+AT_MS = 1_700_000_001_000
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world whose books are there."""
+    made = World(monkeypatch).go(2)
+    assert [type(e) for e in made.market[-2:]] == [BookSnapshot, BookSnapshot]
+    made.market.clear()
+    return made
+
+
+def change(token: str, price: str, size: str, side: str, **more: Any) -> dict:
+    return {"asset_id": token, "price": price, "size": size, "side": side, "hash": "h", **more}
+
+
+def changes(*found: dict, at_ms: int = AT_MS) -> dict:
+    return {
+        "event_type": "price_change", "market": CONDITION, "price_changes": list(found),
+        "timestamp": str(at_ms),
+    }  # fmt: skip
+
+
+def of(world: World, name: str) -> list:
+    return [event for event in world.market if event.instrument == name]
+
+
+def test_books_come_best_first(world: World) -> None:
+    world.say("market", book(YES_TOKEN, {".40": "100", "0.50": "30"}, {"0.60": "1", ".52": "25"}))
+    (event,) = world.market
+    assert event == BookSnapshot(
+        event.time_ns,
+        YES,
+        ((parse("0.5"), parse("30")), (parse("0.4"), parse("100"))),
+        ((parse("0.52"), parse("25")), (parse("0.6"), parse("1"))),
+    )
+
+
+def test_a_change_is_the_new_size_of_levels_of_both_tokens(world: World) -> None:
+    world.say(
+        "market",
+        changes(
+            change(YES_TOKEN, "0.51", "200", "BUY", best_bid="0.51", best_ask="0.6"),
+            change(NO_TOKEN, "0.49", "200", "SELL", best_bid="0.4", best_ask="0.49"),
+            change(YES_TOKEN, "0.5", "0", "BUY", best_bid="0.51", best_ask="0.6"),
+        ),
+    )
+    (yes,), (no,) = of(world, YES), of(world, NO)
+    assert isinstance(yes, BookDelta)
+    assert yes.bids == ((parse("0.51"), parse("200")), (parse("0.5"), 0))
+    assert (no.bids, no.asks) == ((), ((parse("0.49"), parse("200")),))
+
+
+def test_an_array_is_so_many_messages(world: World) -> None:
+    first = changes(change(YES_TOKEN, "0.51", "1", "BUY"))
+    second = {
+        "event_type": "last_trade_price", "asset_id": YES_TOKEN, "market": CONDITION,
+        "price": "0.456", "size": "219.217767", "side": "BUY", "transaction_hash": "0xaa",
+        "timestamp": "1",
+    }  # fmt: skip
+    world.say("market", [first, second])
+    delta, trade = world.market
+    assert isinstance(delta, BookDelta)
+    assert trade == PublicTrade(
+        trade.time_ns, YES, parse("0.456"), parse("219.217767"), True, "0xaa"
+    )
+
+
+def test_a_change_from_before_the_book_is_in_it_already(world: World) -> None:
+    world.say("market", book(YES_TOKEN, {"0.5": "1"}, {"0.6": "1"}, AT_MS))
+    world.market.clear()
+    world.say("market", changes(change(YES_TOKEN, "0.51", "1", "BUY"), at_ms=AT_MS - 1))
+    assert world.market == []
+
+
+def test_a_change_of_tick_drops_the_book_until_the_next(world: World) -> None:
+    tick = {
+        "event_type": "tick_size_change", "asset_id": YES_TOKEN, "market": CONDITION,
+        "old_tick_size": "0.01", "new_tick_size": "0.001", "timestamp": "1",
+    }  # fmt: skip
+    world.say("market", tick)
+    listed, dropped = world.market
+    assert isinstance(listed, InstrumentListed)
+    assert listed.definition.tick == parse("0.001")
+    assert (dropped.bids, dropped.asks) == ((), ())
+    world.market.clear()
+    world.say("market", changes(change(YES_TOKEN, "0.511", "1", "BUY")))
+    assert world.market == []
+    world.say("market", book(YES_TOKEN, {"0.511": "1"}, {}))
+    assert len(world.market) == 1
+
+
+def test_a_book_that_stays_away_is_asked_for(world: World) -> None:
+    world.say("market", {"event_type": "tick_size_change", "asset_id": YES_TOKEN,
+                         "new_tick_size": "0.001"})  # fmt: skip
+    world.market.clear()
+    world.go(6)
+    assert of(world, YES)[0].bids == ((parse("0.5"), parse("30")),)
+
+
+def test_a_quiet_book_is_compared_and_told_again(world: World) -> None:
+    world.go(15)
+    assert world.fake.posted("GET /book")
+    assert {type(e) for e in world.market} == {BookSnapshot}
+    assert {e.instrument for e in world.market} == {YES, NO}
+    assert len(world.fake.sockets) == 2
+
+
+def test_a_book_that_moved_without_a_word_breaks_the_socket_off(world: World) -> None:
+    world.fake.books[YES_TOKEN] = book(YES_TOKEN, {"0.3": "1"}, {"0.7": "1"})
+    world.go(20)
+    assert len([s for s in world.fake.sockets if s.url.endswith("market")]) >= 2
+    assert of(world, YES)[-1].bids == ((parse("0.3"), parse("1")),)
+
+
+def test_the_same_hash_is_the_same_book(world: World) -> None:
+    world.say("market", {**book(YES_TOKEN, {"0.5": "1"}, {}), "hash": "abc"})
+    world.fake.books[YES_TOKEN] = {**book(YES_TOKEN, {"0.50": "1.0"}, {}), "hash": "abc"}
+    world.go(20)
+    assert len([s for s in world.fake.sockets if s.url.endswith("market")]) == 1
+
+
+@pytest.mark.parametrize("channel", ["price_change", "best_bid_ask"])
+def test_a_best_price_that_is_not_ours_raises_doubt(world: World, channel: str) -> None:
+    message: dict = changes(change(YES_TOKEN, "0.1", "1", "BUY", best_bid="0.55", best_ask="0.6"))
+    if channel == "best_bid_ask":
+        message = {"event_type": channel, "asset_id": YES_TOKEN, "best_bid": "0.55",
+                   "best_ask": "0.6"}  # fmt: skip
+    before = len(world.fake.posted("GET /book"))
+    world.say("market", message)
+    world.go(4.5)
+    assert [g["token_id"] for g in world.fake.posted("GET /book")[before:]] == [YES_TOKEN]
+
+
+def test_an_empty_side_is_no_doubt(world: World) -> None:
+    world.say("market", book(YES_TOKEN, {"0.5": "1"}, {}))
+    world.say("market", changes(change(YES_TOKEN, "0.4", "1", "BUY", best_bid=".5", best_ask="1")))
+    assert not world.venue._market.books.tokens[YES_TOKEN].suspect
+
+
+def test_an_end_is_told_for_both_tokens(world: World) -> None:
+    world.say(
+        "market",
+        {"event_type": "market_resolved", "market": CONDITION, "assets_ids": [YES_TOKEN, NO_TOKEN],
+         "winning_asset_id": NO_TOKEN, "winning_outcome": "No"},
+    )  # fmt: skip
+    assert {e.instrument: e.payout for e in world.market if isinstance(e, Resolution)} == {
+        YES: 0,
+        NO: SCALE,
+    }
+    world.market.clear()
+    world.fake.rest[f"GET /markets/{CONDITION}"] = lambda _: ended(yes_wins=False)
+    world.say("market", changes(change(YES_TOKEN, "0.51", "1", "BUY")))
+    world.go(130)
+    assert world.market == []
+    assert world.account().resolved == {YES: 0, NO: SCALE}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"hello", "malformed"),
+        (b"[1]", "malformed"),
+        (b"[{", "malformed"),
+        (b"[" * 100_000, "malformed"),
+        (b'{"event_type":"book","asset_id":"\xff"}', "malformed"),
+        (b'{"x":' * 100_000, "malformed"),
+        (b'{"event_type":"book"}', "malformed"),
+        (b'{"event_type":"weather"}', "unknown"),
+        (b"{}", "unknown"),
+        (b"[" + b" " * LARGEST + b"]", "oversized"),
+        (json.dumps(changes(change(YES_TOKEN, "NaN", "1", "BUY"))).encode(), "malformed"),
+    ],
+)
+def test_what_cannot_be_used_is_counted_and_not_fatal(world: World, text: bytes, why: str) -> None:
+    counter = metrics.UNUSABLE.labels("market", why)
+    before = counter._value.get()
+    world.say("market", text)
+    assert counter._value.get() == before + 1
+    world.say("market", changes(change(YES_TOKEN, "0.51", "1", "BUY")))
+    assert len(world.market) == 1
+
+
+def test_the_unusable_is_told_once_a_minute(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = Frames("user")
+    for _ in range(100):
+        frames.odd("malformed", "x")
+    world.go(61)
+    frames.odd("malformed", "x")
+    text = capsys.readouterr().out
+    assert text.count("unusable_message") == 2
+    assert "count=100" in text
+
+
+def test_signs_of_life_are_sent(world: World) -> None:
+    world.go(21)
+    for kind in ("market", "user"):
+        assert world.fake.socket(kind).sent.count(b"PING") >= 2
+    world.fake.silent = True
+    world.go(45)
+    assert len(world.fake.sockets) > 2
+
+
+def test_a_new_connection_brings_the_books_anew(world: World) -> None:
+    world.do(world.fake.socket("market").cut, "gone")
+    assert not world.venue._market.books.tokens[YES_TOKEN].whole
+    world.go(2)
+    kept = OrderBook()
+    last = of(world, YES)[-1]
+    kept.replace(last.bids, last.asks, 0)
+    assert kept.top() == (parse("0.5"), parse("30"), parse("0.6"), parse("100"))
+
+
+@pytest.mark.parametrize(
+    ("rate", "price", "size", "fee"),
+    [
+        ("0.07", "0.5", "100", "1.75"),
+        ("0.05", "0.5", "100", "1.25"),
+        ("0.04", "0.5", "100", "1"),
+        ("0.07", "0.3", "100", "1.47"),
+        ("0.07", "0.01", "0.01", "0"),
+        ("0.07", "0.54", "4", "0.06955"),
+        ("0", "0.5", "100", "0"),
+    ],
+)
+def test_fees_follow_the_venues_worked_values(rate: str, price: str, size: str, fee: str) -> None:
+    curve = FeeCurve(parse(rate))
+    assert curve.fee(parse(price), parse(size), maker=False) == parse(fee)
+    assert curve.fee(parse(price), parse(size), maker=True) == 0
+
+
+def test_a_higher_exponent_costs_less() -> None:
+    curve = FeeCurve(parse("0.07"), 2, taker_only=False)
+    assert curve.fee(parse("0.5"), parse("100"), maker=True) == parse("0.4375")
+
+
+def test_a_market_may_end_in_halves() -> None:
+    found = msgspec.convert(market(closed=True, is_50_50_outcome=True), Market)
+    assert payouts_of(found) == {YES: SCALE // 2, NO: SCALE // 2}

@@ -1,0 +1,621 @@
+"""The adapter against a Polymarket in memory: what leaves, what comes back, what is in doubt."""
+
+import json
+
+import pytest
+from polymarket_scenes import (
+    API_KEY,
+    API_SECRET,
+    NO,
+    NO_TOKEN,
+    PRIVATE,
+    YES,
+    YES_TOKEN,
+    CutError,
+    RefuseError,
+    World,
+    approved,
+    ended,
+    market,
+    name,
+    order,
+    page,
+    parameters,
+    told,
+    trade,
+)
+
+from betatrader.model.account import (
+    CancelRejected,
+    CashFlow,
+    Fill,
+    OrderCanceled,
+    OrderExpired,
+    OrderInDoubt,
+    OrderRejected,
+    PositionTransfer,
+    Protection,
+    VenueConnection,
+)
+from betatrader.model.command import CancelOrder
+from betatrader.model.errors import UsageError
+from betatrader.model.ids import ClientOrderId
+from betatrader.model.market import InstrumentListed, InstrumentStatus, Resolution
+from betatrader.model.money import SCALE, parse
+from betatrader.model.order import Order, OrderState, Side, TimeInForce
+from betatrader.model.secret import Secret
+from betatrader.net.transport import Answer, NotSentError
+from betatrader.ops import clock
+from betatrader.venues.polymarket.sign import Signer
+
+FAK, FOK = TimeInForce.IOC, TimeInForce.FOK
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world whose venue is reached."""
+    made = World(monkeypatch).go(2)
+    assert made.kinds() == ["VenueConnection"]
+    return made
+
+
+def refuse(status: int, error: str, **more: object):
+    def reply(_given: dict) -> None:
+        raise RefuseError(status, error, **more)
+
+    return reply
+
+
+def cut(_given: dict) -> None:
+    raise CutError
+
+
+# The connection.
+
+
+def test_it_is_connected_once_channels_and_rest_are_there(world: World) -> None:
+    assert world.venue.connected
+    listed = [event for event in world.market if isinstance(event, InstrumentListed)]
+    assert [event.definition.id for event in listed] == [YES, NO]
+    yes = listed[0].definition
+    assert (yes.tick, yes.lot, yes.nets) == (parse("0.01"), parse("0.01"), False)
+    assert (yes.complement, yes.outcome, yes.is_yes) == (NO, "Yes", True)
+    assert yes.fees.taker_rate == 7_000_000
+    assert yes.fees.maker_rate == 0
+    status = next(event for event in world.market if isinstance(event, InstrumentStatus))
+    assert status.tradable
+    first = json.loads(world.fake.socket("user").sent[0])
+    assert first["auth"]["apiKey"] == API_KEY
+
+
+def test_it_is_away_while_a_channel_is_and_comes_back(world: World) -> None:
+    world.do(world.fake.socket("user").cut, "gone")
+    away = world.since()
+    assert isinstance(away[0], VenueConnection)
+    assert not away[0].up
+    assert away[0].reason == "gone"
+    assert world.go(2).kinds() == ["VenueConnection"]
+    world.do(world.fake.socket("market").cut, "gone")
+    assert world.go(2).kinds() == ["VenueConnection", "VenueConnection"]
+
+
+def test_a_rest_that_answers_no_more_is_told(world: World) -> None:
+    world.fake.rest["POST /v1/heartbeats"] = cut
+    assert world.go(30).kinds() == ["VenueConnection"]
+    assert not world.venue.connected
+    assert [e for e in world.events if isinstance(e, Protection)][-1].armed_until_ns == 0
+
+
+def test_keys_are_derived_where_none_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, api_key=Secret(), api_secret=Secret(), api_passphrase=Secret())
+    world.fake.rest["POST /auth/api-key"] = refuse(400, "Could not create api key")
+    world.fake.rest["GET /auth/derive-api-key"] = lambda _: {
+        "apiKey": API_KEY, "secret": API_SECRET, "passphrase": "bb",
+    }  # fmt: skip
+    world.go(2)
+    assert world.venue.connected
+    asked = [what for what, _ in world.fake.asked]
+    assert "POLY_NONCE" in world.fake.headers[asked.index("GET /auth/derive-api-key")]
+
+
+def test_the_dead_mans_switch_is_kept_armed(world: World) -> None:
+    world.go(20)
+    armed = [event for event in world.events if isinstance(event, Protection)]
+    assert 4 <= len(armed) <= 6
+    assert all(e.venue == "POLYMARKET" and e.armed_until_ns > e.time_ns for e in armed)
+    world.fake.beats += 7  # another process has beaten: the venue names the right id
+    assert world.go(20).venue.connected
+    assert all(e.armed_until_ns for e in world.events if isinstance(e, Protection))
+
+
+def test_settings_that_cannot_be_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="markets names none"):
+        World(monkeypatch, markets=())
+    with pytest.raises(UsageError, match="private_key"):
+        World(monkeypatch, private_key=Secret())
+    with pytest.raises(UsageError, match="api_secret"):
+        World(monkeypatch, api_secret=Secret("x"))
+
+
+def test_no_secret_is_ever_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(monkeypatch).go(2)
+    world.fake.rest["POST /order"] = refuse(401, "Unauthorized/Invalid api key")
+    world.submit(approved(1))
+    world.do(world.fake.socket("user").cut, "gone").go(3)
+    shown = capsys.readouterr()
+    text = shown.out + shown.err + repr(world.events) + repr(vars(world.venue))
+    for secret in (PRIVATE[2:], API_SECRET, "aa" * 32):
+        assert secret not in text
+
+
+# Orders.
+
+
+def test_an_order_leaves_signed_and_is_accepted(world: World) -> None:
+    their_id = world.submit(approved(1, "0.56", "21.04", post_only=True))
+    sent = world.fake.posted()[-1]
+    assert (sent["orderType"], sent["postOnly"], sent["owner"]) == ("GTC", True, API_KEY)
+    body = sent["order"]
+    assert (body["makerAmount"], body["takerAmount"]) == ("11782400", "21040000")
+    assert body["maker"] == body["signer"] == Signer(Secret(PRIVATE), 137, 0).address
+    assert 0 < world.events[-1].time_ns // 10**6 - int(body["timestamp"]) < 50
+    assert world.kinds() == ["OrderAccepted"]
+    assert len(their_id) == 66
+    assert not world.venue.busy
+
+
+@pytest.mark.parametrize(("force", "kind"), [(FAK, "FAK"), (FOK, "FOK"), (TimeInForce.GTC, "GTC")])
+def test_each_time_in_force_has_its_kind(world: World, force: TimeInForce, kind: str) -> None:
+    world.submit(approved(1, time_in_force=force))
+    assert world.fake.posted()[-1]["orderType"] == kind
+
+
+def test_what_has_no_form_does_not_leave(world: World) -> None:
+    for number, command in enumerate(
+        [
+            approved(1, size="4"),
+            approved(2, "0.565"),
+            approved(3, time_in_force=FOK, post_only=True),
+            approved(4, instrument="123.POLYMARKET"),
+        ]
+    ):
+        world.submit(command)
+        refused = world.since()[-1]
+        assert isinstance(refused, OrderRejected), number
+        assert refused.reason.startswith("not sent: ")
+    assert world.fake.posted() == []
+
+
+def test_an_order_while_the_venue_is_away_does_not_leave(world: World) -> None:
+    world.do(world.fake.socket("market").cut, "gone", seconds=0)
+    world.since()
+    world.submit(approved(1), 0)
+    assert [e.reason for e in world.since()] == ["not sent: the venue is away"]
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "more"),
+    [
+        (400, "not enough balance / allowance", {}),
+        (400, "invalid post-only order: order crosses book", {}),
+        (425, "Service is not ready", {}),
+        (503, "post-only mode: only post-only orders and cancels are allowed",
+         {"code": "post_only_mode", "retry_after_seconds": 79}),
+        (503, "Trading is currently cancel-only. New orders are not accepted", {}),
+        (401, "Unauthorized/Invalid api key", {}),
+        (404, "No orderbook exists for the requested token id", {}),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_told_in_the_venues_words(
+    world: World, status: int, text: str, more: dict
+) -> None:
+    world.fake.rest["POST /order"] = refuse(status, text, **more)
+    world.submit(approved(1))
+    refused = world.since()
+    assert [type(e) for e in refused] == [OrderRejected]
+    assert refused[0].reason == text
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        cut,
+        refuse(500, "Internal server error"),
+        refuse(503, "upstream"),
+        refuse(400, "order 0x12 is invalid. Duplicated."),
+        lambda _: Answer(502, b"<html>Bad Gateway</html>"),
+        lambda _: Answer(200, b"<html>hello</html>"),
+        lambda _: {"success": True, "errorMsg": "", "orderID": "0x12", "status": "live"},
+        lambda _: {"success": True, "errorMsg": "", "orderID": "", "status": "live"},
+        lambda _: Answer(200, b'{"success":'),
+    ],
+)
+def test_what_says_neither_yes_nor_no_leaves_it_in_doubt(world: World, reply: object) -> None:
+    world.fake.rest["POST /order"] = reply
+    world.submit(approved(1))
+    assert world.kinds() == ["OrderInDoubt"]
+    assert not world.venue.busy
+    assert len(world.fake.posted()) == 1
+
+
+def test_a_page_of_the_proxy_is_called_one(world: World) -> None:
+    world.fake.rest["POST /order"] = lambda _: Answer(403, b"<!DOCTYPE html><p>blocked</p>")
+    world.submit(approved(1))
+    assert [e.reason for e in world.since()] == ["an HTML page"]
+
+
+def test_an_answer_of_success_with_an_error_is_a_refusal(world: World) -> None:
+    text = "order couldn't be fully filled. FOK orders are fully filled or killed."
+    world.fake.rest["POST /order"] = lambda _: {"success": True, "errorMsg": text, "orderID": ""}
+    world.submit(approved(1, time_in_force=FOK))
+    assert [e.reason for e in world.since()] == [text]
+
+
+def test_what_was_never_sent_is_refused(world: World) -> None:
+    def away(_given: dict) -> None:
+        raise NotSentError("connection refused")
+
+    world.fake.rest["POST /order"] = away
+    world.submit(approved(1))
+    assert [e.reason for e in world.since()] == ["not sent: connection refused"]
+
+
+def test_stopping_leaves_what_has_left_in_doubt(world: World) -> None:
+    world.submit(approved(1), 0.003)
+    assert world.venue.busy
+    world.stop()
+    assert "OrderInDoubt" in world.kinds()
+
+
+def test_a_restricted_region_bars_new_orders(world: World) -> None:
+    text = "Trading restricted in your region, please refer to available regions"
+    world.fake.rest["POST /order"] = refuse(403, text)
+    world.submit(approved(1))
+    world.submit(approved(2))
+    assert [e.reason for e in world.since()] == [text, f"not sent: {text}"]
+    assert len(world.fake.posted()) == 1
+
+
+def test_closed_only_lets_positions_be_closed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.fake.rest["GET /auth/ban-status/closed-only"] = lambda _: {"closed_only": True}
+    world.go(2).since()
+    world.submit(approved(1))
+    assert [e.reason for e in world.since()] == ["not sent: the account is in closed only mode"]
+    world.submit(approved(2, side=Side.SELL))
+    assert world.kinds() == ["OrderAccepted"]
+
+
+def test_too_many_failures_rest_new_orders(world: World) -> None:
+    world.fake.rest["POST /order"] = cut
+    for number in range(6):
+        world.submit(approved(number))
+    last = world.since()[-1]
+    assert isinstance(last, OrderRejected)
+    assert "failed too often" in last.reason
+
+
+def test_our_own_rate_limit_comes_before_the_venues(world: World) -> None:
+    world.do(lambda: [world.venue.submit(approved(n), clock.now_ns()) for n in range(70)])
+    refused = [e for e in world.since() if isinstance(e, OrderRejected)]
+    assert len(refused) == 10
+    assert refused[0].reason == "not sent: it would go over the venue's rate limit"
+
+
+def test_a_429_is_obeyed(world: World) -> None:
+    world.fake.rest["POST /order"] = lambda _: Answer(
+        429, b'{"error":"Too Many Requests"}', {"retry-after": "7"}
+    )
+    world.submit(approved(1))
+    world.fake.rest["POST /order"] = world.fake.accept
+    world.submit(approved(2))
+    assert world.kinds() == ["OrderRejected", "OrderRejected"]
+    world.go(8).submit(approved(3))
+    assert world.kinds() == ["OrderAccepted"]
+
+
+def test_several_leave_in_one_request(world: World) -> None:
+    def answers(given: dict) -> list:
+        hashes = [world.venue.ids.theirs(name(n))[0] for n in (1, 2, 3)]
+        return [
+            {"success": True, "errorMsg": "", "orderID": hashes[0], "status": "live"},
+            {"success": True, "errorMsg": "not enough balance / allowance", "orderID": ""},
+        ]
+
+    world.fake.rest["POST /orders"] = answers
+    commands = [approved(n) for n in (1, 2, 3)]
+    world.do(lambda: world.venue.submit_many(commands, clock.now_ns()))
+    assert world.kinds() == ["OrderAccepted", "OrderRejected", "OrderInDoubt"]
+
+
+# Cancels.
+
+
+def test_a_cancel_waits_for_the_answer_to_its_order(world: World) -> None:
+    world.submit(approved(1), 0.001)
+    world.cancel(1)
+    asked = [what for what, _ in world.fake.asked if what.endswith(" /order")]
+    assert asked == ["POST /order", "DELETE /order"]
+    assert world.kinds() == ["OrderAccepted", "OrderCanceled"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (lambda g: {"canceled": [], "not_canceled": {g["orderID"]: "order can't be found - "
+         "already canceled or matched"}}, OrderInDoubt),
+        (lambda g: {"canceled": [], "not_canceled": {g["orderID"]: "order is delayed"}},
+         CancelRejected),
+        (cut, OrderInDoubt),
+        (refuse(500, "x"), OrderInDoubt),
+        (refuse(400, "Invalid orderID"), CancelRejected),
+    ],
+)  # fmt: skip
+def test_a_cancel_that_fails(world: World, reply: object, kind: type) -> None:
+    world.submit(approved(1))
+    world.fake.rest["DELETE /order"] = reply
+    world.since()
+    world.cancel(1)
+    assert [type(e) for e in world.since()] == [kind]
+
+
+def test_a_cancel_of_what_was_never_made_is_refused(world: World) -> None:
+    world.cancel(9)
+    assert world.kinds() == ["CancelRejected"]
+
+
+def test_all_can_be_cancelled_at_once(world: World) -> None:
+    first, second = world.submit(approved(1)), world.submit(approved(2))
+    world.since()
+    world.fake.rest["DELETE /cancel-all"] = lambda _: {
+        "canceled": [first, second, "0x" + "77" * 32], "not_canceled": {},
+    }  # fmt: skip
+    world.do(lambda: world.venue.cancel_all())
+    assert [e.order for e in world.since() if isinstance(e, OrderCanceled)] == [name(1), name(2)]
+
+
+# Reports.
+
+
+def test_a_maker_fill_is_our_entry_and_is_told_once(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.since()
+    for status in ("MATCHED", "MINED", "CONFIRMED"):
+        world.say("user", trade(their_id, "4", status))
+    (fill,) = world.since()
+    assert isinstance(fill, Fill)
+    assert (fill.order, fill.instrument, fill.side) == (name(1), YES, Side.BUY)
+    assert (fill.price, fill.quantity, fill.fee) == (parse("0.56"), parse("4"), 0)
+    assert fill.maker
+    assert fill.trade_id == "28c4"
+
+
+def test_a_maker_on_the_other_token_sells_at_one_less_the_price(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.since()
+    found = trade(their_id, "4", maker=False)
+    found["maker_orders"][0] |= {"asset_id": NO_TOKEN, "price": "0.46", "side": "BUY"}
+    world.say("user", found)
+    (fill,) = world.since()
+    assert (fill.instrument, fill.price, fill.maker) == (YES, parse("0.54"), False)
+    assert fill.fee == parse("0.06955")  # 4 x 0.07 x 0.54 x 0.46 = 0.069552
+
+
+def test_a_taker_pays_each_maker_its_price(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.since()
+    found = trade(their_id, "10", maker=False)
+    other = {**found["maker_orders"][0], "order_id": "0x1", "price": "0.54"}
+    found["maker_orders"][0]["matched_amount"] = "4"
+    other["matched_amount"] = "6"
+    found["maker_orders"].append(other)
+    world.say("user", found)
+    fills = world.since()
+    assert [(f.price, f.quantity) for f in fills] == [
+        (parse("0.54"), parse("6")),
+        (parse("0.56"), parse("4")),
+    ]
+    assert len({f.trade_id for f in fills}) == 2
+    world.say("user", found)
+    assert world.since() == []
+
+
+def test_trades_of_others_are_none_of_ours(world: World) -> None:
+    found = trade("0x" + "55" * 32)
+    found["maker_orders"][0]["owner"] = found["owner"]
+    world.say("user", found)
+    assert world.since() == []
+
+
+def test_a_failed_trade_is_undone_to_the_last_unit(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.since()
+    world.say("user", trade(their_id, "3.333333", maker=False))
+    (fill,) = world.since()
+    world.say("user", trade(their_id, "3.333333", "FAILED", maker=False))
+    world.say("user", trade(their_id, "3.333333", "FAILED", maker=False))
+    transfer, flow = world.since()
+    assert isinstance(transfer, PositionTransfer)
+    assert isinstance(flow, CashFlow)
+    assert transfer.quantity == -fill.quantity
+    paid = -(-fill.price * fill.quantity // SCALE) + fill.fee
+    assert flow.amount == paid
+    listed = trade(their_id, "3.333333", "FAILED", maker=False)
+    world.fake.rest["GET /data/trades"] = lambda _: page(listed)
+    assert world.account().fills == ()
+
+
+def test_a_failed_sale_brings_the_shares_back(world: World) -> None:
+    their_id = world.submit(approved(1, side=Side.SELL))
+    found = trade(their_id, "2")
+    found["maker_orders"][0]["side"] = "SELL"
+    world.say("user", found)
+    world.since()
+    world.say("user", {**found, "status": "FAILED"})
+    transfer, flow = world.since()
+    assert (transfer.quantity, flow.amount) == (parse("2"), -parse("1.12"))
+
+
+def test_a_failure_of_what_was_never_told_moves_nothing(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.since()
+    world.say("user", trade(their_id, "2", "FAILED"))
+    world.say("user", trade(their_id, "2", "CONFIRMED"))
+    assert world.since() == []
+
+
+def test_orders_over_the_channel(world: World) -> None:
+    world.fake.rest["POST /order"] = cut
+    first, second = world.submit(approved(1)), world.submit(approved(2))
+    world.since()
+    world.say("user", told("PLACEMENT", first))
+    world.say("user", told("UPDATE", first, matched="1"))
+    assert world.kinds() == ["OrderAccepted"]
+    world.say("user", told("CANCELLATION", second, "CANCELED_EXPIRED_ORDER"))
+    (end,) = world.since()
+    assert isinstance(end, OrderExpired)
+    assert end.order == name(2)
+    world.say("user", told("PLACEMENT", "0x" + "33" * 32))
+    world.say("user", told("PLACEMENT", first, owner="another key"))
+    assert world.since() == []
+
+
+def test_an_end_comes_after_the_fills_before_it(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.since()
+    world.say("user", told("CANCELLATION", their_id, "CANCELED", "4"))
+    assert world.since() == []
+    world.say("user", trade(their_id, "4"))
+    assert world.kinds() == ["Fill", "OrderCanceled"]
+    world.say("user", told("CANCELLATION", their_id, "CANCELED", "4"))
+    assert world.since() == []
+
+
+def test_an_end_whose_fills_stay_away_is_told_after_asking(world: World) -> None:
+    first, second = world.submit(approved(1)), world.submit(approved(2))
+    world.since()
+    world.fake.rest["GET /data/trades"] = lambda _: page(trade(first, "4"))
+    world.say("user", told("CANCELLATION", first, "CANCELED", "4"))
+    world.say("user", told("CANCELLATION", second, "CANCELED", "4"))
+    world.go(3)
+    assert world.kinds() == ["Fill", "OrderCanceled", "OrderCanceled"]
+
+
+def test_what_takes_at_once_ends_even_where_nobody_says_so(world: World) -> None:
+    world.fake.rest["POST /order"] = lambda g: world.fake.accept(g, "matched")
+    their_id = world.submit(approved(1, time_in_force=FAK))
+    found = order(their_id, "MATCHED", "4", order_type="FAK")
+    world.fake.rest[f"GET /data/order/{their_id}"] = lambda _: found
+    world.say("user", trade(their_id, "4", maker=False))
+    assert world.go(2).kinds() == ["OrderAccepted", "Fill", "OrderCanceled"]
+
+
+@pytest.mark.parametrize("status", ["delayed", "unmatched"])
+def test_an_order_that_is_held_or_rests_after_all_is_accepted(world: World, status: str) -> None:
+    world.fake.rest["POST /order"] = lambda g: world.fake.accept(g, status)
+    world.submit(approved(1))
+    assert world.kinds() == ["OrderAccepted"]
+
+
+# Our account.
+
+
+def test_the_account_as_the_venue_states_it(world: World) -> None:
+    resting, gone = world.submit(approved(1)), world.submit(approved(2))
+    world.since()
+    strange = "0x" + "ab" * 32
+    world.fake.rest["GET /data/orders"] = lambda _: page(
+        order(resting, matched="3"), order(strange), order("0x" + "cd" * 32, owner="other")
+    )
+    world.fake.rest[f"GET /data/order/{gone}"] = lambda _: order(gone, "CANCELED", "1")
+    world.fake.rest["GET /data/trades"] = lambda _: page(trade(resting, "3"))
+    world.fake.rest["GET /balance-allowance"] = lambda g: {
+        "balance": {"COLLATERAL": "98320000"}.get(
+            g["asset_type"], "3000000" if g.get("token_id") == YES_TOKEN else "0"
+        )
+    }
+    found = world.account(name(1), name(2), name(3))
+    assert found.cash == parse("98.32")
+    assert found.positions == {YES: parse("3")}
+    assert set(found.orders) == {name(1), name(2), "ab" * 16}
+    assert found.orders[name(1)].state is OrderState.ACCEPTED
+    assert found.orders[name(1)].filled == parse("3")
+    assert found.orders[name(2)].state is OrderState.CANCELED
+    assert [(f.order, f.quantity) for f in found.fills] == [(name(1), parse("3"))]
+    again = world.account(name(1), name(2))
+    assert again.fills == found.fills
+    world.say("user", trade(resting, "3", "CONFIRMED"))
+    assert world.since() == list(found.fills)  # the engine counts it once
+    adopted = CancelOrder(ClientOrderId("ab" * 16), YES)
+    world.do(lambda: world.venue.cancel(adopted, clock.now_ns()))
+    assert world.fake.posted("DELETE /order")[-1] == {"orderID": strange}
+
+
+def test_an_account_that_is_not_answered_raises(world: World) -> None:
+    world.fake.rest["GET /balance-allowance"] = cut
+    with pytest.raises(ConnectionError):
+        world.account()
+    world.fake.rest["GET /data/orders"] = lambda _: Answer(502, b"<html></html>")
+    with pytest.raises(ConnectionError, match="HTML"):
+        world.account()
+
+
+def test_orders_of_before_a_restart_are_known_again(world: World) -> None:
+    command = approved(1)
+    their_id = world.submit(command)
+    created_ns = int(world.fake.posted()[-1]["order"]["timestamp"]) * 10**6
+    world.stop()
+    world.events.clear()
+    world.seen = 0
+    world.start()
+    made = Order(name(1), command.strategy, command.terms, created_ns, OrderState.ACCEPTED)
+    world.venue.remember([made])
+    world.go(2).since()
+    world.fake.rest["GET /data/orders"] = lambda _: page(order(their_id))
+    assert set(world.account(name(1)).orders) == {name(1)}
+    world.cancel(1)
+    assert world.fake.posted("DELETE /order")[-1] == {"orderID": their_id}
+
+
+def test_trades_of_orders_that_were_counted_long_ago_are_left_out(world: World) -> None:
+    old = {**trade("0x" + "44" * 32), "match_time": "1600000000"}
+    new = trade("0x" + "45" * 32, id="new")
+    world.fake.rest["GET /data/trades"] = lambda _: page(old, new)
+    assert [f.order for f in world.account().fills] == ["45" * 16]
+
+
+def test_what_has_ended_counts_as_what_it_pays(world: World) -> None:
+    world.fake.rest["GET /balance-allowance"] = lambda g: {
+        "balance": "5000000" if g.get("token_id") != NO_TOKEN else "2000000"
+    }
+    condition = world.settings.markets[0]
+    world.fake.rest[f"GET /markets/{condition}"] = lambda _: ended()
+    world.go(61)
+    ends = {e.instrument: e.payout for e in world.market if isinstance(e, Resolution)}
+    assert ends == {YES: SCALE, NO: 0}
+    found = world.account()
+    assert found.resolved == ends
+    assert found.positions == {}
+    assert found.cash == parse("10")  # five of pUSD, and five shares that pay 1
+
+
+def test_a_market_that_stops_taking_orders_is_told(world: World) -> None:
+    condition = world.settings.markets[0]
+    world.fake.rest[f"GET /markets/{condition}"] = lambda _: market(accepting_orders=False)
+    world.go(61)
+    last = [e for e in world.market if isinstance(e, InstrumentStatus)][-2:]
+    assert [e.tradable for e in last] == [False, False]
+
+
+def test_a_market_with_fees_that_cannot_be_bounded_is_not_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    condition = world.settings.markets[0]
+    world.fake.rest[f"GET /clob-markets/{condition}"] = lambda _: parameters(
+        fd={"r": 0.07, "e": 0.5, "to": True}
+    )
+    world.go(2)
+    assert [e for e in world.market if isinstance(e, InstrumentListed)] == []
