@@ -344,11 +344,13 @@ def _fold_booked(state: State, change: Booked) -> None:
 def _fold_step(state: State, step: Step) -> None:
     state.step_sequence = step.sequence
     state.event_sequence = step.event  # where market events are not followed, both lag behind
-    state.now_ns = max(state.now_ns, step.time_ns)
+    reached = max(state.now_ns, step.time_ns)
+    state.now_ns = step.time_ns  # who has seen more of the market makes an order no younger
     for change in step.changes:
         apply = FOLDS.get(type(change))
         if apply is not None:
             apply(state, change)
+    state.now_ns = reached
 
 
 FOLDS: dict[type, Callable[[State, Any], Market | None]] = {

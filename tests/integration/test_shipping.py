@@ -239,3 +239,18 @@ async def test_a_home_that_knows_more_than_the_stream_keeps_what_it_knows(redis:
     await follower.catch_up()
     assert books(engine) == books(leader.scene.engine)
     assert follower.records == 0
+
+
+async def test_an_order_is_as_old_as_the_leader_says_however_far_a_standby_has_seen(
+    redis: Client,
+) -> None:
+    leader, (engine, follower) = Leader(redis), standby(redis)
+    await leader.shipper.flush()
+    await follower.catch_up()
+    order = leader.order()
+    engine.follow(TimerFired(leader.scene.state.now_ns + SECOND, "the market, say"))
+    await leader.shipper.flush()
+    await follower.catch_up()
+    ours = engine.state.orders.open[order]  # type: ignore[index]
+    assert ours.created_ns == leader.scene.state.orders.open[order].created_ns  # type: ignore[index]
+    assert engine.state.now_ns == leader.scene.state.now_ns + SECOND

@@ -114,6 +114,13 @@ class Accounts:
         self._endings: dict[ClientOrderId, Ending] = {}
         self._log = structlog.get_logger()
 
+    def begin_anew(self) -> None:
+        """More orders are known now than when messages were heard: what those were about is asked
+        for again."""
+        for heard in (self._told, self._streamed, self._filled, self._accepted, self._ended):
+            heard.clear()
+        self._endings.clear()
+
     # Trades.
 
     def trade(self, now_ns: int, trade: Trade) -> list[Happening]:

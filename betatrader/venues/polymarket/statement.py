@@ -41,6 +41,10 @@ class Statement:
         self._balances: dict[str, int] = {}
         self._looked_s = 0
 
+    def begin_anew(self) -> None:
+        """The next look asks for all trades since the first order that is known."""
+        self._looked_s = 0
+
     async def look(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """The account now; raises OSError or TimeoutError where the venue does not answer."""
         began_s = self._rest.clock.now_s()

@@ -130,6 +130,8 @@ class PolymarketVenue:
         """Orders from before this process, also those that have ended: their ids at the venue are
         made from them again."""
         self.ids.remember(orders)
+        self._accounts.begin_anew()
+        self._statement.begin_anew()
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
