@@ -1,6 +1,6 @@
 """The whole trader under seeded faults. A failing seed is printed, shrunk, and runs the same again.
 
-`BETATRADER_SEEDS` sets how many (40 here, 500 in .ci/run).
+`BETATRADER_SEEDS` sets how many (40 here, 500 in .ci/run); a fifth of them at each venue's protocol.
 """
 
 import multiprocessing
@@ -44,6 +44,14 @@ def test_no_seed_breaks_an_invariant() -> None:
     assert not report.failing, told(report.failing)
     assert report.fewest_orders >= 50
     assert sum(report.faults.values()) >= 5 * SEEDS
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("venue", ["binance", "polymarket"])
+def test_no_seed_breaks_an_invariant_over_a_venues_own_protocol(venue: str) -> None:
+    report = simulate.run(range(SEEDS // 5), lambda _done, _all: None, venue=venue)
+    print(report)
+    assert not report.failing, told(report.failing)
 
 
 @pytest.mark.parametrize("found", KNOWN)
