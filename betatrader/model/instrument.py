@@ -6,6 +6,8 @@ from betatrader.model.ids import InstrumentId
 from betatrader.model.money import SCALE, Money, Price, Quantity
 
 CUBE = SCALE**3
+FEE_UNIT = SCALE // 100_000
+"""What Polymarket's fees are rounded to."""
 
 
 class ProportionalFees(msgspec.Struct, frozen=True, tag="proportional"):
@@ -28,16 +30,17 @@ class ProportionalFees(msgspec.Struct, frozen=True, tag="proportional"):
 class BinaryFees(msgspec.Struct, frozen=True, tag="binary"):
     """Polymarket's schedule: rate · p · (1 - p) a share for the taker; makers pay `maker_rate`.
 
-    Rates in units of 10^-8: the crypto category's 0.07 is 7_000_000.
+    Rates in units of 10^-8: the crypto category's 0.07 is 7_000_000. A fee has five decimals.
     """
 
     maker_rate: int
     taker_rate: int
 
     def fee(self, price: int, quantity: int, *, maker: bool) -> Money:
-        """The fee of one fill in cash, rounded up."""
+        """The fee of one fill in cash, rounded to five decimals; less than one of them is none."""
         rate = self.maker_rate if maker else self.taker_rate
-        return Money(-(-rate * price * (SCALE - price) * quantity // CUBE))
+        exact, unit = rate * price * (SCALE - price) * quantity, FEE_UNIT * CUBE
+        return Money((2 * exact + unit) // (2 * unit) * FEE_UNIT if exact >= unit else 0)
 
     def worst_fee(self, price: int, quantity: int) -> Money:
         """The highest fee that a buy up to `price` can pay: p · (1 - p) is highest at one half."""

@@ -5,9 +5,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from polymarket_scenes import CONDITION, NO, NO_TOKEN, YES, YES_TOKEN, World, book, ended, market
 
 from betatrader.engine.book import OrderBook
+from betatrader.model.instrument import BinaryFees
 from betatrader.model.market import (
     BookDelta,
     BookSnapshot,
@@ -252,6 +255,17 @@ def test_fees_follow_the_venues_worked_values(rate: str, price: str, size: str, 
     curve = FeeCurve(parse(rate))
     assert curve.fee(parse(price), parse(size), maker=False) == parse(fee)
     assert curve.fee(parse(price), parse(size), maker=True) == 0
+
+
+@given(
+    st.integers(0, parse("0.1")),
+    st.integers(1, 9_999).map(lambda n: n * parse("0.0001")),
+    st.integers(1, 10**9).map(lambda n: n * 100),
+)
+def test_the_simulated_venue_takes_the_same_fee(rate: int, price: int, size: int) -> None:
+    fees = BinaryFees(0, rate)
+    assert fees.fee(price, size, maker=False) == FeeCurve(rate).fee(price, size, maker=False)
+    assert fees.fee(price, size, maker=True) == 0
 
 
 def test_a_higher_exponent_costs_less() -> None:
