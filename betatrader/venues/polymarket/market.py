@@ -36,7 +36,7 @@ DOUBT_S = 2.0
 GRACE_S = 2.0
 """A change that REST shows may still be on its way over the socket."""
 
-LOOK_S = 1.0
+LOOK_S = 0.5
 MOST_TOKENS = 500
 """Beyond it, one socket silently delivers nothing."""
 
