@@ -1,6 +1,7 @@
 """The whole trader under seeded faults. A failing seed is printed, shrunk, and runs the same again.
 
-`BETATRADER_SEEDS` sets how many (40 here, 500 in .ci/run); a fifth of them at each venue's protocol.
+`BETATRADER_SEEDS` sets how many (40 here, 500 in .ci/run), and a fifth of them over each venue's
+protocol.
 """
 
 import multiprocessing

@@ -1,18 +1,23 @@
 """The market channel: books that are right, or known to be missing; nothing malformed is fatal."""
 
+import itertools
 import json
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from polymarket_scenes import CONDITION, NO, NO_TOKEN, YES, YES_TOKEN, World, book, ended, market
 
 from betatrader.engine.book import OrderBook
+from betatrader.model.instrument import BinaryFees
 from betatrader.model.market import (
     BookDelta,
     BookSnapshot,
     InstrumentListed,
     PublicTrade,
+    Quote,
     Resolution,
 )
 from betatrader.model.money import SCALE, parse
@@ -124,8 +129,10 @@ def test_a_book_that_stays_away_is_asked_for(world: World) -> None:
 def test_a_quiet_book_is_compared_and_told_again(world: World) -> None:
     world.go(15)
     assert world.fake.posted("GET /book")
-    assert {type(e) for e in world.market} == {BookSnapshot}
+    assert {type(e) for e in world.market} == {Quote}
     assert {e.instrument for e in world.market} == {YES, NO}
+    times = [event.time_ns for event in of(world, YES)]
+    assert max(b - a for a, b in itertools.pairwise(times)) < 5 * 10**9
     assert len(world.fake.sockets) == 2
 
 
@@ -133,7 +140,8 @@ def test_a_book_that_moved_without_a_word_breaks_the_socket_off(world: World) ->
     world.fake.books[YES_TOKEN] = book(YES_TOKEN, {"0.3": "1"}, {"0.7": "1"})
     world.go(20)
     assert len([s for s in world.fake.sockets if s.url.endswith("market")]) >= 2
-    assert of(world, YES)[-1].bids == ((parse("0.3"), parse("1")),)
+    books = [event for event in of(world, YES) if isinstance(event, BookSnapshot)]
+    assert books[-1].bids == ((parse("0.3"), parse("1")),)
 
 
 def test_the_same_hash_is_the_same_book(world: World) -> None:
@@ -149,9 +157,11 @@ def test_a_best_price_that_is_not_ours_raises_doubt(world: World, channel: str) 
     if channel == "best_bid_ask":
         message = {"event_type": channel, "asset_id": YES_TOKEN, "best_bid": "0.55",
                    "best_ask": "0.6"}  # fmt: skip
+    world.say("market", changes(change(NO_TOKEN, "0.1", "1", "BUY")))
     before = len(world.fake.posted("GET /book"))
     world.say("market", message)
-    world.go(4.5)
+    assert world.venue._market.books.tokens[YES_TOKEN].suspect
+    world.go(2.8)
     assert [g["token_id"] for g in world.fake.posted("GET /book")[before:]] == [YES_TOKEN]
 
 
@@ -252,6 +262,17 @@ def test_fees_follow_the_venues_worked_values(rate: str, price: str, size: str, 
     curve = FeeCurve(parse(rate))
     assert curve.fee(parse(price), parse(size), maker=False) == parse(fee)
     assert curve.fee(parse(price), parse(size), maker=True) == 0
+
+
+@given(
+    st.integers(0, parse("0.1")),
+    st.integers(1, 9_999).map(lambda n: n * parse("0.0001")),
+    st.integers(1, 10**9).map(lambda n: n * 100),
+)
+def test_the_simulated_venue_takes_the_same_fee(rate: int, price: int, size: int) -> None:
+    fees = BinaryFees(0, rate)
+    assert fees.fee(price, size, maker=False) == FeeCurve(rate).fee(price, size, maker=False)
+    assert fees.fee(price, size, maker=True) == 0
 
 
 def test_a_higher_exponent_costs_less() -> None:

@@ -255,7 +255,7 @@ def test_a_hash_is_found_again_after_a_restart(
     ended = Order(ORDER, "s", terms, made_ns, OrderState.CANCELED, updated_ns=made_ns - 5)
     after.remember([ended])
     assert after.ours(signed.id) == ORDER
-    assert (after.first_ns, after.oldest_ns) == (made_ns, made_ns - 5)
+    assert (after.heard_ns, after.oldest_ns) == (made_ns, made_ns - 5)
     assert signed.id in after.theirs(ORDER)
     after.confirm(signed.id.upper().replace("0X", "0x"))
     assert after.theirs(ORDER) == (signed.id,)

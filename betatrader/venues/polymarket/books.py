@@ -16,6 +16,7 @@ from betatrader.model.market import (
     Level,
     MarketEvent,
     PublicTrade,
+    Quote,
 )
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.amounts import units
@@ -133,13 +134,11 @@ class Books:
         return one.book.bids == bids and one.book.asks == asks
 
     def confirmed(self, now_ns: int, now_s: float, token: str) -> list[MarketEvent]:
-        """The venue was asked, and says that our book is right: it is as fresh as a new one."""
+        """The venue was asked, and says that our book is right: its top is told as of now."""
         one = self.tokens[token]
         one.suspect = False
         _heard(one, now_s)
-        bids: list[Level] = [(p, one.book.bids[p]) for p in reversed(one.book.bid_prices)]
-        asks: list[Level] = [(p, one.book.asks[p]) for p in one.book.ask_prices]
-        return [BookSnapshot(now_ns, one.instrument, tuple(bids), tuple(asks))]
+        return [Quote(now_ns, one.instrument, *one.book.top())]
 
     def silent(self, now_s: float, longest_s: float, shortest_s: float) -> list[str]:
         """Tokens to ask the venue about: unheard for `longest_s`, or `shortest_s` where there is a

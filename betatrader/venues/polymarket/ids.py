@@ -32,8 +32,8 @@ class Ids:
         self.oldest_ns = since_ns
         """All orders that were open since then are known: a trade from before it, of an order that
         is not, was counted long ago."""
-        self.first_ns = since_ns
-        """When the first of the orders was made that are known."""
+        self.heard_ns = 0
+        """When our journal last heard of any order: what happened before is in it."""
 
     def sign(
         self, order: ClientOrderId, terms: OrderTerms, created_ns: int, form: Form, rules: Rules
@@ -54,7 +54,7 @@ class Ids:
                 continue
             if order.state in CLOSED:
                 self.oldest_ns = min(self.oldest_ns, order.updated_ns)
-            self.first_ns = min(self.first_ns, order.created_ns)
+            self.heard_ns = max(self.heard_ns, order.created_ns, order.updated_ns)
             self._learn(order.id, order.terms, tuple(dict.fromkeys(self._possible(order))))
 
     def ours(self, their_id: str) -> ClientOrderId:

@@ -14,7 +14,7 @@ import structlog
 
 from betatrader.model.event import Event
 from betatrader.model.ids import InstrumentId
-from betatrader.model.instrument import BinaryContract, BinaryFees
+from betatrader.model.instrument import FEE_UNIT, BinaryContract, BinaryFees
 from betatrader.model.market import InstrumentListed, InstrumentStatus, Resolution
 from betatrader.model.money import SCALE, Money, Price, Quantity
 from betatrader.ops import clock
@@ -27,9 +27,6 @@ DAY_NS = 86_400 * 1_000_000_000
 LOOK_S = 60.0
 SOON_S = 15.0
 """How soon a market is asked for again that is not known yet."""
-
-FEE_UNIT = SCALE // 100_000
-"""Fees have five decimals."""
 
 
 class FeeCurve(NamedTuple):

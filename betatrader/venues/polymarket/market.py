@@ -23,14 +23,20 @@ from betatrader.venues.polymarket.frames import PING, PING_S, SILENT_S, Frames
 from betatrader.venues.polymarket.listing import Listing
 from betatrader.venues.polymarket.rest import Rest
 
-STALE_S = 10.0
-DOUBT_S = 3.0
+STALE_S = 3.0
+"""Below the age at which risk takes data for stale: in a quiet market, the venue's word that
+nothing has moved is data as well."""
+
+A_SECOND = 50
+"""Books that are asked for a second at most; many tokens wait longer."""
+
+DOUBT_S = 2.0
 """How soon a book is asked for that is missing, or seems wrong."""
 
 GRACE_S = 2.0
 """A change that REST shows may still be on its way over the socket."""
 
-LOOK_S = 1.0
+LOOK_S = 0.5
 MOST_TOKENS = 500
 """Beyond it, one socket silently delivers nothing."""
 
@@ -142,12 +148,17 @@ class MarketStream:
             self._forget_ended()
             if not self._feed.connected:
                 continue
-            for token in self.books.silent(clock.boot_s(), STALE_S, DOUBT_S):
-                try:
-                    await self.check(token)
-                except (OSError, TimeoutError) as error:
-                    self._log.warning("no_book", venue=VENUE, token=token, error=str(error))
-                    break
+            longest_s = max(STALE_S, len(self.books.tokens) / A_SECOND)
+            silent = self.books.silent(clock.boot_s(), longest_s, DOUBT_S)
+            async with anyio.create_task_group() as group:
+                for token in silent[:A_SECOND]:
+                    group.start_soon(self._check, token)
+
+    async def _check(self, token: str) -> None:
+        try:
+            await self.check(token)
+        except (OSError, TimeoutError) as error:
+            self._log.warning("no_book", venue=VENUE, token=token, error=str(error))
 
     def _forget_ended(self) -> None:
         if self.listing is None:

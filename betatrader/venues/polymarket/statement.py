@@ -23,6 +23,9 @@ from betatrader.venues.polymarket.rest import Rest, UnclearError
 MARGIN_S = 120
 """Trades are asked for from so long before the last look: they may come late into the list."""
 
+FIRST_MARGIN_S = 600
+"""The same for the first look, which goes back to what our journal heard last."""
+
 AT_ONCE = 8
 """Questions under way together."""
 
@@ -112,8 +115,8 @@ class Statement:
     def _trades_from_s(self) -> int:
         if self._looked_s:
             return self._looked_s - MARGIN_S
-        first_ns = min(self._ids.first_ns, self._ids.oldest_ns)
-        return max(0, first_ns // wire.SECOND - MARGIN_S)
+        first_ns = self._ids.heard_ns or self._ids.oldest_ns
+        return max(0, first_ns // wire.SECOND - FIRST_MARGIN_S)
 
     def _tokens(self, moved: set[str]) -> list[str]:
         """Those that are held, or moved, or were never asked for; and some of the others."""

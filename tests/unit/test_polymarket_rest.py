@@ -1,0 +1,135 @@
+"""Questions over REST: what they ask, what their answers mean, and the venue's clock and rates."""
+
+from typing import Any
+
+import pytest
+from polymarket_scenes import (
+    EPOCH_NS,
+    YES_TOKEN,
+    RefuseError,
+    World,
+    approved,
+    order,
+    page,
+)
+
+from betatrader.model.money import parse
+from betatrader.net.transport import Answer, NotSentError
+from betatrader.venues.polymarket.amounts import number
+from betatrader.venues.polymarket.rest import RefusalError, UnclearError, reading
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch).go(2)
+
+
+def ask(world: World, question: Any) -> Any:
+    """The answer to a question, or what it raised."""
+    found: list[Any] = []
+
+    async def go() -> None:
+        try:
+            found.append(await question)
+        except OSError as error:
+            found.append(error)
+
+    world.do(lambda: world.loop.create_task(go()), seconds=0.5)
+    return found[0]
+
+
+def test_a_tokens_rules(world: World) -> None:
+    world.fake.rest["GET /tick-size"] = lambda given: {"minimum_tick_size": 0.0025}
+    world.fake.rest["GET /neg-risk"] = lambda given: {"neg_risk": True}
+    found = ask(world, world.venue.rest.tick_size(YES_TOKEN))
+    assert number(found.minimum_tick_size) == parse("0.0025")
+    assert ask(world, world.venue.rest.neg_risk(YES_TOKEN)) is True
+    assert world.fake.posted("GET /neg-risk") == [{"token_id": YES_TOKEN}]
+
+
+def test_a_list_is_read_to_its_last_page(world: World) -> None:
+    first = {**page(order("0x1")), "next_cursor": "MTAw"}
+    world.fake.rest["GET /data/orders"] = lambda given: (
+        page(order("0x2")) if given.get("next_cursor") == "MTAw" else first
+    )
+    assert [one.id for one in ask(world, world.venue.rest.open_orders())] == ["0x1", "0x2"]
+    world.fake.rest["GET /data/orders"] = lambda given: first
+    assert isinstance(ask(world, world.venue.rest.open_orders()), UnclearError)
+
+
+@pytest.mark.parametrize("answer", [{"time": 1_700_000_100}, {"timestamp": 1_700_000_100}])
+def test_the_venues_clock_is_ours_for_headers(world: World, answer: dict) -> None:
+    world.fake.rest["GET /time"] = lambda _: answer
+    ask(world, world.venue.rest.measure_clock())
+    assert 95 < world.venue.rest.clock.skew_s < 101
+    world.submit(approved(1))
+    stamped = int(world.fake.headers[-1]["POLY_TIMESTAMP"])
+    assert 95 < stamped - EPOCH_NS // 10**9 < 110
+
+
+def test_a_small_difference_of_clocks_is_none(world: World) -> None:
+    assert world.venue.rest.clock.skew_s == 0
+
+
+def test_an_order_that_the_venue_does_not_know_is_none(world: World) -> None:
+    assert ask(world, world.venue.rest.order("0x12")) is None
+    world.fake.rest["GET /data/order/0x13"] = lambda _: None
+    assert ask(world, world.venue.rest.order("0x13")) is None
+
+
+def test_what_is_over_our_share_does_not_leave(world: World) -> None:
+    limits = world.venue.rest.limits
+    while limits.take("balance"):
+        pass
+    before = len(world.fake.asked)
+    assert isinstance(ask(world, world.venue.rest.balance()), NotSentError)
+    assert len(world.fake.asked) == before
+
+
+def test_what_the_venue_says_is_left_is_all_that_is(world: World) -> None:
+    world.fake.rest["POST /order"] = lambda _: Answer(
+        400, b'{"error":"no"}', {"poly-ratelimit-remaining": "1"}
+    )
+    world.submit(approved(1), 0.012)
+    assert world.venue.rest.limits.ready_in_s("order") == 0
+    assert world.venue.rest.limits.take("order")
+    assert not world.venue.rest.limits.take("order", 2)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "text"),
+    [
+        (400, b'{"error":"Invalid side"}', RefusalError, "Invalid side"),
+        (400, b'{"errorMsg":"bad"}', RefusalError, "bad"),
+        (404, b"{}", RefusalError, "no reason was given"),
+        (403, b"<html>", RefusalError, "an HTML page"),
+        (408, b'{"error":"timeout"}', UnclearError, "timeout"),
+        (500, b'{"error":"could not insert order"}', UnclearError, "could not insert order"),
+        (503, b"upstream", UnclearError, "no JSON"),
+        (503, b'{"error":"x","code":"post_only_mode"}', RefusalError, "x"),
+        (503, b'{"error":"Trading is currently disabled. Check"}', RefusalError, "disabled"),
+        (200, b"", UnclearError, "no JSON"),
+        (200, b" <html>", UnclearError, "an HTML page"),
+        (302, b"", UnclearError, "no JSON"),
+        (400, b"[" * 100_000, RefusalError, "no JSON"),
+    ],
+)
+def test_an_answer_is_good_or_refuses_or_leaves_it_open(
+    status: int, body: bytes, kind: type[Exception], text: str
+) -> None:
+    with pytest.raises(kind) as error:
+        reading(Answer(status, body))
+    assert text in str(error.value)
+    assert f"HTTP {status}" in str(error.value)
+
+
+def test_a_good_answer_is_its_body() -> None:
+    assert reading(Answer(200, b' "OK" ')) == b'"OK"'
+
+
+def test_a_key_that_is_refused_for_good_is_no_derived_one(world: World) -> None:
+    def refuse(_given: dict) -> None:
+        raise RefuseError(401, "Invalid L1 Request headers")
+
+    world.fake.rest["POST /auth/api-key"] = refuse
+    assert isinstance(ask(world, world.venue.rest.key_of_account()), RefusalError)
