@@ -29,7 +29,9 @@ from betatrader.net import live
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
 from betatrader.sim.ledger import Ledger
+from betatrader.venues import pace
 from betatrader.venues.link.server import LinkServer
+from betatrader.venues.pace import Rules
 
 VENUES = ("sim", "binance", "polymarket")
 CHAIN = 137
@@ -285,7 +287,9 @@ def _mirrored(levels: tuple[Level, ...]) -> tuple[Level, ...]:
 def make(
     venue: str, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
 ) -> Side:
-    """The venue of this name."""
+    """The venue of this name. Its breaker rests for a moment, not for minutes: a run has not so
+    many."""
+    put(pace, "Rules", lambda: Rules(rest_s=2.0))
     kinds: dict[str, Callable[..., Side]] = {
         "sim": Link,
         "binance": OfBinance,
