@@ -297,6 +297,7 @@ class World:
         self.venue = PolymarketVenue(
             self.settings, self.fake, self.events.append, self.market.append
         )
+        self.venue.remember([])
         self.fake.venue = self.venue
         self.loop.spawn(Process("p"), self._run)
 

@@ -35,8 +35,9 @@ class Venue(Sender, Protocol):
     never take."""
 
     def remember(self, orders: Iterable[Order]) -> None:
-        """Orders of ours from before this process: for a venue that knows an order by an id of its
-        own, which it makes from the order's terms."""
+        """Begin to lead: these are all orders of ours from before, open or ended. For a venue that
+        knows an order by an id of its own, made from the order's terms; and for a dead-man switch,
+        which only a leader may keep from falling."""
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """What the venue says of our account now, and what became of these orders.

@@ -118,6 +118,14 @@ def test_keys_are_derived_where_none_are_set(monkeypatch: pytest.MonkeyPatch) ->
     assert "POLY_NONCE" in world.fake.headers[asked.index("GET /auth/derive-api-key")]
 
 
+def test_a_standby_is_connected_and_does_not_beat(world: World) -> None:
+    """Its beats would keep the orders of a leader alive that has died."""
+    world.venue._heartbeat.leads = False
+    before = world.fake.beats
+    assert world.go(20).venue.connected
+    assert world.fake.beats == before
+
+
 def test_the_dead_mans_switch_is_kept_armed(world: World) -> None:
     world.go(20)
     armed = [event for event in world.events if isinstance(event, Protection)]

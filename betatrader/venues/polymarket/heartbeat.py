@@ -1,6 +1,7 @@
 """The venue's dead-man switch: kept from falling while we live, and told to risk.
 
 After the first heartbeat the venue cancels all that rests of our API key where none comes for 10 s.
+A standby does not beat: its beats would keep a dead leader's orders alive.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,8 @@ class Heartbeat:
         self, rest: Rest, take: Callable[[Event], None], answered: Callable[[str], None]
     ) -> None:
         self.armed_until_ns = 0
+        self.leads = False
+        """Whether this process is the one whose orders rest there."""
         self._rest = rest
         self._take = take
         self._answered = answered
@@ -37,8 +40,18 @@ class Heartbeat:
     async def keep(self) -> None:
         """Until cancelled."""
         while True:
-            armed = await self.beat()
-            await anyio.sleep(EVERY_S if armed else AGAIN_S)
+            done = await (self.beat() if self.leads else self._look())
+            await anyio.sleep(EVERY_S if done and self.leads else AGAIN_S)
+
+    async def _look(self) -> bool:
+        """Whether the venue answers at all; nothing is armed."""
+        try:
+            await self._rest.measure_clock()
+        except (OSError, TimeoutError) as error:
+            self._answered(str(error) or "no answer")
+            return False
+        self._answered("")
+        return True
 
     async def beat(self) -> bool:
         """One heartbeat, twice where the venue has another id than we; whether it is armed."""

@@ -132,6 +132,7 @@ class PolymarketVenue:
         self.ids.remember(orders)
         self._accounts.begin_anew()
         self._statement.begin_anew()
+        self._heartbeat.leads = True
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
