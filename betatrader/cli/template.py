@@ -26,6 +26,16 @@ cash_usd = 100
 latency_ms = 5            # one way, to the simulated venue and back
 link = ""                 # HOST:PORT of a venue of its own process: betatrader venue serve sim
 account = "us"            # ours there
+venue = ""                # binance, polymarket: a simulator of it on this machine, over its protocol
+
+# [binance]               # keys come from the environment: BETATRADER_BINANCE__KEY, …__SECRET
+# symbols = ["BTCUSDT"]
+# recv_window_ms = 2000   # an order that arrives later is refused by the venue
+
+# [polymarket]            # BETATRADER_POLYMARKET__PRIVATE_KEY
+# markets = ["0x…"]       # condition ids
+# signature_type = 0      # 0 an account of its own, 1 proxy, 2 Safe, 3 deposit wallet
+# funder = ""             # the wallet that holds the money, for types 1 to 3
 
 [feed]
 data = []                 # recordings or segments; none: the packaged excerpt
