@@ -10,6 +10,7 @@ shipping  what shipped durability adds to an order
 bus     a message there and back between two processes, against bare redis-py
 memory  what a closed order holds in memory, and that it is let go
 soak    ten million events and a million orders: does memory grow?
-wire    from the bytes of a market message to those of a signed order
+wire    at Binance, from the bytes of a market message to those of a signed order
+wire_polymarket the same at Polymarket
 failover how long nobody trades where one trader follows another
 """

@@ -72,14 +72,14 @@ def _shipping(progress: Callable[[str], None]) -> list[Any]:
 
 
 def _wire(progress: Callable[[str], None]) -> list[Any]:
-    from betatrader.bench import wire
+    from betatrader.bench import wire, wire_polymarket
 
     path = Path(os.environ.get("BETATRADER_SHARED", "../shared")) / "data" / RECORDING
     if not path.exists():
         raise UsageError(
             f"{path} is not there\nIt measures on raw messages: set BETATRADER_SHARED to them."
         )
-    return wire.binance(path, progress)
+    return wire.binance(path, progress) + wire_polymarket.run(progress)
 
 
 BENCHMARKS = {
@@ -101,9 +101,9 @@ LONG = ("soak", "wire")
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def bench(names: tuple[str, ...], as_json: bool) -> None:
-    """Measure: engine, journal, bus, shipping, recovery, memory, failover, soak.
+    """Measure: engine, journal, bus, shipping, recovery, memory, failover, soak, wire.
 
-    Without a name, all but soak (two minutes). soak takes three by itself, for ten million
+    Without a name, all but soak and wire (two minutes). soak takes three by itself, for ten million
     events; BETATRADER_SOAK_EVENTS=N sets how many.
 
     \b

@@ -61,24 +61,28 @@ def condition(feed: Feed) -> str:
     return f"0x{_digest(f'contract {feed.seed}').hex()}"
 
 
+def tokens(feed: Feed) -> tuple[InstrumentId, InstrumentId]:
+    """Its two outcomes, YES first."""
+    yes, no = (
+        InstrumentId(f"{int.from_bytes(_digest(f'contract {feed.seed} {one}'))}.POLYMARKET")
+        for one in ("YES", "NO")
+    )
+    return yes, no
+
+
 def _renamed(
     contract: BinaryContract,
     feed: Feed,
     start_ns: int,
     names: dict[InstrumentId, InstrumentId],
 ) -> BinaryContract:
-    tokens = {
-        outcome: InstrumentId(
-            f"{int.from_bytes(_digest(f'contract {feed.seed} {outcome}'))}.POLYMARKET"
-        )
-        for outcome in ("YES", "NO")
-    }
-    ours, other = contract.outcome, "NO" if contract.outcome == "YES" else "YES"
-    names[contract.id], names[contract.complement] = tokens[ours], tokens[other]
+    pair = tokens(feed)
+    ours, other = pair if contract.outcome == "YES" else pair[::-1]
+    names[contract.id], names[contract.complement] = ours, other
     return msgspec.structs.replace(
         contract,
-        id=tokens[ours],
-        complement=tokens[other],
+        id=ours,
+        complement=other,
         event=condition(feed),
         expires_ns=start_ns + YEAR_NS,
     )

@@ -1,0 +1,246 @@
+"""Wire to wire at Polymarket: from a message of the market channel to a signed order's bytes.
+
+The adapter is the real one, at the venue's simulator in this process. An order leaves by a request,
+so that the task switch to whatever sends it is part of what is measured.
+"""
+
+import asyncio
+import gc
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from betatrader.bench.result import Result, at_least, at_most, quantile
+from betatrader.bench.tape import DEPOSIT, RICH, SETUP, Silent
+from betatrader.config import Feed
+from betatrader.config.venues import Polymarket
+from betatrader.engine.engine import Engine
+from betatrader.model.account import CashFlow
+from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.instruction import Started, TradingState
+from betatrader.model.money import parse
+from betatrader.model.order import OrderTerms, OrderType, Side
+from betatrader.model.secret import Secret
+from betatrader.net.direct import Direct
+from betatrader.net.transport import Answer, Core, Handler, Socket
+from betatrader.ops import clock
+from betatrader.roles import contracts
+from betatrader.roles.trader import Trader
+from betatrader.sim.exchange import SimulatedExchange
+from betatrader.sim.faults import Faults, FaultyLink
+from betatrader.store.journal import Journal
+from betatrader.strategies.market_maker import MarketMaker, Parameters
+from betatrader.venues.gateway import Gateway
+from betatrader.venues.polymarket.forms import Rules, form_of
+from betatrader.venues.polymarket.ids import Ids
+from betatrader.venues.polymarket.market import MarketStream
+from betatrader.venues.polymarket.serve.server import PolymarketServer
+from betatrader.venues.polymarket.serve.state import Rules as VenueRules
+from betatrader.venues.polymarket.sign import Signer
+from betatrader.venues.polymarket.venue import PolymarketVenue
+
+EVENTS = 4_000
+TURNS = 12
+"""Of the loop after each event, in which the venue hears and answers."""
+
+SIGNED = 1_000
+GOAL_P50_US, GOAL_P99_US = 150.0, 400.0
+GOAL_FASTER = 0.1
+"""Of the official client's time, at most."""
+
+GOAL_BOOKS_PER_S = 20_000
+KEY = Secret("0x" + "4c" * 32)
+TOKEN = str(3 << 240 | 7 << 50)
+
+
+class Tap:
+    """Notes when a market message is heard, and when the first order after it is handed over."""
+
+    def __init__(self, core: Core) -> None:
+        self.spans: list[int] = []
+        self.frames: list[bytes] = []
+        """What the market channel has said."""
+        self.heard: Handler | None = None
+        self._inner = Direct(core)
+        self._began = 0
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float = 5.0,
+    ) -> Answer:
+        """As the transport inside."""
+        if self._began and url.endswith("/order"):
+            self.spans.append(time.perf_counter_ns() - self._began)
+            self._began = 0
+        return await self._inner.request(
+            method, url, headers=headers, body=body, timeout_s=timeout_s
+        )
+
+    async def connect(self, url: str, handler: Handler, *, timeout_s: float = 5.0) -> Socket:
+        """A line; the market's is listened to."""
+        if url.endswith("/market"):
+            self.heard = handler
+            return await self._inner.connect(url, self, timeout_s=timeout_s)
+        return await self._inner.connect(url, handler, timeout_s=timeout_s)
+
+    def received(self, text: bytes) -> None:
+        """One message of the market."""
+        self.frames.append(text)
+        self._began = time.perf_counter_ns()
+        if self.heard is not None:
+            self.heard.received(text)
+
+    def lost(self, reason: str) -> None:
+        """The market's line has ended."""
+        if self.heard is not None:
+            self.heard.lost(reason)
+
+    async def aclose(self) -> None:
+        """Nothing is kept."""
+
+
+def run(progress: Callable[[str], None]) -> list[Result]:
+    """All figures of Polymarket, on a generated contract."""
+    progress(f"wire: {EVENTS:,} events of a contract at Polymarket, market maker, journal on")
+    tap = anyio.run(_wire_to_wire, backend_options={"use_uvloop": True})
+    spans = sorted(tap.spans)
+    signed, theirs = _signed(), _signed_by_the_official_client()
+    note = f"official client, with coincurve beside it: {theirs:.0f} us" if theirs else ""
+    return [
+        at_most(
+            "wire_polymarket_p50_us",
+            quantile(spans, 0.5) / 1e3,
+            "us",
+            GOAL_P50_US,
+            f"{len(spans)} messages that caused an order or a cancel",
+        ),
+        at_most("wire_polymarket_p99_us", quantile(spans, 0.99) / 1e3, "us", GOAL_P99_US),
+        Result(name="wire_polymarket_p999_us", value=quantile(spans, 0.999) / 1e3, unit="us"),
+        Result(
+            name="wire_polymarket_sign_us",
+            value=signed,
+            unit="us",
+            baseline=theirs,
+            ratio=signed / theirs if theirs else None,
+            goal=GOAL_FASTER * theirs if theirs else None,
+            met=signed <= GOAL_FASTER * theirs if theirs else None,
+            note=note,
+        ),
+        at_least(
+            "wire_polymarket_books_per_s",
+            _books(tap.frames),
+            "1/s",
+            GOAL_BOOKS_PER_S,
+            "messages of the market channel, decoded and applied",
+        ),
+    ]
+
+
+async def _wire_to_wire() -> Tap:
+    exchange = SimulatedExchange(0)
+    rules = VenueRules(DEPOSIT, enforce_limits=False)
+    server = PolymarketServer(exchange, rules, FaultyLink(Faults(), 1))
+    feed, now_ns = Feed(), clock.now_ns()
+    events = list(islice(contracts.as_polymarket(feed, now_ns), EVENTS))
+    tap = Tap(server)
+    engine = Engine(RICH, [MarketMaker(Parameters(requote_seconds=0.0))])
+    with tempfile.TemporaryDirectory(prefix="bt-bench-") as folder:
+        journal = Journal(Path(folder), "bench", "0", SETUP)
+        trader = Trader(engine, "bench", Silent(), journal)  # type: ignore[arg-type]
+        settings = Polymarket(
+            markets=(contracts.condition(feed),),
+            clob="http://x",
+            market_socket="ws://x/ws/market",
+            user_socket="ws://x/ws/user",
+            private_key=KEY,
+        )
+        venue = PolymarketVenue(settings, tap, trader.take, trader.take)
+        venue.remember([])
+        trader.connect(Gateway(venue))
+        trader.take(Started(now_ns, 1, TradingState.ACTIVE))
+        trader.take(CashFlow(now_ns, "POLYMARKET", DEPOSIT))
+        for event in events[:4]:
+            server.play(event)
+        async with anyio.create_task_group() as group:
+            group.start_soon(server.deliver)
+            group.start_soon(venue.run)
+            with anyio.fail_after(10):
+                while not venue.connected:  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+            gc.collect()
+            gc.freeze()
+            tap.spans.clear()
+            for event in events[4:]:
+                server.play(event)
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
+            gc.unfreeze()
+            group.cancel_scope.cancel()
+        server.close()
+        journal.close()
+    return tap
+
+
+def _signed() -> float:
+    """Microseconds, at the median, to build and sign one order."""
+    ids, rules = Ids(Signer(KEY, 137, 0), 0), Rules(parse("0.01"), parse("5"), neg_risk=False)
+    terms = OrderTerms(
+        InstrumentId(f"{TOKEN}.POLYMARKET"),
+        Side.BUY,
+        OrderType.LIMIT,
+        parse("0.56"),
+        parse("21.04"),
+    )
+    spans = []
+    for number in range(SIGNED):
+        name = ClientOrderId(f"{number:032x}")
+        began = time.perf_counter_ns()
+        ids.sign(name, terms, number, form_of(terms, rules), rules)
+        spans.append(time.perf_counter_ns() - began)
+    return quantile(sorted(spans), 0.5) / 1e3
+
+
+def _signed_by_the_official_client() -> float | None:
+    """The same by py-clob-client-v2, where it is installed (the `dev` extra)."""
+    try:
+        from py_clob_client_v2.clob_types import CreateOrderOptions, OrderArgsV2
+        from py_clob_client_v2.order_builder.builder import OrderBuilder
+        from py_clob_client_v2.signer import Signer as Theirs
+    except ImportError:
+        return None
+    builder: Any = OrderBuilder(Theirs(KEY.reveal(), 137))
+    options = CreateOrderOptions(tick_size="0.01", neg_risk=False)
+    spans = []
+    for _ in range(SIGNED // 5):
+        began = time.perf_counter_ns()
+        builder.build_order(OrderArgsV2(TOKEN, 0.56, 21.04, "BUY"), options)
+        spans.append(time.perf_counter_ns() - began)
+    return quantile(sorted(spans), 0.5) / 1e3
+
+
+def _books(frames: list[bytes]) -> float:
+    """Messages a second of CPU: decoded, and applied to the books of both tokens."""
+    nobody: Any = None
+    tokens = tuple(name.rpartition(".")[0] for name in contracts.tokens(Feed()))
+    rates = []
+    for _ in range(3):
+        stream = MarketStream(nobody, "ws://x", nobody, lambda _: None)
+        stream.listen(tokens)
+        gc.collect()
+        gc.freeze()
+        began = time.process_time_ns()
+        for frame in frames:
+            stream.received(frame)
+        rates.append(len(frames) * 1e9 / (time.process_time_ns() - began))
+        gc.unfreeze()
+    return sorted(rates)[1]
