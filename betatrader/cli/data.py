@@ -1,4 +1,4 @@
-"""`data import|list|show`: market data files and the catalogue."""
+"""`data record|import|list|show`: market data files and the catalogue."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from betatrader.cli.output import Group, json_option, print_json, print_table
+from betatrader.cli.output import Duration, Group, json_option, print_json, print_table
 from betatrader.model.errors import RefusedError, UsageError
 from betatrader.ops.clock import iso
 
@@ -18,7 +18,7 @@ PROGRESS_S = 2.0
 
 @click.group(cls=Group)
 def data() -> None:
-    """Import, list and show market data.
+    """Record, import, list and show market data.
 
     Example: betatrader data import day.jsonl.gz && betatrader data list
     """
@@ -71,6 +71,58 @@ def data_import(
         print_json(facts)
     else:
         click.echo(f"wrote {target}: {header.events:,} events, {facts['bytes']:,} bytes")
+
+
+@data.command("record")
+@click.argument("venue", type=click.Choice(["binance"]))
+@click.argument("symbol")
+@click.option("--for", "seconds", type=Duration(), metavar="60s", help="Stop after so long.")
+@click.option("--output", type=Path, help="The raw file. Default: the catalogue.")
+@click.option("--config", "config_path", metavar="FILE", help="Its [binance] addresses are used.")
+@json_option
+def data_record(
+    venue: str, symbol: str, *, seconds: float | None, config_path: str | None, **more: Any
+) -> None:
+    """Record what a venue shows of one pair, raw and decoded, until Ctrl-C. No key is needed.
+
+    \b
+    Example: a minute, and the same minute again:
+      betatrader data record binance BTCUSDT --for 60s --output day.jsonl.gz
+      betatrader up --data day.btseg
+    """
+    import anyio
+
+    from betatrader.config import find_file, load
+    from betatrader.net.live import LiveTransport
+    from betatrader.ops.clock import now_ns
+    from betatrader.ops.home import default_home
+    from betatrader.roles.recording import record
+
+    settings = load(find_file(config_path, default_home())).config.binance
+    target = (
+        more["output"] or catalogue() / f"{venue}_{symbol.lower()}_{now_ns() // 10**9}.jsonl.gz"
+    )
+    if target.exists():
+        raise RefusedError(f"{target} exists\nGive another --output.")
+
+    async def done() -> Any:
+        return await record(
+            settings,
+            LiveTransport(),
+            symbol.upper(),
+            target,
+            seconds,
+            progress=lambda count: click.echo(f"{count:,} messages", err=True),
+        )
+
+    found = anyio.run(done)
+    if more["as_json"]:
+        print_json({name: str(value) for name, value in found._asdict().items()})
+    else:
+        click.echo(
+            f"wrote {found.raw} ({found.messages:,} messages) and {found.segment} "
+            f"({found.events:,} events)"
+        )
 
 
 def _counted(events: Iterator[Any]) -> Iterator[Any]:

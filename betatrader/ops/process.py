@@ -1,4 +1,4 @@
-"""A process and its parent: end when the parent ends, when it started, how much memory it holds."""
+"""A process: its end with its parent or on a signal, when it started, how much memory it holds."""
 
 import contextlib
 import ctypes
@@ -7,6 +7,8 @@ import signal
 import sys
 import time
 from pathlib import Path
+
+import anyio
 
 PR_SET_PDEATHSIG = 1
 
@@ -45,3 +47,11 @@ def alive(pid: int) -> bool:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
+
+
+async def cancel_on_signal(scope: anyio.CancelScope) -> None:
+    """End a scope on the first SIGINT or SIGTERM."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        async for _ in received:
+            scope.cancel()
+            return

@@ -20,6 +20,7 @@ standby     before a trader leads: an engine that follows
 following   the shipped journal into an engine
 recovering  the engine as the last run's journal left it
 reconciling our books beside the venue's, at the start and while running
+recording   what a venue shows, raw and decoded, into files
 serving     a simulated venue as a process
 venue_process a simulated venue beside a run
 contracts   markets for the simulated venues, under the names that those give

@@ -1,7 +1,6 @@
 """Simulated venues as processes: the exchange, a market, and a venue's protocol before them."""
 
 import json
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from betatrader import config as configuration
 from betatrader.config import Config
 from betatrader.model.errors import RefusedError
 from betatrader.ops import clock
+from betatrader.ops.process import cancel_on_signal
 from betatrader.roles import contracts, feeds
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import Faults, FaultyLink
@@ -41,7 +41,7 @@ async def _until_signal(
 ) -> None:
     exchange = SimulatedExchange(config.paper.latency_ms * 1_000_000)
     async with anyio.create_task_group() as group:
-        group.start_soon(_end_on_signal, group.cancel_scope)
+        group.start_soon(cancel_on_signal, group.cancel_scope)
         try:
             await serve(exchange, config, port, faults, tell)
         except OSError as error:
@@ -117,13 +117,6 @@ async def _ledger_shown(exchange: SimulatedExchange, cash: int) -> AsyncIterator
     finally:
         listening.close()
         server.close()
-
-
-async def _end_on_signal(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-        async for _ in received:
-            scope.cancel()
-            return
 
 
 SERVED: dict[str, Serve] = {"sim": _sim, "binance": _binance, "polymarket": _polymarket}
