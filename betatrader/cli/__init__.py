@@ -12,7 +12,8 @@ sentences    records in sentences and in fields
 template    the file that `config init` writes
 configuring  config init, check, show
 diagnosis    doctor
-data         data import, list, show
+setup        from keys to a proven connection
+data         data record, import, list, show
 journal      journal verify, show; replay; explain
 jobs         jobs list, run, history
 models       models list, train

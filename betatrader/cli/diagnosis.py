@@ -30,14 +30,22 @@ class Finding(NamedTuple):
 
 
 @click.command()
+@click.option(
+    "--venue",
+    type=click.Choice(["binance", "polymarket"]),
+    help="Check keys, clock, region and balance there instead; nothing is ordered.",
+)
 @json_option
 @click.pass_context
-def doctor(context: click.Context, as_json: bool) -> None:
+def doctor(context: click.Context, venue: str | None, as_json: bool) -> None:
     """Check Python, Redis, clock, models, disk and memory; each ok, warn or fail.
 
-    Example: betatrader doctor
+    \b
+    Examples:
+      betatrader doctor
+      betatrader doctor --venue binance
     """
-    findings = list(_examine())
+    findings = _at(venue) if venue else list(_examine())
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:
@@ -54,6 +62,17 @@ def doctor(context: click.Context, as_json: bool) -> None:
 def _examine() -> Iterator[Finding]:
     for check in (_python, _configuration, _redis, _models, _data, _disk, _memory, _port):
         yield from _guarded(check)
+
+
+def _at(venue: str) -> list[Finding]:
+    """What can be asked of a venue with no order."""
+    from betatrader.cli.setup import run
+    from betatrader.config import find_file, load
+    from betatrader.ops.home import default_home
+
+    config = load(find_file(None, default_home())).config
+    steps = run(config, venue, order=False, show=False)
+    return [Finding(step["name"], step["verdict"], step["found"], step["remedy"]) for step in steps]
 
 
 def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ COMMANDS = {
     "flatten": "control",
     "config": "configuring",
     "doctor": "diagnosis",
+    "setup": "setup",
     "data": "data",
     "jobs": "jobs",
     "journal": "journal",

@@ -7,6 +7,7 @@ trader      the synchronous run from an event to the venue's sender
 account     the trader's Summary
 desks       where it trades: the paper venue inside, or a venue over a socket
 abroad      whether the venue serves this machine's address, asked for and obeyed
+proving     from keys to a proven connection, a step at a time
 choosing    which venue that is, as the configuration says
 feeds       where market data comes from
 strategies  finds strategies by name or path

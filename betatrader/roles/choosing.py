@@ -9,11 +9,8 @@ from betatrader.venues.link.client import LinkVenue
 
 def venue_of(config: Config) -> Choice:
     """The remote venue of this configuration; raises UsageError where its settings cannot serve."""
-    match config.paper.venue:
-        case "binance":
-            return _binance(config)
-        case "polymarket":
-            return _polymarket(config)
+    if config.paper.venue:
+        return named(config, config.paper.venue)
     host, _, port = config.paper.link.rpartition(":")
     return Choice(
         lambda take, show: LinkVenue(host, int(port), config.paper.account, take, show),
@@ -21,6 +18,11 @@ def venue_of(config: Config) -> Choice:
         _nothing,
         _nothing,
     )
+
+
+def named(config: Config, name: str) -> Choice:
+    """The venue of this name, at the addresses of its table."""
+    return {"binance": _binance, "polymarket": _polymarket}[name](config)
 
 
 async def _nothing() -> None:

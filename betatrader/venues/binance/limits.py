@@ -114,6 +114,11 @@ class VenueClock:
         self._is_measured = True
         self.offset_ns = venue_ms * 1_000_000 - (sent_ns + received_ns) // 2
 
+    @property
+    def apart_s(self) -> float:
+        """By how much the venue's clock is ahead of ours."""
+        return self.offset_ns / 1e9
+
     def now_ms(self) -> int:
         """The venue's time now, as far as we know it."""
         return (clock.now_ns() + self.offset_ns) // 1_000_000

@@ -73,6 +73,11 @@ class VenueClock:
         skew_s = stated_s + 0.5 - (sent_ns + received_ns) / 2e9
         self.skew_s = skew_s if abs(skew_s) >= NOTICED_S else 0.0
 
+    @property
+    def apart_s(self) -> float:
+        """By how much the venue's clock is ahead of ours."""
+        return self.skew_s
+
     def now_s(self) -> int:
         """For headers."""
         return int(clock.now_ns() / 1e9 + self.skew_s)

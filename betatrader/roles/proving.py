@@ -1,0 +1,215 @@
+"""From keys to a proven connection, a step at a time: what is found, and how to mend what is not.
+
+The order of the last step goes the way of every order: a strategy, risk, the gateway, the adapter.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import anyio
+
+from betatrader.config import Config
+from betatrader.engine.engine import Engine
+from betatrader.engine.market import Market
+from betatrader.engine.strategy import Intents, Place, Strategy, View
+from betatrader.model.account import CashFlow
+from betatrader.model.errors import BetatraderError, UsageError
+from betatrader.model.instruction import CancelAll, Started, TradingState
+from betatrader.model.instrument import BinaryContract, Instrument
+from betatrader.model.money import SCALE, show
+from betatrader.model.order import OrderState, OrderTerms, OrderType, Side, TimeInForce
+from betatrader.ops import clock
+from betatrader.roles.choosing import named
+from betatrader.roles.desks import Choice, RemoteVenue
+from betatrader.roles.trader import Trader
+from betatrader.venues.gateway import Gateway
+
+CONNECT_S, ANSWER_S, ORDER_S = 15.0, 10.0, 15.0
+SKEW_WARN_S = 1.0
+LEAST_SHARES = 5 * SCALE
+
+
+class Step(NamedTuple):
+    """One step: ok, warn or fail; what was found, and the remedy where it is not ok."""
+
+    name: str
+    verdict: str
+    found: str
+    remedy: str = ""
+
+
+Tell = Callable[[Step], None]
+
+
+class Probe(Strategy):
+    """One post-only order far below the market, the smallest that the venue takes."""
+
+    name = "setup"
+
+    def __init__(self) -> None:
+        self.armed = False
+
+    def on_quote(self, view: View, market: Market) -> Intents:
+        """Place it once, on the first market that has a bid."""
+        if not self.armed or not market.bid or not view.may_add_risk:
+            return None
+        self.armed = False
+        price, quantity = far(market.definition, market.bid)
+        terms = OrderTerms(
+            market.id, Side.BUY, OrderType.LIMIT, price, quantity, TimeInForce.GTC, True
+        )
+        return [Place(terms, "setup")]
+
+    on_tick = on_quote
+
+
+def far(definition: Instrument, bid: int) -> tuple[int, int]:
+    """Price and quantity of a buy that will not fill, as small as it may be."""
+    contract = isinstance(definition, BinaryContract)
+    below = bid // 2 if contract else bid * 8 // 10
+    price = max(definition.tick, below // definition.tick * definition.tick)
+    least = definition.min_notional * 11 // 10 * SCALE
+    quantity = -(-least // price // definition.lot) * definition.lot
+    return price, max(quantity, LEAST_SHARES if contract else definition.lot)
+
+
+class _Unheard:
+    """Nobody follows this."""
+
+    def offer(self, record: object) -> None:
+        """Nothing."""
+
+    def ask(self, request: object) -> None:
+        """Nothing."""
+
+
+async def prove(config: Config, name: str, tell: Tell, *, order: bool) -> None:
+    """The steps at a venue, in their order, until one fails; with `order`, one is placed and
+    cancelled."""
+    try:
+        choice = named(config, name)
+        probe = Probe()
+        engine = Engine(config.risk.limits(), [probe])
+        trader = Trader(engine, "setup", _Unheard(), None)  # type: ignore[arg-type]
+        venue = choice.make(trader.take, trader.take)
+    except BetatraderError as error:
+        tell(_failed("keys", error))
+        return
+    tell(Step("keys", "ok", "they have the form of keys"))
+    trader.connect(Gateway(venue))
+    trader.take(Started(clock.now_ns(), 1, TradingState.ACTIVE))
+    try:
+        if await _asked(choice, venue, tell):
+            await _connected(venue, trader, tell, probe if order else None)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await choice.close()
+
+
+def _failed(name: str, error: Exception) -> Step:
+    what, _, remedy = str(error).partition("\n")
+    return Step(name, "fail", what or type(error).__name__, remedy)
+
+
+async def _asked(choice: Choice, venue: Any, tell: Tell) -> bool:
+    """What is asked over REST alone: whether it is reached, the clock, where we are."""
+    began = clock.boot_s()
+    try:
+        await venue.rest.measure_clock()
+    except (OSError, TimeoutError) as error:
+        tell(Step("reach", "fail", str(error) or "no answer", "Check address and network."))
+        return False
+    tell(Step("reach", "ok", f"it answers in {(clock.boot_s() - began) * 1000:.0f} ms"))
+    apart = abs(venue.rest.clock.apart_s)
+    late = apart > SKEW_WARN_S
+    remedy = "Set this machine's clock by NTP." if late else ""
+    tell(Step("clock", "warn" if late else "ok", f"{apart:.1f} s apart from the venue's", remedy))
+    egress = await choice.egress()
+    if egress is None:
+        tell(Step("region", "warn", "the venue does not say whether it serves this address"))
+    elif egress.blocked:
+        tell(Step("region", "fail", egress.told, "Trade from where the venue may serve you."))
+        return False
+    else:
+        tell(Step("region", "ok", egress.told))
+    return True
+
+
+async def _connected(venue: RemoteVenue, trader: Trader, tell: Tell, probe: Probe | None) -> None:
+    """What needs the connection: that it stands, the balance, one order."""
+    async with anyio.create_task_group() as group:
+        failed: list[Exception] = []
+        group.start_soon(_run, venue, failed)
+        with anyio.move_on_after(CONNECT_S):
+            while not venue.connected and not failed:
+                with anyio.move_on_after(0.1):
+                    await venue.changed.wait()
+        if failed:
+            tell(_failed("connection", failed[0]))
+        elif not venue.connected:
+            text = f"orders, reports and market data do not all stand after {CONNECT_S:.0f} s"
+            tell(Step("connection", "fail", text, "The log lines above name the refusal."))
+        else:
+            tell(Step("connection", "ok", "orders, reports and market data stand"))
+            venue.remember([])
+            if await _paid(venue, trader, tell) and probe is not None:
+                tell(await _ordered(trader, probe))
+        group.cancel_scope.cancel()
+
+
+async def _run(venue: RemoteVenue, failed: list[Exception]) -> None:
+    try:
+        await venue.run()
+    except (BetatraderError, OSError) as error:
+        failed.append(error)
+    except ExceptionGroup as errors:
+        failed.append(errors.exceptions[0])
+
+
+async def _paid(venue: RemoteVenue, trader: Trader, tell: Tell) -> bool:
+    """Whether what is there buys the smallest order."""
+    try:
+        with anyio.fail_after(ANSWER_S):
+            account = await venue.account(())
+    except (OSError, TimeoutError) as error:
+        tell(Step("balance", "fail", str(error) or "no answer", "Check the key's right to read."))
+        return False
+    trader.take(CashFlow(clock.now_ns(), venue.name, account.cash, "balance"))
+    markets = trader.engine.state.markets.values()
+    least = min((seen.definition.min_notional for seen in markets), default=0)
+    held = f"${show(account.cash)}, {len(account.positions)} assets held"
+    if account.cash < least:
+        text = f"{held}; the smallest order is ${show(least)}"
+        tell(Step("balance", "fail", text, "Pay in what you are ready to lose, and no more."))
+        return False
+    tell(Step("balance", "ok", held))
+    return True
+
+
+async def _ordered(trader: Trader, probe: Probe) -> Step:
+    """The order's whole life; what the venue or risk says against it is told."""
+    orders, probe.armed = trader.engine.state.orders, True
+    asked = False
+    with anyio.move_on_after(ORDER_S):
+        while True:
+            await anyio.sleep(0.05)
+            ended = [*orders.closed.values(), *orders.denied.values()]
+            if ended:
+                one = ended[0]
+                if one.state is OrderState.CANCELED and not one.filled:
+                    price = show(one.terms.price)
+                    text = f"{show(one.terms.quantity)} {one.terms.instrument} at {price}"
+                    return Step("order", "ok", f"{text}: placed, accepted and cancelled")
+                return Step("order", "fail", f"{one.state}: {one.reason}", "See docs/venues.md.")
+            if not asked and any(o.accepted for o in orders.open.values()):
+                asked = True
+                trader.obey(CancelAll(clock.now_ns(), "setup", "betatrader", "setup"))
+    return Step("order", "fail", f"no end of it in {ORDER_S:.0f} s", "Cancel it at the venue.")
+
+
+def check_name(config: Config, name: str) -> None:
+    """Raises UsageError where nothing at this venue is configured."""
+    if name == "binance" and not config.binance.symbols:
+        raise UsageError('[binance] symbols names none\nSet it, as ["BTCUSDT"].')
+    if name == "polymarket" and not config.polymarket.markets:
+        raise UsageError("[polymarket] markets names none\nSet condition ids.")
