@@ -11,7 +11,7 @@ from betatrader.engine.book import OrderBook
 from betatrader.model.event import MarketInput
 from betatrader.model.market import BookDelta, BookSnapshot, PublicTrade, Quote
 from betatrader.venues.binance import wire
-from betatrader.venues.binance.market import BookSync
+from betatrader.venues.binance.book_sync import BookSync
 
 
 def depth(first: int, last: int) -> wire.Depth:

@@ -1,11 +1,5 @@
-"""Binance's public market: one combined stream, and a book of each symbol that is never wrong.
+"""Binance's public market: one combined stream, and a book of each symbol that is never wrong."""
 
-`BookSync` is the venue's rule, pure: changes are kept from before the snapshot, what ends at or
-before its `lastUpdateId` is dropped, and the first of the rest must follow it
-(`U <= lastUpdateId + 1 <= u`). After a gap nothing passes until the next snapshot.
-"""
-
-from collections import deque
 from collections.abc import Callable, Iterable
 
 import anyio
@@ -17,11 +11,9 @@ from betatrader.net.feed import Feed
 from betatrader.net.transport import Socket, Transport
 from betatrader.ops import clock, metrics
 from betatrader.venues.binance import wire
+from betatrader.venues.binance.book_sync import BookSync
 from betatrader.venues.binance.rest import Rest
 from betatrader.venues.binance.session import why_lost
-
-HELD_BACK = 10_000
-"""Changes that may wait for a snapshot."""
 
 SILENT_S = 60.0
 """A stream without a single message for so long is dead: a pair worth trading is never so calm."""
@@ -30,53 +22,6 @@ SNAPSHOT_PAUSE_S = 1.0
 LARGEST = 4 << 20
 COMPLAINT_S = 60.0
 KINDS = ("depth@100ms", "bookTicker", "trade")
-
-
-class BookSync:
-    """Joins one symbol's changes to its snapshots: messages in, events out."""
-
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
-        self.gaps = 0
-        self.synchronised = False
-        self._last_id = 0
-        self._waiting: deque[wire.Depth] = deque()
-
-    def restart(self) -> None:
-        """The stream begins anew: what was known is of the past."""
-        self.synchronised = False
-        self._waiting.clear()
-
-    def change(self, time_ns: int, message: wire.Depth) -> list[MarketInput]:
-        """The event of a change, or none where it is old, or waits for a snapshot."""
-        if self.synchronised:
-            if message.last_id <= self._last_id:
-                return []
-            if message.first_id <= self._last_id + 1:
-                self._last_id = message.last_id
-                return [wire.delta(time_ns, message)]
-            self.gaps += 1
-            self.synchronised = False
-        elif self._waiting and message.first_id > self._waiting[-1].last_id + 1:
-            self.gaps += 1
-            self._waiting.clear()  # a snapshot from before this gap would not reach over it
-        self._waiting.append(message)
-        if len(self._waiting) > HELD_BACK:
-            self._waiting.popleft()
-        return []
-
-    def snapshot(self, time_ns: int, found: wire.Snapshot) -> list[MarketInput]:
-        """The snapshot and the changes that follow it; nothing where it is older than what waits,
-        and another one is needed (`synchronised` stays False)."""
-        waiting = [message for message in self._waiting if message.last_id > found.last_id]
-        if waiting and waiting[0].first_id > found.last_id + 1:
-            return []
-        self._waiting.clear()
-        self.synchronised, self._last_id = True, found.last_id
-        events: list[MarketInput] = [wire.snapshot(time_ns, self.symbol, found)]
-        for message in waiting:
-            events += self.change(time_ns, message)
-        return events
 
 
 class MarketStream:

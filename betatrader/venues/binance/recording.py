@@ -1,8 +1,6 @@
 """Recorded Binance messages (one a line: receive time in ns, a space, the venue's JSON) as events.
 
-The book is joined by the venue's own rule: changes are kept from before the snapshot; of those,
-what ends at or before its `lastUpdateId` is dropped, and the rest follows it. Where a change is
-missing, changes are held back until the next snapshot, and the gap is counted.
+The book is joined as that of the live stream is (`book_sync`).
 """
 
 import gzip
@@ -14,45 +12,9 @@ import msgspec
 
 from betatrader.model.errors import UsageError
 from betatrader.model.event import MarketInput
-from betatrader.model.market import BookSnapshot, InstrumentListed
+from betatrader.model.market import InstrumentListed
 from betatrader.venues.binance import wire
-
-HELD_BACK = 10_000
-"""Changes that may wait for a snapshot; older ones are dropped."""
-
-
-class BookJoin:
-    """Joins one symbol's changes to its snapshots."""
-
-    def __init__(self) -> None:
-        self.last_id = 0
-        self.synchronised = False
-        self.gaps = 0
-        self._waiting: list[wire.Depth] = []
-
-    def change(self, time_ns: int, message: wire.Depth) -> list[MarketInput]:
-        """The events that a change gives now: itself, or none while a snapshot is awaited."""
-        if self.synchronised and message.last_id <= self.last_id:
-            return []
-        if self.synchronised and message.first_id > self.last_id + 1:
-            self.synchronised = False
-            self.gaps += 1
-        if not self.synchronised:
-            self._waiting.append(message)
-            del self._waiting[:-HELD_BACK]
-            return []
-        self.last_id = message.last_id
-        return [wire.delta(time_ns, message)]
-
-    def snapshot(self, event: BookSnapshot) -> list[MarketInput]:
-        """The snapshot, and the waiting changes that follow it."""
-        self.last_id = event.update_id
-        self.synchronised = True
-        waiting, self._waiting = self._waiting, []
-        events: list[MarketInput] = [event]
-        for message in waiting:
-            events += self.change(event.time_ns, message)
-        return events
+from betatrader.venues.binance.book_sync import BookSync
 
 
 def is_recording(path: Path) -> bool:
@@ -92,7 +54,7 @@ def read(path: Path) -> Iterator[MarketInput]:
 
 class _Reader:
     def __init__(self) -> None:
-        self.joins: dict[str, BookJoin] = {}
+        self.joins: dict[str, BookSync] = {}
         self.symbol = ""
 
     def take(self, line: bytes) -> Iterator[MarketInput]:
@@ -103,13 +65,13 @@ class _Reader:
             if not message.last_id:
                 raise ValueError("neither a stream nor a snapshot")
             snapshot = wire.decode_snapshot(text)
-            yield from self._join().snapshot(wire.snapshot(now, self.symbol, snapshot))
+            yield from self._join().snapshot(now, snapshot)
             return
         symbol, _, kind = message.stream.partition("@")
         self.symbol = symbol.upper()
         join = self.joins.get(self.symbol)
         if join is None:
-            join = self.joins[self.symbol] = BookJoin()
+            join = self.joins[self.symbol] = BookSync(self.symbol)
             yield InstrumentListed(now, wire.definition(self.symbol))
         if kind == "bookTicker":
             yield wire.quote(now, wire.decode_ticker(message.data))
@@ -118,7 +80,7 @@ class _Reader:
         elif kind.startswith("depth"):
             yield from join.change(now, wire.decode_depth(message.data))
 
-    def _join(self) -> BookJoin:
+    def _join(self) -> BookSync:
         if len(self.joins) != 1:
             raise ValueError(f"a snapshot names no symbol, and {len(self.joins)} were seen")
         return self.joins[self.symbol]
