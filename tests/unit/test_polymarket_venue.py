@@ -342,7 +342,8 @@ def test_several_leave_in_one_request(world: World) -> None:
 
 
 def test_a_cancel_waits_for_the_answer_to_its_order(world: World) -> None:
-    world.submit(approved(1), 0.001)
+    their_id = world.submit(approved(1), 0.001)
+    world.fake.rest[f"GET /data/order/{their_id}"] = lambda _: order(their_id, "CANCELED")
     world.cancel(1)
     asked = [what for what, _ in world.fake.asked if what.endswith(" /order")]
     assert asked == ["POST /order", "DELETE /order"]
@@ -369,6 +370,21 @@ def test_a_cancel_that_fails(world: World, reply: object, kind: type) -> None:
     assert [type(e) for e in world.since()] == [kind]
 
 
+def test_a_cancelled_order_has_not_ended_before_its_fills_are_known(world: World) -> None:
+    """Else risk would let another take the place of what it has bought."""
+    their_id = world.submit(approved(1))
+    world.fake.rest[f"GET /data/order/{their_id}"] = lambda _: order(their_id, "CANCELED", "4")
+    world.since()
+    world.cancel(1)
+    assert world.since() == [], "four shares were bought, and nobody has told of them yet"
+    world.fake.rest[f"GET /data/order/{their_id}"] = refuse(500, "x")
+    second = world.submit(approved(2))
+    assert second != their_id
+    world.since()
+    world.cancel(2)
+    assert [type(e) for e in world.since()] == [OrderInDoubt], "nobody knows"
+
+
 def test_a_cancel_of_what_was_never_made_is_refused(world: World) -> None:
     world.cancel(9)
     assert world.kinds() == ["CancelRejected"]
@@ -376,6 +392,8 @@ def test_a_cancel_of_what_was_never_made_is_refused(world: World) -> None:
 
 def test_all_can_be_cancelled_at_once(world: World) -> None:
     first, second = world.submit(approved(1)), world.submit(approved(2))
+    for one in (first, second):
+        world.fake.rest[f"GET /data/order/{one}"] = lambda _, id_=one: order(id_, "CANCELED")
     world.since()
     world.fake.rest["DELETE /cancel-all"] = lambda _: {
         "canceled": [first, second, "0x" + "77" * 32], "not_canceled": {},
@@ -477,6 +495,8 @@ def test_a_failure_of_what_was_never_told_moves_nothing(world: World) -> None:
 def test_orders_over_the_channel(world: World) -> None:
     world.fake.rest["POST /order"] = cut
     first, second = world.submit(approved(1)), world.submit(approved(2))
+    for one in (first, second):
+        world.fake.rest[f"GET /data/order/{one}"] = lambda _, id_=one: order(id_, "CANCELED")
     world.since()
     world.say("user", told("PLACEMENT", first))
     world.say("user", told("UPDATE", first, matched="1"))
@@ -503,6 +523,8 @@ def test_an_end_comes_after_the_fills_before_it(world: World) -> None:
 
 def test_an_end_whose_fills_stay_away_is_told_after_asking(world: World) -> None:
     first, second = world.submit(approved(1)), world.submit(approved(2))
+    for one in (first, second):
+        world.fake.rest[f"GET /data/order/{one}"] = lambda _, id_=one: order(id_, "CANCELED")
     world.since()
     world.fake.rest["GET /data/trades"] = lambda _: page(trade(first, "4"))
     world.say("user", told("CANCELLATION", first, "CANCELED", "4"))

@@ -250,6 +250,10 @@ class Accounts:
         self._endings[event.order] = Ending(event, matched, now_s)
         return []
 
+    def is_ending(self, order: ClientOrderId) -> bool:
+        """Whether its end was told, or waits for its fills."""
+        return order in self._ended or order in self._endings
+
     def settled(self, now_ns: int, now_s: float, found: OpenOrder) -> list[Happening]:
         """What was asked of one order that takes at once, after its good answer."""
         order = self._ids.ours(found.id)

@@ -5,6 +5,7 @@ and for no other. An answer that is none leaves the order in doubt.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 import anyio
@@ -210,12 +211,27 @@ class Sending:
         async with self._cancels:
             for their_id in self._ids.theirs(order):
                 event = await self._withdraw(order, their_id)
+                if isinstance(event, OrderCanceled):
+                    await self._withdrawn(order, their_id)
+                    return
                 if not isinstance(event, OrderInDoubt):
                     break
-        if isinstance(event, OrderCanceled):
-            self._tell(self._accounts.end(clock.boot_s(), event, 0))
-        elif event is not None:
+        if event is not None:
             self._tell([event])
+
+    async def _withdrawn(self, order: ClientOrderId, their_id: str) -> None:
+        """An order that was cancelled has ended with what was filled before, which the answer does
+        not say: unless it was told meanwhile, it is asked for, and in doubt until then."""
+        accounts, found = self._accounts, None
+        if accounts.is_ending(order):
+            return
+        with suppress(OSError, TimeoutError):
+            found = await self._rest.order(their_id)
+        if found is not None:
+            self._tell(accounts.settled(clock.now_ns(), clock.boot_s(), found))
+        if not accounts.is_ending(order):
+            text = "cancelled, and what was filled before is not known yet"
+            self._tell([OrderInDoubt(clock.now_ns(), order, text)])
 
     async def _withdraw(self, order: ClientOrderId, their_id: str) -> OrderEvent:
         try:
@@ -240,11 +256,9 @@ class Sending:
         except (OSError, TimeoutError) as error:
             self._log.error("cancel_all_failed", venue=VENUE, error=str(error))
             return
-        now_ns, now_s = clock.now_ns(), clock.boot_s()
         for their_id in answer.canceled or []:
             if self._ids.is_known(their_id):
-                event = OrderCanceled(now_ns, self._ids.ours(their_id), "cancel all")
-                self._tell(self._accounts.end(now_s, event, 0))
+                await self._withdrawn(self._ids.ours(their_id), their_id.lower())
 
 
 def _not_canceled(order: ClientOrderId, text: str) -> OrderEvent:
