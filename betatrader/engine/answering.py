@@ -142,7 +142,8 @@ class Answering:
             self._note(StateChanged(state.trading_state, state.halt_reason))
 
     def _close(self, strategy: StrategyId, seen: Market, reason: str) -> None:
-        quantity = self.state.portfolio.quantity(seen.id)
+        held, lot = self.state.portfolio.quantity(seen.id), seen.definition.lot
+        quantity = held // lot * lot or held  # a fee may have left a part of a lot, which stays
         terms = OrderTerms(seen.id, Side.SELL, OrderType.MARKET, 0, quantity)
         self._place(strategy, Place(terms, reason))
 

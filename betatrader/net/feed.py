@@ -47,8 +47,7 @@ class Feed:
         self._on_lost = on_lost
         self._silent_s = silent_s
         self._socket: Socket | None = None
-        self._ended = anyio.Event()
-        self._reason = ""
+        self._line = _Line(self)
         self._heard_s = 0.0
 
     def send(self, text: bytes) -> None:
@@ -59,7 +58,7 @@ class Feed:
     def break_off(self, reason: str) -> None:
         """End this connection; a new one is made."""
         if self._socket is not None:
-            self._reason = self._reason or reason
+            self._line.lost(reason)  # a peer that is gone would let us wait for its goodbye
             self._socket.close()
 
     async def run(self) -> None:
@@ -70,8 +69,8 @@ class Feed:
             try:
                 await self._once()
             except (OSError, TimeoutError) as error:
-                self._reason = str(error) or "no answer"
-            log.warning("socket_lost", url=self.url, reason=self._reason)
+                self._line.reason = str(error) or "no answer"
+            log.warning("socket_lost", url=self.url, reason=self._line.reason)
             if clock.boot_s() - began_s >= STEADY_S:
                 pause_s = FIRST_PAUSE_S
             await anyio.sleep(pause_s * spread())
@@ -79,29 +78,41 @@ class Feed:
 
     async def _once(self) -> None:
         """One connection, to its end."""
-        self._ended, self._reason = anyio.Event(), ""
-        socket = self._socket = await self._transport.connect(self.url, self)
+        line = self._line = _Line(self)
+        socket = self._socket = await self._transport.connect(self.url, line)
         self.connected = True
         self._heard_s = clock.boot_s()
         try:
-            if not self._ended.is_set():
+            if not line.ended.is_set():
                 self._on_open(socket)
-            while not self._ended.is_set():
+            while not line.ended.is_set():
                 with anyio.move_on_after(LOOK_S):
-                    await self._ended.wait()
+                    await line.ended.wait()
                 if clock.boot_s() - self._heard_s > self._silent_s:
                     self.break_off(f"silent for {self._silent_s:.0f} s")
         finally:
             self.connected, self._socket = False, None
             socket.close()
-            self._on_lost(self._reason)
+            self._on_lost(line.reason)
 
-    def received(self, text: bytes) -> None:
-        """One message, from the transport."""
+    def heard(self, text: bytes) -> None:
+        """One message of the connection that is open."""
         self._heard_s = clock.boot_s()
         self._on_text(text)
 
+
+class _Line:
+    """Hears one connection, and nothing of it after its end."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.ended = anyio.Event()
+        self.reason = ""
+        self._feed = feed
+
+    def received(self, text: bytes) -> None:
+        if not self.ended.is_set():
+            self._feed.heard(text)
+
     def lost(self, reason: str) -> None:
-        """The connection's end, from the transport."""
-        self._reason = self._reason or reason
-        self._ended.set()
+        self.reason = self.reason or reason
+        self.ended.set()

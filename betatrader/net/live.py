@@ -41,7 +41,12 @@ class LiveTransport:
         address = URL(url, encoded=True)  # a signature is over the very text
         try:
             async with self._opened().request(
-                method, address, headers=headers, data=body or None, timeout=limit
+                method,
+                address,
+                headers=headers,
+                data=body or None,
+                timeout=limit,
+                allow_redirects=False,  # an order goes where it was meant to go, once
             ) as answer:
                 content = await answer.content.read(LARGEST_ANSWER + 1)
                 while not answer.content.at_eof() and len(content) <= LARGEST_ANSWER:

@@ -183,7 +183,7 @@ class Trader:
             elif isinstance(change, Warned):
                 metrics.WARNINGS.labels(change.check).inc()
             elif isinstance(change, Alert):
-                getattr(self._log, change.level)("alert", text=change.text)
+                self._log.error("alert", level_of=change.level, text=change.text)
                 self.on_alert(change.level, change.text)
         if news:
             self._audit.offer(step)

@@ -278,6 +278,7 @@ class PolymarketVenue:
                     self._tell(self._accounts.trade(clock.now_ns(), trade))
             except (OSError, TimeoutError, ValueError) as error:
                 self._log.warning("no_trades", venue=VENUE, error=str(error))
+                continue
             for ending in overdue:
                 self._tell(self._accounts.give_up(ending))
 
