@@ -151,6 +151,8 @@ class Executions:
         """The instruments by symbol; reports on other symbols are another's."""
         self._fills: dict[tuple[str, int], Fill] = {}
         self._filled: dict[ClientOrderId, int] = {}
+        self._streamed: dict[tuple[str, int], None] = {}
+        """Executions that the stream has told: those that a look has counted are told here too."""
         self._names: dict[tuple[str, int], ClientOrderId] = {}
         self._told: dict[ClientOrderId, bool] = {}
         """Orders that were told to be accepted (False) or ended (True): the answer and the report
@@ -185,8 +187,16 @@ class Executions:
             case "NEW" if report.status == "NEW":
                 return self._news(OrderAccepted(time_ns, order))
             case "TRADE":
-                found = self._executed(time_ns, order, spot, execution_of(report))
-                return [found] if found is not None else []
+                told = execution_of(report)
+                found = self._executed(time_ns, order, spot, told)
+                known = (spot.id, told.trade_id)
+                if known in self._streamed:
+                    return []
+                self._streamed[known] = None
+                if len(self._streamed) > FILLS_KEPT:
+                    del self._streamed[next(iter(self._streamed))]
+                # A look may have counted it, and not told it yet: the end must not come first.
+                return [found or self._fills[known]]
             case "CANCELED" | "EXPIRED" | "REJECTED" | "TRADE_PREVENTION":
                 reason = report.expiry_reason
                 if not reason and report.reject_reason != "NONE":
