@@ -103,6 +103,8 @@ def _report(
         if order.filled or order.accepted or order.state not in IN_FLIGHT:
             return OrderCanceled(now_ns, order.id, UNKNOWN)
         return OrderRejected(now_ns, order.id, NEVER_TAKEN)
+    if there.filled > order.filled and now_ns - order.updated_ns <= under_way_ns:
+        return None  # its fills come first; a venue may know of them a moment later
     match there.state:
         case OrderState.CANCELED:
             return OrderCanceled(now_ns, order.id, there.reason)

@@ -560,3 +560,17 @@ def test_t38_the_cost_of_a_best_price_does_not_grow_with_the_book() -> None:
 
     shallow = taken(books[0])
     assert taken(books[1]) <= shallow + 256 < 4_096
+
+
+def test_an_end_is_not_told_before_the_fills_that_the_venue_counts() -> None:
+    """Else risk would let another order take the place of what this one has bought."""
+    scene = Scene()
+    order = rest(scene, "9.90", "0.5")
+    there = VenueOrder(order.order, order.terms, parse("0.3"), OrderState.CANCELED)
+    account = VenueAccount(0, {}, {order.order: there}, ())
+    now, under_way = scene.state.now_ns, 3 * SECOND
+    assert order_reports(scene.state, account, now, under_way) == []
+    late = order_reports(scene.state, account, now + 4 * SECOND, under_way)
+    assert [type(event) for event in late] == [OrderCanceled], "it does not wait for ever"
+    scene.fill(order, "0.3")
+    assert [type(e) for e in order_reports(scene.state, account, now, under_way)] == [OrderCanceled]
