@@ -66,6 +66,8 @@ class Parity(Strategy):
         if view.orders(market.id) or view.orders(other.id):
             return None  # a leg is under way
         uneven = view.position(market.id) - view.position(other.id)
+        if abs(uneven) < contract.lot:  # less than can be traded: what rounding has left
+            uneven = 0
         intents = (
             self._even_out(view, legs, *((market, other) if uneven > 0 else (other, market)))
             if uneven
@@ -103,15 +105,19 @@ class Parity(Strategy):
     def _even_out(self, view: View, legs: Legs, long: Market, short: Market) -> Intents:
         """One leg stands alone: complete the pair, or after a while give the leg up."""
         legs.uneven_ns = legs.uneven_ns or view.now_ns
-        missing = view.position(long.id) - view.position(short.id)
-        paid = view.average_price(long.id)
-        if view.may_add_risk and short.ask and not short.resolved and paid + short.ask < SCALE:
-            return [_take(short, Side.BUY, min(missing, short.ask_size), "completes the pair")]
-        if view.now_ns - legs.uneven_ns < self._patience_ns or not long.bid:
+        lot = long.definition.lot
+        missing = (view.position(long.id) - view.position(short.id)) // lot * lot
+        waits = view.now_ns - legs.uneven_ns < self._patience_ns
+        if waits and view.may_add_risk and short.ask and not short.resolved:
+            quantity = min(missing, short.ask_size) // lot * lot
+            fee = short.definition.fees.fee(short.ask, quantity, maker=False)
+            paid = view.average_price(long.id) + short.ask
+            if quantity and paid * quantity + fee * SCALE < SCALE * quantity:
+                return [_take(short, Side.BUY, quantity, "completes the pair")]
+        if waits or not long.bid:
             return None
-        return [
-            _take(long, Side.SELL, min(missing, long.bid_size), "its other leg is not to be had")
-        ]
+        quantity = min(missing, long.bid_size) // lot * lot
+        return [_take(long, Side.SELL, quantity, "no other leg is to be had")] if quantity else None
 
 
 def _take(market: Market, side: Side, quantity: int, reason: str) -> Place:

@@ -101,6 +101,25 @@ def test_a_leg_that_cannot_be_completed_is_given_up_after_a_while() -> None:
     assert pair.held() == (0, 0)
 
 
+def test_what_rounding_has_left_is_even_and_a_refused_completion_is_given_up() -> None:
+    pair = Pair()
+    for order in pair.quotes(("0.44", "0.45"), ("0.44", "0.45")):
+        pair.fill(order, "5.995" if order.terms.instrument == YES else "6")
+    assert pair.quotes(("0.54", "0.55"), ("0.44", "0.46")) == [], "less than a lot is even"
+    assert len(pair.quotes(("0.40", "0.41"), ("0.44", "0.45"))) == 2, "and the next pair is bought"
+    lone = Pair(patience_seconds=0.5)
+    no, yes = sorted(lone.quotes(("0.44", "0.45"), ("0.44", "0.45")), key=_name)
+    lone.fill(no)
+    lone.take(OrderAccepted(int(lone.now_s * SECOND), yes.order))
+    lone.take(OrderCanceled(int(lone.now_s * SECOND), yes.order, "IOC"))
+    made = [*lone.quotes(("0.45", "0.46"), ("0.44", "0.45"))]
+    for order in made:
+        lone.take(OrderAccepted(int(lone.now_s * SECOND), order.order))
+        lone.take(OrderCanceled(int(lone.now_s * SECOND), order.order, "IOC"))
+    [sale] = lone.quotes(("0.45", "0.46"), ("0.44", "0.45"))
+    assert (sale.terms.instrument, sale.terms.side) == (NO, Side.SELL)
+
+
 def _name(order: Approved) -> str:
     return order.terms.instrument
 
