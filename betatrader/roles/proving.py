@@ -24,7 +24,7 @@ from betatrader.roles.desks import Choice, RemoteVenue
 from betatrader.roles.trader import Trader
 from betatrader.venues.gateway import Gateway
 
-CONNECT_S, ANSWER_S, ORDER_S = 15.0, 10.0, 15.0
+CONNECT_S, ANSWER_S, ORDER_S, LAST_S = 15.0, 10.0, 15.0, 3.0
 SKEW_WARN_S = 1.0
 LEAST_SHARES = 5 * SCALE
 
@@ -97,7 +97,8 @@ async def prove(config: Config, name: str, tell: Tell, *, order: bool) -> None:
         return
     tell(Step("keys", "ok", "they have the form of keys"))
     trader.connect(Gateway(venue))
-    trader.take(Started(clock.now_ns(), 1, TradingState.ACTIVE))
+    epoch = clock.now_ns() // 1_000_000  # another run's order has another id
+    trader.take(Started(clock.now_ns(), epoch, TradingState.ACTIVE))
     try:
         if await _asked(choice, venue, tell):
             await _connected(venue, trader, tell, probe if order else None)
@@ -151,9 +152,13 @@ async def _connected(venue: RemoteVenue, trader: Trader, tell: Tell, probe: Prob
             tell(Step("connection", "fail", text, "The log lines above name the refusal."))
         else:
             tell(Step("connection", "ok", "orders, reports and market data stand"))
-            venue.remember([])
             if await _paid(venue, trader, tell) and probe is not None:
-                tell(await _ordered(trader, probe))
+                venue.remember([])
+                try:
+                    tell(await _ordered(trader, probe))
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await _taken_back(trader)
         group.cancel_scope.cancel()
 
 
@@ -184,6 +189,16 @@ async def _paid(venue: RemoteVenue, trader: Trader, tell: Tell) -> bool:
         return False
     tell(Step("balance", "ok", held))
     return True
+
+
+async def _taken_back(trader: Trader) -> None:
+    """Whatever became of it, the order does not stay."""
+    orders = trader.engine.state.orders
+    if orders.open:
+        trader.obey(CancelAll(clock.now_ns(), "setup", "betatrader", "setup ends"))
+        with anyio.move_on_after(LAST_S):
+            while orders.open:  # noqa: ASYNC110
+                await anyio.sleep(0.05)
 
 
 async def _ordered(trader: Trader, probe: Probe) -> Step:

@@ -107,13 +107,16 @@ class Journal:
 
         Raises JournalBrokenError.
         """
+        open_ = self._file  # before what was closed: a rotation meanwhile is the next sync's
         closed, self._closed = self._closed, []
         dirty, self._dirty = self._dirty, False
         try:
             for file in closed:
                 file.close()
-            if dirty:
-                self._file.sync()
+            if open_ in closed:
+                self._dirty = dirty or self._dirty
+            elif dirty:
+                open_.sync()
         except OSError as error:
             raise self._broken(error) from error
         return bool(closed)
