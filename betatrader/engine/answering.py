@@ -138,7 +138,7 @@ class Answering:
 
     def _end_flattening(self) -> None:
         state = self.state
-        if state.flattening and not state.orders.open and not state.portfolio.open_positions():
+        if state.flattening and not state.orders.open and not closing.beyond_dust(state):
             self._note(StateChanged(state.trading_state, state.halt_reason))
 
     def _close(self, strategy: StrategyId, seen: Market, reason: str) -> None:

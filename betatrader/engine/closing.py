@@ -4,6 +4,7 @@ from betatrader.engine.checks import OPERATOR, STOP
 from betatrader.engine.market import Market
 from betatrader.engine.state import State
 from betatrader.model.command import CancelOrder
+from betatrader.model.ids import InstrumentId
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.order import Side
 
@@ -30,5 +31,15 @@ def in_the_way(state: State, seen: Market, reason: str) -> tuple[list[CancelOrde
 
 def to_sell(state: State) -> list[Market]:
     """The markets in which something is held that could be sold now."""
-    held = (state.markets.get(name) for name, _ in state.portfolio.open_positions())
+    held = (state.markets.get(name) for name in beyond_dust(state))
     return [seen for seen in held if seen is not None and not seen.resolved and seen.bid]
+
+
+def beyond_dust(state: State) -> list[InstrumentId]:
+    """What is held in more than a part of a lot, which no order can sell: fees leave such parts."""
+    markets = state.markets
+    return [
+        name
+        for name, held in state.portfolio.open_positions()
+        if name not in markets or abs(held.quantity) >= markets[name].definition.lot
+    ]

@@ -42,7 +42,7 @@ from betatrader.model.command import (
     SubmitOrder,
 )
 from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
-from betatrader.model.instruction import CancelAll, Halt, Started, TimerFired, TradingState
+from betatrader.model.instruction import CancelAll, Flatten, Halt, Started, TimerFired, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.market import (
     BookDelta,
@@ -574,3 +574,18 @@ def test_an_end_is_not_told_before_the_fills_that_the_venue_counts() -> None:
     assert [type(event) for event in late] == [OrderCanceled], "it does not wait for ever"
     scene.fill(order, "0.3")
     assert [type(e) for e in order_reports(scene.state, account, now, under_way)] == [OrderCanceled]
+
+
+def test_a_part_of_a_lot_that_a_fee_left_holds_no_flattening_up() -> None:
+    scene = Scene()
+    order = rest(scene, "9.90", "0.5")
+    fill = _filled(scene.state.orders.open[order.order], parse("0.5"), "T1", 0)
+    scene.take(msgspec.structs.replace(fill, kept=parse("0.005")))
+    step = scene.take(Flatten(SECOND, "i", "me", "news"))
+    assert step is not None
+    [sale] = [change for change in step.changes if isinstance(change, Approved)]
+    assert sale.terms.quantity == parse("0.49"), "whole lots"
+    scene.fill(sale, trade="T2")
+    tick(scene, 3.0)
+    assert scene.state.portfolio.quantity(COIN) == parse("0.005")
+    assert not scene.state.flattening, "nothing more can be sold"
