@@ -79,20 +79,12 @@ class Side(Protocol):
         """Break every connection."""
 
 
-class Link:
-    """The reference venue."""
+class _OfPairs:
+    """What venues have in common that trade a pair, and know orders by our ids."""
 
-    name = InstrumentId("COIN.SIM")
+    name: InstrumentId
     owner = "us"
     middle = 10 * SCALE
-
-    def __init__(
-        self, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
-    ) -> None:
-        self._server = LinkServer(exchange, cash, faults)
-        self._network = network
-        self.run = self._server.run
-        self.deliver = self._server.deliver
 
     def listed(self) -> list[Instrument]:
         """A pair."""
@@ -105,6 +97,20 @@ class Link:
     def ours(self, ledger: Ledger, desk: Any) -> Ledger:  # noqa: ARG002
         """They have them."""
         return ledger
+
+
+class Link(_OfPairs):
+    """The reference venue."""
+
+    name = InstrumentId("COIN.SIM")
+
+    def __init__(
+        self, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
+    ) -> None:
+        self._server = LinkServer(exchange, cash, faults)
+        self._network = network
+        self.run = self._server.run
+        self.deliver = self._server.deliver
 
     def settings(self) -> dict[str, Any]:
         """Its address."""
@@ -124,12 +130,10 @@ class Link:
         self._network.cut_all()
 
 
-class OfBinance:
+class OfBinance(_OfPairs):
     """Binance's adapter against Binance's simulator."""
 
     name = InstrumentId("COINUSD.BINANCE")
-    owner = "us"
-    middle = 10 * SCALE
 
     def __init__(
         self, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
@@ -145,18 +149,6 @@ class OfBinance:
         put(live, "LiveTransport", lambda: MemoryTransport(self._served))
         self.run = self._server.run
         self.deliver = self._server.deliver
-
-    def listed(self) -> list[Instrument]:
-        """A pair."""
-        return [coin(self.name)]
-
-    def names_of(self, order: str, desk: Any) -> tuple[str, ...]:  # noqa: ARG002
-        """Ours."""
-        return (order,)
-
-    def ours(self, ledger: Ledger, desk: Any) -> Ledger:  # noqa: ARG002
-        """They have them."""
-        return ledger
 
     def settings(self) -> dict[str, Any]:
         """Its addresses, on this machine, and a key."""
