@@ -154,7 +154,7 @@ class OfBinance(_OfPairs):
         """Its addresses, on this machine, and a key."""
         key, secret = self._keys
         return {
-            "paper": Paper(venue="binance"),
+            "paper": Paper(venues=("binance",)),
             "binance": Binance(
                 symbols=("COINUSD",),
                 rest="http://localhost",
@@ -223,7 +223,7 @@ class OfPolymarket:
     def settings(self) -> dict[str, Any]:
         """Its addresses, on this machine, and a wallet."""
         return {
-            "paper": Paper(venue="polymarket"),
+            "paper": Paper(venues=("polymarket",)),
             "polymarket": Polymarket(
                 markets=(CONDITION,),
                 clob="http://localhost",

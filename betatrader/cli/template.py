@@ -26,7 +26,7 @@ cash_usd = 100
 latency_ms = 5            # one way, to the simulated venue and back
 link = ""                 # HOST:PORT of a venue of its own process: betatrader venue serve sim
 account = "us"            # ours there
-venue = ""                # binance, polymarket: a simulator of it here, over its own protocol
+venues = []               # "binance", "polymarket": simulators of them here, over their protocols
 
 # [binance]               # keys come from the environment: BETATRADER_BINANCE__KEY, …__SECRET
 # symbols = ["BTCUSDT"]

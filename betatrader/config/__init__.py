@@ -76,9 +76,9 @@ class Paper(Section, frozen=True, kw_only=True):
     """HOST:PORT of a venue in a process of its own (`betatrader venue serve sim`)."""
     account: str = "us"
     """Ours there."""
-    venue: Literal["", "binance", "polymarket"] = ""
-    """Paper trading over a real venue's own protocol, at a simulator of it on this machine: the
-    addresses in its table are loopback ones (`betatrader venue serve binance`)."""
+    venues: tuple[Literal["binance", "polymarket"], ...] = ()
+    """Paper trading over real venues' own protocols, at simulators of them on this machine: the
+    addresses in their tables are loopback ones (`betatrader venue serve binance`)."""
 
 
 class Feed(Section, frozen=True, kw_only=True):
@@ -194,6 +194,13 @@ class Loaded(msgspec.Struct, frozen=True):
     sources: dict[str, str]
 
 
+def _no_venue_twice(config: Config, reader: Reader) -> None:
+    venues = config.paper.venues
+    if len(set(venues)) < len(venues):
+        place = reader.place(("paper", "venues"))
+        raise ConfigurationError([f"{place}: paper.venues: each venue once; found {venues}"])
+
+
 def units(amount: Decimal) -> int:
     """A decimal in units of 10^-8, rounded down: the validation refuses what is finer."""
     return int(amount * SCALE)
@@ -239,15 +246,16 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
         raise ConfigurationError(
             [f'{place}: mode: "{config.mode}" needs a real venue, not there yet; use "paper"']
         )
-    if config.paper.venue:
-        far = elsewhere(getattr(config, config.paper.venue))
+    _no_venue_twice(config, reader)
+    for venue in config.paper.venues:
+        far = elsewhere(getattr(config, venue))
         if far:
-            place = reader.place(("paper", "venue"))
+            place = reader.place(("paper", "venues"))
             raise ConfigurationError(
                 [
-                    f'{place}: paper.venue: "{config.paper.venue}" is a simulator on this machine, '
-                    f"and {config.paper.venue}.{far[0]} is an address elsewhere; start "
-                    f"`betatrader venue serve {config.paper.venue}` and use its addresses"
+                    f'{place}: paper.venues: "{venue}" is a simulator on this machine, '
+                    f"and {venue}.{far[0]} is an address elsewhere; start "
+                    f"`betatrader venue serve {venue}` and use its addresses"
                 ]
             )
     if config.lease.mode == "solo" and config.journal.durability == "shipped":

@@ -21,6 +21,9 @@ from betatrader.model.order import CLOSED, TRANSITIONS, Order, OrderState, Side
 SUBMITTED = OrderState.SUBMITTED
 PENDING_CANCEL, PARTIALLY_FILLED = OrderState.PENDING_CANCEL, OrderState.PARTIALLY_FILLED
 
+FOUND = "found"
+"""The reason of an order whose intent was lost with its journal."""
+
 DENIED_KEPT = 500
 UNKNOWN_KEPT = 4_000
 """Orders of fills that we do not know (any more), whose trade ids are still remembered: more than a
@@ -79,7 +82,7 @@ class Orders(msgspec.Struct):
         now = found.time_ns
         working = PARTIALLY_FILLED if found.filled else OrderState.ACCEPTED
         self.open[found.order] = Order(
-            found.order, strategy, found.terms, now, working, found.filled, "found", now
+            found.order, strategy, found.terms, now, working, found.filled, FOUND, now
         )
 
     def deny(self, refused: Refused, now_ns: int) -> None:

@@ -51,7 +51,8 @@ class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
     """One execution. `fee` is in cash; deduplicated by (venue, order, trade id).
 
     Where the venue takes its fee out of what was bought, `kept` is that part of `quantity`: it
-    counts to the order, and never comes into the position, whose cost it is.
+    counts to the order, and never comes into the position, whose cost it is. Where it takes its fee
+    out of a third asset that we hold, `paid_in` names that and `paid` is how much.
     """
 
     instrument: InstrumentId
@@ -62,11 +63,14 @@ class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
     maker: bool
     trade_id: str
     kept: int = 0
+    paid_in: InstrumentId | None = None
+    paid: int = 0
 
 
 class OrderFound(OrderEvent, frozen=True, gc=False, array_like=True, tag="found"):
     """An order of ours works at the venue that our journal does not know: its record was lost with
-    the machine. It is taken into the books, and cancelled."""
+    the machine. It is taken into the books, and cancelled. Or one that we know works there twice:
+    both are cancelled."""
 
     terms: OrderTerms
     filled: int
@@ -121,6 +125,8 @@ class VenueAccount(msgspec.Struct, frozen=True):
     orders: dict[ClientOrderId, VenueOrder]
     fills: tuple[Fill, ...]
     resolved: dict[InstrumentId, int] = {}
+    doubled: tuple[ClientOrderId, ...] = ()
+    """Ids of ours that stand for two orders at once there."""
 
 
 class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", array_like=True):

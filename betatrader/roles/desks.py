@@ -29,6 +29,7 @@ from betatrader.venues.link.client import LinkVenue
 from betatrader.venues.paper import PaperVenue
 from betatrader.venues.paper_ledger import LedgerFile
 from betatrader.venues.paper_stream import LedgerStream
+from betatrader.venues.reconcile import open_at
 from betatrader.venues.venue import Venue
 
 YIELD_EVERY = 200
@@ -232,8 +233,10 @@ class RemoteDesk:
     async def open(self, epoch: int, *, is_new: bool) -> None:  # noqa: ARG002  its books are its own
         """Wait for the first connection, and take its cash as the opening balance where we knew
         of none; raises UnreachableError."""
-        orders = self._state().orders
-        self.venue.remember([*orders.open.values(), *orders.closed.values()])
+        state = self._state()
+        where = state.account(self.venue.name)
+        orders = [*state.orders.open.values(), *state.orders.closed.values()]
+        self.venue.remember([o for o in orders if state.account_of(o.terms.instrument) == where])
         try:
             with anyio.fail_after(REACH_S):
                 while not self.venue.connected:
@@ -258,7 +261,7 @@ class RemoteDesk:
         self._quiet = True
         while True:
             await anyio.sleep(0.01)
-            if not self._state().orders.open and not self.venue.busy:
+            if not open_at(self._state(), self.venue.name) and not self.venue.busy:
                 return
 
     async def verdicts(self, limits: Limits) -> dict[str, bool]:
@@ -268,7 +271,8 @@ class RemoteDesk:
             if isinstance(venue, LinkVenue):
                 ledger, resting = await venue.ledger()
                 return invariants.check(state, limits, ledger, resting=resting)
-            return invariants.check_account(state, await venue.account(tuple(state.orders.open)))
+            account = await venue.account(tuple(o.id for o in open_at(state, venue.name)))
+            return invariants.check_account(state, account, venue.name)
         except (OSError, TimeoutError):
             return {}
 

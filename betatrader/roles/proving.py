@@ -51,7 +51,7 @@ class Probe(Strategy):
 
     def on_quote(self, view: View, market: Market) -> Intents:
         """Place it once, on the first market that has a bid."""
-        if not self.armed or not market.bid or not view.may_add_risk:
+        if not self.armed or not market.bid or not view.may_add_risk_in(market):
             return None
         self.armed = False
         price, quantity = far(market.definition, market.bid)

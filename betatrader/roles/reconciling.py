@@ -18,11 +18,12 @@ from betatrader.model.event import Event
 from betatrader.model.instruction import Halt
 from betatrader.model.market import Resolution
 from betatrader.model.money import show
-from betatrader.model.order import OrderState
+from betatrader.model.order import Order, OrderState
 from betatrader.ops import clock, metrics
 from betatrader.venues.reconcile import (
     IN_FLIGHT,
     missing_fills,
+    open_at,
     order_reports,
     resolutions,
     unexplained,
@@ -135,8 +136,8 @@ class Reconciler:
             state = self._state()
             if not self._may():  # another may lead: what differs is that one's doing
                 continue
-            if state.reconciling:
-                if state.connected:
+            if self._account_name() in state.uncompared:
+                if self._account_name() not in state.away:
                     made = self._made or (state.epoch, state.order_counter)
                     await self.at_start(made, anyio.lowlevel.checkpoint)
                 continue
@@ -158,16 +159,30 @@ class Reconciler:
             elif found and now - since >= self._venue.under_way_ns / 1e9:
                 self._repair(found)
                 told = []
+            elif not found:
+                self._agree()
+
+    def _agree(self) -> None:
+        """Say that the books are equal, where there were fills since that was said last."""
+        state = self._state()
+        _, fills = state.agreed.get(self._account_name(), (0, -1))
+        if fills != state.orders.fills:
+            self._take(Reconciled(clock.now_ns(), self._venue.name))
+
+    def _account_name(self) -> str:
+        return self._state().account(self._venue.name)
+
+    def _open(self) -> list[Order]:
+        return open_at(self._state(), self._venue.name)
 
     def _in_flight(self) -> bool:
-        return any(order.state in IN_FLIGHT for order in self._state().orders.open.values())
+        return any(order.state in IN_FLIGHT for order in self._open())
 
     def _stuck(self) -> bool:
         """Whether an order has been without an answer for a while."""
         late_ns = clock.now_ns() - int(DOUBT_S * 1e9)
         return any(
-            order.state in UNANSWERED and order.updated_ns < late_ns
-            for order in self._state().orders.open.values()
+            order.state in UNANSWERED and order.updated_ns < late_ns for order in self._open()
         )
 
     async def _answer(self) -> VenueAccount:
@@ -180,7 +195,7 @@ class Reconciler:
     async def _account(self) -> VenueAccount | None:
         try:
             with anyio.fail_after(ANSWER_S):
-                return await self._venue.account(tuple(self._state().orders.open))
+                return await self._venue.account(tuple(order.id for order in self._open()))
         except (TimeoutError, OSError) as error:
             self._log.warning("venue_away", venue=self._venue.name, error=str(error))
             return None
@@ -192,7 +207,8 @@ class Reconciler:
         fills: list[Event] = list(missing_fills(state, account, made))
         if fills:
             return fills
-        reports = order_reports(state, account, clock.now_ns(), self._venue.under_way_ns)
+        venue = self._venue
+        reports = order_reports(state, account, venue.name, clock.now_ns(), venue.under_way_ns)
         return list(reports)  # type: ignore[arg-type]
 
     def _of_balances(self, account: VenueAccount) -> list[Event]:

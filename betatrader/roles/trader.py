@@ -13,7 +13,7 @@ import structlog
 
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow, Fill
-from betatrader.model.command import Alert, Refused, RequestForecast, Step, Warned
+from betatrader.model.command import Alert, CheckBooks, Refused, RequestForecast, Step, Warned
 from betatrader.model.event import Event, OperatorInput
 from betatrader.model.instruction import TimerFired
 from betatrader.model.market import BookDelta, BookSnapshot, PublicTrade, Quote
@@ -51,6 +51,8 @@ class Trader:
         self.broken: JournalBrokenError | None = None
         """Why nothing is taken any more, None while the journal can be written."""
         self.on_alert: Callable[[str, str], None] = lambda _level, _text: None
+        self.on_doubt: Callable[[], None] = lambda: None
+        """Called where the venues are to be asked at once whether our books are right."""
         self._audit = audit
         self._log = structlog.get_logger()
         self._journal = journal
@@ -185,6 +187,8 @@ class Trader:
             elif isinstance(change, Alert):
                 self._log.error("alert", level_of=change.level, text=change.text)
                 self.on_alert(change.level, change.text)
+            elif isinstance(change, CheckBooks) and change.reason:
+                self.on_doubt()
         if news:
             self._audit.offer(step)
 

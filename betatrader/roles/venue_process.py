@@ -17,6 +17,8 @@ STOP_S = 5.0
 
 Variables = dict[str, str]
 
+VENUES = "BETATRADER_PAPER__VENUES"
+
 
 @contextmanager
 def served(
@@ -60,6 +62,14 @@ def _first_line(venue: str, process: "subprocess.Popen[bytes]") -> Variables:
     )
 
 
+def together(found: list[Variables]) -> Variables:
+    """The configuration of a trader that trades at all of these."""
+    made = {name: value for one in found for name, value in one.items()}
+    if VENUES in made:
+        made[VENUES] = json.dumps([name for one in found for name in json.loads(one[VENUES])])
+    return made
+
+
 def settings(venue: str, found: Variables) -> Variables:
     """What a served venue has told of itself, as configuration of a trader that trades there."""
     if venue == "sim":
@@ -70,7 +80,7 @@ def settings(venue: str, found: Variables) -> Variables:
     }[venue]
     table = f"BETATRADER_{venue.upper()}__"
     made = {f"{table}{name.upper()}": found[name] for name in chosen}
-    made["BETATRADER_PAPER__VENUE"] = venue
+    made[VENUES] = json.dumps([venue])
     if venue == "binance":
         made[f"{table}SYMBOLS"] = json.dumps(["BTCUSDT", "GENUSDT"])
     else:

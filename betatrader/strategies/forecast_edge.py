@@ -92,7 +92,7 @@ class ForecastEdge(Strategy):
         if held and bid - fee - value > threshold:
             terms = OrderTerms(market.id, Side.SELL, OrderType.MARKET, 0, held)
             return [Place(terms, f"edge gone: forecast {value:.4f}, bid {bid:.4f}, fee {fee:.4f}")]
-        return self._enter(view, market, value, ask, held) if view.may_add_risk else None
+        return self._enter(view, market, value, ask, held) if view.may_add_risk_in(market) else None
 
     def _enter(self, view: View, market: Market, value: float, ask: float, held: int) -> Intents:
         parameters, definition = self.parameters, market.definition

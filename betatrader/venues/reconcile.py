@@ -64,18 +64,26 @@ def resolutions(state: State, account: VenueAccount, now_ns: int) -> list[Resolu
     ]
 
 
+def open_at(state: State, venue: str) -> list[Order]:
+    """Our open orders at one venue."""
+    where = state.account(venue)
+    orders = state.orders.open.values()
+    return [order for order in orders if state.account_of(order.terms.instrument) == where]
+
+
 def order_reports(
-    state: State, account: VenueAccount, now_ns: int, under_way_ns: int
+    state: State, account: VenueAccount, venue: str, now_ns: int, under_way_ns: int
 ) -> list[OrderEvent]:
-    """What the venue says of our open orders, where that is news; fills must be taken before.
+    """What the venue says of our open orders there, where that is news; fills must be taken before.
 
     An order that it does not know is in doubt while it may still be under way (`under_way_ns`
     since it was made), and only then has never arrived. One that works there and that we do not
-    know, or have long taken for ended, is of a journal whose tail was lost, or came too late.
+    know, or have long taken for ended, is of a journal whose tail was lost, or came too late. Of an
+    id that stands for two orders both are cancelled, one look after the other.
     """
     found = (
         _report(order, account.orders.get(order.id), now_ns, under_way_ns)
-        for order in state.orders.open.values()
+        for order in open_at(state, venue)
     )
     lost = [
         OrderFound(now_ns, there.order, there.terms, there.filled)
@@ -85,7 +93,12 @@ def order_reports(
         and there.order not in state.orders.open
         and _long_ended(state.orders.closed.get(there.order), now_ns - under_way_ns)
     ]
-    return [*(report for report in found if report is not None), *lost]
+    twice = [
+        OrderFound(now_ns, name, order.terms, order.filled)
+        for name in account.doubled
+        if (order := state.orders.open.get(name)) and order.state is not OrderState.PENDING_CANCEL
+    ]
+    return [*(report for report in found if report is not None), *lost, *twice]
 
 
 def _long_ended(ours: Order | None, before_ns: int) -> bool:
@@ -131,13 +144,15 @@ def unexplained(
     venue's balance may lag behind its fills.
     """
     found: list[CashFlow | PositionTransfer] = []
-    ours = {name: held.quantity for name, held in state.portfolio.open_positions()}
+    where = state.account(venue)
+    held = state.portfolio.open_positions()
+    ours = {name: one.quantity for name, one in held if state.account_of(name) == where}
     for name in sorted({*ours, *(n for n, quantity in account.positions.items() if quantity)}):
         change = account.positions.get(name, 0) - ours.get(name, 0)
         if change:
             text = "moved without an order of ours"
             found.append(PositionTransfer(now_ns, name, change, state.mark(name), text))
-    cash = account.cash - state.portfolio.cash
+    cash = account.cash - state.cash_at(where)
     if cash:
         found.append(CashFlow(now_ns, venue, cash, "found in reconciliation"))
     return found

@@ -216,7 +216,7 @@ class Meeting:
             account = self.account()
             found: list[Fill] | list[OrderEvent] = missing_fills(self.state, account, (0, 0))
             found = found or order_reports(
-                self.state, account, clock.now_ns(), self.venue.under_way_ns
+                self.state, account, self.venue.name, clock.now_ns(), self.venue.under_way_ns
             )
             if not found:
                 return account

@@ -153,7 +153,9 @@ class Books:
                 self.ledger.account(state.orders.open),
                 (state.epoch, state.order_counter),
             ),
-            lambda: order_reports(state, self.ledger.account(state.orders.open), now, UNDER_WAY),
+            lambda: order_reports(
+                state, self.ledger.account(state.orders.open), "SIM", now, UNDER_WAY
+            ),
             lambda: unexplained(state, self.ledger.account(state.orders.open), "SIM", now),
         ):
             for event in look():
@@ -432,13 +434,13 @@ def test_an_order_of_ours_that_no_journal_knows_is_taken_into_the_books_and_canc
     scene = Scene()
     lost = VenueOrder(ClientOrderId("a" * 32), terms(BUY, "9.90", "0.5"), 0, OrderState.ACCEPTED)
     there = VenueAccount(parse("100"), {}, {lost.order: lost}, ())
-    (found,) = order_reports(scene.state, there, SECOND, UNDER_WAY)
+    (found,) = order_reports(scene.state, there, "SIM", SECOND, UNDER_WAY)
     assert found == OrderFound(SECOND, lost.order, lost.terms, 0)
     step = scene.take(found)
     assert step is not None
     assert CancelOrder(lost.order, COIN, "not in our journal") in step.changes
     assert scene.state.orders.open[lost.order].state is OrderState.PENDING_CANCEL
-    assert order_reports(scene.state, there, SECOND, UNDER_WAY)[0].order == lost.order
+    assert order_reports(scene.state, there, "SIM", SECOND, UNDER_WAY)[0].order == lost.order
     assert scene.take(found) is not None
     assert len(scene.state.orders.open) == 1, "found twice is found once"
 
@@ -450,8 +452,10 @@ def test_t37_an_order_that_works_long_after_it_ended_for_us_is_cancelled() -> No
     scene.take(OrderRejected(2 * SECOND, order.order, "it never arrived"))
     works = VenueOrder(order.order, order.terms, parse("0.1"), OrderState.ACCEPTED)
     there = VenueAccount(parse("100"), {}, {order.order: works}, ())
-    assert order_reports(scene.state, there, 3 * SECOND, UNDER_WAY) == [], "a report may be late"
-    (found,) = order_reports(scene.state, there, 9 * SECOND, UNDER_WAY)
+    assert order_reports(scene.state, there, "SIM", 3 * SECOND, UNDER_WAY) == [], (
+        "a report may be late"
+    )
+    (found,) = order_reports(scene.state, there, "SIM", 9 * SECOND, UNDER_WAY)
     scene.take(found)
     kept = scene.state.orders.open[order.order]
     assert (kept.filled, kept.state) == (parse("0.1"), OrderState.PENDING_CANCEL)
@@ -497,7 +501,7 @@ def test_t17_orders_and_fills_of_other_hands_are_left_alone_and_stop_nothing() -
     fill = Fill(SECOND, by_hand, COIN, BUY, parse("10"), parse("1"), 0, True, "t1")
     there = VenueAccount(parse("90"), {COIN: parse("1")}, {by_hand: rests}, (fill,))
     assert missing_fills(scene.state, there, (0, 0)) == []
-    assert order_reports(scene.state, there, SECOND, UNDER_WAY) == []
+    assert order_reports(scene.state, there, "SIM", SECOND, UNDER_WAY) == []
     moved, paid = unexplained(scene.state, there, "SIM", SECOND)
     assert isinstance(moved, PositionTransfer)
     assert isinstance(paid, CashFlow)
