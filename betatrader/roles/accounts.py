@@ -148,9 +148,9 @@ class Accounts:
 
     async def feed(self) -> None:
         """The market, until it ends; raises UsageError where it breaks."""
-        async with anyio.create_task_group() as group:
-            for one in self._all:
-                group.start_soon(one.desk.feed)
+        if len(self._all) > 1:  # each shows its market by itself, for as long as we run
+            await anyio.sleep_forever()
+        await self._all[0].desk.feed()
 
     async def settle(self) -> None:
         """Return when nothing is under way."""
