@@ -75,6 +75,18 @@ async def _roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[s
     return roles, streams
 
 
+def accounts(summary: Summary) -> list[str]:
+    """A line for each account, where there are several or where one is not traded now."""
+    shut = any(one.away or not one.compared for one in summary.accounts)
+    if len(summary.accounts) < 2 and not shut:
+        return []
+    return [
+        f"  {one.venue:12} cash {show_usd(parse(one.cash))}"
+        + ("   AWAY" if one.away else "" if one.compared else "   not compared yet")
+        for one in summary.accounts
+    ]
+
+
 def print_status(found: dict[str, Any]) -> None:
     """The same for a person."""
     summary = msgspec.convert(
@@ -92,6 +104,8 @@ def print_status(found: dict[str, Any]) -> None:
         f"equity {show_usd(parse(summary.equity))}   profit and loss {show_usd(parse(summary.pnl))}"
         f" after fees {show_usd(parse(summary.fees))}   cash {show_usd(parse(summary.cash))}"
     )
+    for account in accounts(summary):
+        click.echo(account)
     click.echo(
         f"events {summary.events:,}   forecasts {summary.signals}   orders {summary.orders}   "
         f"fills {summary.fills}   denials {summary.risk_denials}   open {summary.open_orders}"

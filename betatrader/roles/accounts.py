@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from betatrader.engine.state import State
 from betatrader.model.account import VenueConnection
 from betatrader.model.command import Approved, CancelOrder
-from betatrader.model.errors import RefusedError, UnreachableError
+from betatrader.model.errors import ConfigurationError, UnreachableError
 from betatrader.model.event import Event
 from betatrader.model.limits import Limits
 from betatrader.ops import clock
@@ -86,18 +86,19 @@ class Accounts:
         return venues[0] if len(venues) == 1 else Routing(venues, self._state)
 
     def check(self) -> None:
-        """Raises RefusedError where our books hold something at an account that is not configured
-        any more: it would be nobody's."""
+        """Raises ConfigurationError where our books hold something at a venue that is configured no
+        more: it would be nobody's."""
         state = self._state()
         held = {state.account_of(name) for name, _ in state.portfolio.open_positions()}
         held.update(name for name, cash in state.portfolio.accounts.items() if cash)
         lost = sorted(held - {"", *self.names})
         if lost:
-            raise RefusedError(
-                f"the books of this home hold an account at {', '.join(lost)}, and the "
-                f"configuration trades at {', '.join(self.names)}\n"
-                "Configure that venue again, or give this trader a home of its own "
-                "(BETATRADER_HOME)."
+            raise ConfigurationError(
+                [
+                    f"the books of this home hold an account at {', '.join(lost)}, and this trades "
+                    f"at {', '.join(self.names)}; configure that venue again, or give this trader "
+                    "a home of its own (BETATRADER_HOME)"
+                ]
             )
 
     async def start(self, group: TaskGroup, epoch: int, made: Made, *, is_new: bool) -> None:
