@@ -492,6 +492,37 @@ def test_a_failure_of_what_was_never_told_moves_nothing(world: World) -> None:
     assert world.since() == []
 
 
+def half_a_look(world: World, their_id: str) -> None:
+    """A look that has seen a trade, and comes to nothing: the balance is not answered."""
+    world.fake.rest["GET /data/trades"] = lambda _: page(trade(their_id, "4"))
+    world.fake.rest["GET /balance-allowance"] = cut
+    with pytest.raises(ConnectionError):
+        world.account()
+    world.since()
+
+
+def test_the_failure_of_what_a_failed_look_has_seen_moves_nothing(world: World) -> None:
+    """The fill was never told: it is told with what moves it back, and the sum of both is 0."""
+    their_id = world.submit(approved(1))
+    half_a_look(world, their_id)
+    world.say("user", trade(their_id, "4", "FAILED"))
+    fill, transfer, flow = world.since()
+    assert isinstance(fill, Fill)
+    assert isinstance(transfer, PositionTransfer)
+    assert isinstance(flow, CashFlow)
+    assert fill.quantity + transfer.quantity == 0
+    assert flow.amount == parse("2.24")
+
+
+def test_an_end_tells_the_fills_that_a_failed_look_has_seen(world: World) -> None:
+    their_id = world.submit(approved(1))
+    half_a_look(world, their_id)
+    world.say("user", told("CANCELLATION", their_id, "CANCELED", "4"))
+    assert world.kinds() == ["Fill", "OrderCanceled"]
+    world.say("user", told("CANCELLATION", their_id, "CANCELED", "4"))
+    assert world.since() == []
+
+
 def test_orders_over_the_channel(world: World) -> None:
     world.fake.rest["POST /order"] = cut
     first, second = world.submit(approved(1)), world.submit(approved(2))
