@@ -66,10 +66,11 @@ class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
 
 class OrderFound(OrderEvent, frozen=True, gc=False, array_like=True, tag="found"):
     """An order of ours works at the venue that our journal does not know: its record was lost with
-    the machine. It is taken into the books, and cancelled."""
+    the machine. It is taken into the books, and cancelled. `venue_id` is as `VenueOrder` has it."""
 
     terms: OrderTerms
     filled: int
+    venue_id: str = ""
 
 
 class CashFlow(msgspec.Struct, frozen=True, gc=False, tag="cash_flow", array_like=True):
@@ -103,13 +104,17 @@ class Reconciled(msgspec.Struct, frozen=True, gc=False, tag="reconciled", array_
 
 
 class VenueOrder(msgspec.Struct, frozen=True, gc=False):
-    """An order as the venue knows it. `state` is ACCEPTED while it works, else how it ended."""
+    """An order as the venue knows it. `state` is ACCEPTED while it works, else how it ended.
+
+    `venue_id` is its name there, of a venue that does not know our ids: empty elsewhere.
+    """
 
     order: ClientOrderId
     terms: OrderTerms
     filled: int
     state: OrderState
     reason: str = ""
+    venue_id: str = ""
 
 
 class VenueAccount(msgspec.Struct, frozen=True):

@@ -78,7 +78,7 @@ def order_reports(
         for order in state.orders.open.values()
     )
     lost = [
-        OrderFound(now_ns, there.order, there.terms, there.filled)
+        OrderFound(now_ns, there.order, there.terms, there.filled, there.venue_id)
         for there in account.orders.values()
         if there.state is OrderState.ACCEPTED
         and is_ours(there.order)

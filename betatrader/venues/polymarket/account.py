@@ -150,8 +150,8 @@ class Accounts:
         return events
 
     def fills(self, now_ns: int, trade: Trade) -> tuple[Fill, ...]:
-        """A trade's fills of ours; an end need wait for them no longer. None of a trade that has failed, or of an
-        order that ended long before we began to remember."""
+        """A trade's fills of ours; an end need wait for them no longer. None of a trade that has
+        failed, or of an order that ended long before we began to remember."""
         if trade.state == FAILED or trade.id in self._failed:
             return ()
         known = self._told.get(trade.id)
@@ -304,7 +304,7 @@ class Accounts:
         matched = units(found.size_matched)
         terms = self._ids.terms(order) or _terms(found)
         state, reason = _state(found, matched, terms)
-        return VenueOrder(order, terms, matched, state, reason)
+        return VenueOrder(order, terms, matched, state, reason, found.id.lower())
 
 
 def _state(found: OpenOrder, matched: int, terms: OrderTerms) -> tuple[OrderState, str]:
