@@ -73,6 +73,10 @@ class Portfolio(msgspec.Struct):
         self.cash += paid
         self._move(position, -position.quantity, -paid)
 
+    def merge(self, instrument: InstrumentId, complement: InstrumentId, quantity: int) -> None:
+        """So many pairs of YES and NO became cash at 1 each."""
+        self._pair(self.position(instrument), self.position(complement), quantity)
+
     def transfer(self, instrument: InstrumentId, quantity: int, price: int) -> int:
         """Book shares that came or went outside, apart from profit and loss; returns their value.
 
@@ -97,7 +101,9 @@ class Portfolio(msgspec.Struct):
         self.positions.pop(instrument, None)
 
     def _net(self, one: Position, other: Position) -> None:
-        pairs = min(one.quantity, other.quantity)
+        self._pair(one, other, min(one.quantity, other.quantity))
+
+    def _pair(self, one: Position, other: Position, pairs: int) -> None:
         if pairs <= 0:
             return
         for position, share in ((one, pairs - pairs // 2), (other, pairs // 2)):

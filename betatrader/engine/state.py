@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from betatrader.engine import lifecycle
-from betatrader.engine.holdings import Holdings
+from betatrader.engine import lifecycle, outside
+from betatrader.engine.holdings import UNKNOWN, Holdings
 from betatrader.engine.market import Market
 from betatrader.engine.orders import Orders
 from betatrader.engine.portfolio import Portfolio
@@ -35,9 +35,6 @@ from betatrader.model.signal import Forecast
 
 DAY_NS = 86_400 * 1_000_000_000
 UNTOLD_NS = DAY_NS // 24
-UNKNOWN = StrategyId("unknown")
-"""Whose fill it is where no order of ours is known for it."""
-
 ENDED_KEPT = 16  # instruments that have ended and are remembered, for late fills
 
 
@@ -287,29 +284,6 @@ def _fold_fill(state: State, event: account.Fill) -> Market | None:
     return seen
 
 
-def _fold_cash(state: State, event: account.CashFlow) -> None:
-    lifecycle.arrive(state, event.time_ns)
-    state.portfolio.deposit(event.amount)
-    state.equity_high += event.amount
-    state.day_equity += event.amount
-    state.watch_equity()
-
-
-def _fold_transfer(state: State, event: account.PositionTransfer) -> None:
-    lifecycle.arrive(state, event.time_ns)
-    value = state.portfolio.transfer(event.instrument, event.quantity, event.price)
-    state.equity_high += value
-    state.day_equity += value
-    held = state.portfolio.quantity(event.instrument)
-    state.holdings.settle(event.instrument, held, UNKNOWN)
-    seen = state.markets.get(event.instrument)
-    if seen is not None:
-        seen.held = bool(held)
-        if not held:
-            seen.stop = 0
-    state.watch_equity()
-
-
 def _fold_timer(state: State, event: instruction.TimerFired) -> None:
     lifecycle.arrive(state, event.time_ns)
     lifecycle.move_rate_window(state)
@@ -370,8 +344,9 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     account.OrderInDoubt: _fold_report,
     account.OrderFound: _fold_found,
     account.Fill: _fold_fill,
-    account.CashFlow: _fold_cash,
-    account.PositionTransfer: _fold_transfer,
+    account.CashFlow: outside.fold_cash,
+    account.PositionTransfer: outside.fold_transfer,
+    account.PairsMerged: outside.fold_merged,
     account.Reconciled: lifecycle.fold_reconciled,
     account.VenueConnection: lifecycle.fold_connection,
     account.Protection: lifecycle.fold_protection,

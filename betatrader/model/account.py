@@ -95,6 +95,16 @@ class PositionTransfer(msgspec.Struct, frozen=True, gc=False, tag="transfer", ar
     reason: str = ""
 
 
+class PairsMerged(msgspec.Struct, frozen=True, gc=False, tag="merged", array_like=True):
+    """As many shares of a contract as of its complement went, and `quantity` came in cash: the
+    venue pays 1 for a pair. Its profit is that of the two as if both were sold, at 1 together."""
+
+    time_ns: int
+    instrument: InstrumentId
+    complement: InstrumentId
+    quantity: int
+
+
 class Reconciled(msgspec.Struct, frozen=True, gc=False, tag="reconciled", array_like=True):
     """Our books and the venue's agree: orders may be sent. `repaired` are the differences found."""
 
@@ -161,6 +171,7 @@ AccountEvent = (
     | Fill
     | CashFlow
     | PositionTransfer
+    | PairsMerged
     | Reconciled
     | VenueConnection
     | Protection
