@@ -230,6 +230,7 @@ class OfPolymarket:
                 gamma="http://localhost",
                 data="http://localhost",
                 geoblock="http://localhost/api/geoblock",
+                relayer="http://localhost",
                 market_socket="ws://localhost/ws/market",
                 user_socket="ws://localhost/ws/user",
                 private_key=self._key,

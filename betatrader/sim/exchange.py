@@ -45,6 +45,7 @@ from betatrader.sim.ledger import (
     Entry,
     Executed,
     Ledger,
+    Merged,
     Refused,
     Settled,
 )
@@ -78,6 +79,7 @@ class SimulatedExchange:
         """Where a ledger's entries are kept: called with owner and entry, before it is answered."""
         self.refuses = ""
         """Why every order is refused now (a rate limit, say); empty: none is for that."""
+        self.pays_at_end = True  # else a contract that ends pays when its holder asks for it
         self._share_book = share_book
         self._due: list[tuple[int, int, str, Any]] = []
         self._outbox: dict[str, list[OrderEvent]] = {}
@@ -235,13 +237,28 @@ class SimulatedExchange:
         for order in list(pool.working.values()):
             self._drop(pool, order)
             self._end(order, OrderState.EXPIRED, "resolved", event.time_ns)
-        self.settle(event.instrument, event.payout)
+        if self.pays_at_end:
+            self.settle(event.instrument, event.payout)
 
     def settle(self, instrument: InstrumentId, payout: int) -> None:
         """Pay out whoever holds a contract that has ended."""
-        for owner, ledger in self.ledgers.items():
-            if ledger.held(instrument):
-                self._book(Settled(instrument, payout), owner)
+        for owner in self.ledgers:
+            self.pay(instrument, payout, owner)
+
+    def pay(self, instrument: InstrumentId, payout: int, owner: str) -> None:
+        """Pay out one account."""
+        if self.ledgers.setdefault(owner, Ledger()).held(instrument):
+            self._book(Settled(instrument, payout), owner)
+
+    def merge(
+        self, instrument: InstrumentId, complement: InstrumentId, quantity: int, owner: str
+    ) -> bool:
+        """Pay 1 for each of so many pairs; False, and nothing done, where fewer are held."""
+        ledger = self.ledgers.setdefault(owner, Ledger())
+        if not 0 < quantity <= min(ledger.held(instrument), ledger.held(complement)):
+            return False
+        self._book(Merged(instrument, complement, quantity), owner)
+        return True
 
     # Orders at the venue.
 

@@ -16,6 +16,10 @@ market     the market channel, and a watch over books that stand still
 account    orders and trades as account events, each fill once; pure
 user       the user channel
 statement  our account as the venue states it over REST
+calldata   calls of the venue's contracts that merge and redeem; pure
+relay      transactions for the venue's relayer, signed; pure
+relayer    questions to the relayer
+redeeming  redeems what has ended and merges pairs, each once
 sending    orders and cancels on their way
 heartbeat  the venue's dead-man switch
 frames     text frames as messages; what cannot be used is counted
