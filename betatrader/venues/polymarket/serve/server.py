@@ -1,7 +1,7 @@
 """The venue as a core without sockets: every path, the market, and the passing of time.
 
-The exchange takes each market event before the clients see it. Books of the two tokens of a market
-are apart: orders that meet across them (MINT and MERGE) are left out.
+The exchange takes each market event before the clients see it. Accounts' orders for the two tokens
+of a market meet (MINT and MERGE); what is recorded of them stays two books, as it was recorded.
 """
 
 from collections.abc import Awaitable, Callable, Iterable

@@ -52,6 +52,7 @@ class State:
     def __init__(self, exchange: SimulatedExchange, rules: Rules, faults: FaultyLink) -> None:
         self.exchange = exchange
         exchange.pays_at_end = rules.auto_redeem
+        exchange.pairs_across = True
         self.rules = rules
         self.faults = faults
         self.agenda = Agenda()
