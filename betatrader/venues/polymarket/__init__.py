@@ -13,6 +13,7 @@ rest       questions over REST, and answers by what they mean
 listing    markets as instruments, with their fees and their ends
 books      the market channel as market events, with a book of each token; pure
 market     the market channel, and a watch over books that stand still
+recording  what was recorded of the channel and of REST, as events; pure but for the file
 account    orders and trades as account events, each fill once; pure
 user       the user channel
 statement  our account as the venue states it over REST

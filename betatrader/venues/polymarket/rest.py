@@ -69,14 +69,21 @@ class Rest:
     not sent (NotSentError, also by our own rate limit), refused (RefusalError), or unclear."""
 
     def __init__(
-        self, transport: Transport, address: str, signer: Signer, keys: Credentials | None
+        self, transport: Transport, address: str, signer: Signer | None, keys: Credentials | None
     ) -> None:
+        """Without a signer, only public questions."""
         self.limits = Limits()
         self.clock = VenueClock()
         self.keys = keys
         self._transport = transport
         self._address = address.rstrip("/")
-        self._signer = signer
+        self._given = signer
+
+    @property
+    def _signer(self) -> Signer:
+        if self._given is None:
+            raise NotSentError("not sent: no account is set")
+        return self._given
 
     # Public questions.
 
