@@ -1,19 +1,16 @@
-"""Folds of what venues say of our account: orders' reports, fills, cash and shares that moved."""
+"""Folds of what venues say of our account: orders' reports and fills."""
 
 from typing import TYPE_CHECKING
 
+from betatrader.engine.holdings import UNKNOWN
 from betatrader.engine.lifecycle import arrive
 from betatrader.engine.market import Market
 from betatrader.model import account
-from betatrader.model.ids import StrategyId
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.order import Side
 
 if TYPE_CHECKING:
     from betatrader.engine.state import State
-
-UNKNOWN = StrategyId("unknown")
-"""Whose fill it is where no order of ours is known for it."""
 
 
 def fold_report(state: "State", event: account.OrderEvent) -> None:
@@ -60,33 +57,3 @@ def fold_fill(state: "State", event: account.Fill) -> Market | None:
                 touched.stop = max(touched.stop, order.stop)
     state.watch_equity()
     return seen
-
-
-def fold_cash(state: "State", event: account.CashFlow) -> None:
-    """A deposit or a withdrawal."""
-    arrive(state, event.time_ns)
-    state.portfolio.deposit(event.amount, state.account(event.venue))
-    _come_or_gone(state, event.amount)
-
-
-def fold_transfer(state: "State", event: account.PositionTransfer) -> None:
-    """Shares that came or went without an order of ours."""
-    arrive(state, event.time_ns)
-    value = state.portfolio.transfer(event.instrument, event.quantity, event.price)
-    held = state.portfolio.quantity(event.instrument)
-    state.holdings.settle(event.instrument, held, UNKNOWN)
-    seen = state.markets.get(event.instrument)
-    if seen is not None:
-        seen.held = bool(held)
-        if not held:
-            seen.stop = 0
-    _come_or_gone(state, value)
-
-
-def _come_or_gone(state: "State", value: int) -> None:
-    """What comes or goes moves what losses are counted from; but while a loss limit is in doubt, it
-    is the venue's word on that very loss."""
-    if not state.doubted_ns:
-        state.equity_high += value
-        state.day_equity += value
-    state.watch_equity()

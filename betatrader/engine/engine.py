@@ -81,6 +81,7 @@ class Engine(Answering):
             account.OrderFound: self._on_found,
             account.CashFlow: self._on_told,
             account.PositionTransfer: self._on_told,
+            account.PairsMerged: self._on_told,
             account.Reconciled: self._on_reconciled,
             account.VenueConnection: self._on_told,
             account.Protection: self._on_told,

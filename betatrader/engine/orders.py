@@ -78,11 +78,18 @@ class Orders(msgspec.Struct):
         """Take an order of ours into the books that they had lost, or took for ended."""
         if found.order in self.open:
             return
-        self.closed.pop(found.order, None)
+        ended = self.closed.pop(found.order, None)
         now = found.time_ns
-        working = PARTIALLY_FILLED if found.filled else OrderState.ACCEPTED
         self.open[found.order] = Order(
-            found.order, strategy, found.terms, now, working, found.filled, FOUND, now
+            found.order,
+            strategy,
+            found.terms,
+            ended.created_ns if ended is not None else now,
+            PARTIALLY_FILLED if found.filled else OrderState.ACCEPTED,
+            found.filled,
+            FOUND,
+            now,
+            venue_id=found.venue_id,
         )
 
     def deny(self, refused: Refused, now_ns: int) -> None:

@@ -93,6 +93,13 @@ class Portfolio(msgspec.Struct):
         self._pay(account, paid)
         self._move(position, -position.quantity, -paid)
 
+    def merge(
+        self, instrument: InstrumentId, complement: InstrumentId, quantity: int, account: str = ""
+    ) -> None:
+        """So many pairs of YES and NO became cash at 1 each."""
+        one, other = self.position(instrument), self.position(complement)
+        self._pay(account, self._pair(one, other, quantity))
+
     def transfer(self, instrument: InstrumentId, quantity: int, price: int) -> int:
         """Book shares that came or went outside, apart from profit and loss; returns their value.
 
@@ -118,7 +125,9 @@ class Portfolio(msgspec.Struct):
 
     def _net(self, one: Position, other: Position) -> int:
         """Pair what is held of both; returns what the pairs pay."""
-        pairs = min(one.quantity, other.quantity)
+        return self._pair(one, other, min(one.quantity, other.quantity))
+
+    def _pair(self, one: Position, other: Position, pairs: int) -> int:
         if pairs <= 0:
             return 0
         for position, share in ((one, pairs - pairs // 2), (other, pairs // 2)):

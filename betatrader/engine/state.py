@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from betatrader.engine import bookkeeping, lifecycle
+from betatrader.engine import bookkeeping, lifecycle, outside
 from betatrader.engine.holdings import Holdings
 from betatrader.engine.market import Market
 from betatrader.engine.orders import Orders
@@ -344,8 +344,9 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     account.OrderInDoubt: bookkeeping.fold_report,
     account.OrderFound: bookkeeping.fold_found,
     account.Fill: bookkeeping.fold_fill,
-    account.CashFlow: bookkeeping.fold_cash,
-    account.PositionTransfer: bookkeeping.fold_transfer,
+    account.CashFlow: outside.fold_cash,
+    account.PositionTransfer: outside.fold_transfer,
+    account.PairsMerged: outside.fold_merged,
     account.Reconciled: lifecycle.fold_reconciled,
     account.VenueConnection: lifecycle.fold_connection,
     account.Protection: lifecycle.fold_protection,

@@ -70,10 +70,11 @@ class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
 class OrderFound(OrderEvent, frozen=True, gc=False, array_like=True, tag="found"):
     """An order of ours works at the venue that our journal does not know: its record was lost with
     the machine. It is taken into the books, and cancelled. Or one that we know works there twice:
-    both are cancelled."""
+    both are cancelled. `venue_id` is as `VenueOrder` has it."""
 
     terms: OrderTerms
     filled: int
+    venue_id: str = ""
 
 
 class CashFlow(msgspec.Struct, frozen=True, gc=False, tag="cash_flow", array_like=True):
@@ -98,6 +99,16 @@ class PositionTransfer(msgspec.Struct, frozen=True, gc=False, tag="transfer", ar
     reason: str = ""
 
 
+class PairsMerged(msgspec.Struct, frozen=True, gc=False, tag="merged", array_like=True):
+    """As many shares of a contract as of its complement went, and `quantity` came in cash: the
+    venue pays 1 for a pair. Its profit is that of the two as if both were sold, at 1 together."""
+
+    time_ns: int
+    instrument: InstrumentId
+    complement: InstrumentId
+    quantity: int
+
+
 class Reconciled(msgspec.Struct, frozen=True, gc=False, tag="reconciled", array_like=True):
     """Our books and the venue's agree: orders may be sent. `repaired` are the differences found."""
 
@@ -107,13 +118,17 @@ class Reconciled(msgspec.Struct, frozen=True, gc=False, tag="reconciled", array_
 
 
 class VenueOrder(msgspec.Struct, frozen=True, gc=False):
-    """An order as the venue knows it. `state` is ACCEPTED while it works, else how it ended."""
+    """An order as the venue knows it. `state` is ACCEPTED while it works, else how it ended.
+
+    `venue_id` is its name there, of a venue that does not know our ids: empty elsewhere.
+    """
 
     order: ClientOrderId
     terms: OrderTerms
     filled: int
     state: OrderState
     reason: str = ""
+    venue_id: str = ""
 
 
 class VenueAccount(msgspec.Struct, frozen=True):
@@ -162,6 +177,7 @@ AccountEvent = (
     | Fill
     | CashFlow
     | PositionTransfer
+    | PairsMerged
     | Reconciled
     | VenueConnection
     | Protection

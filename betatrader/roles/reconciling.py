@@ -10,6 +10,7 @@ from betatrader.engine.state import State
 from betatrader.model.account import (
     CashFlow,
     Fill,
+    PairsMerged,
     PositionTransfer,
     Reconciled,
     VenueAccount,
@@ -238,6 +239,8 @@ def describe(event: Event) -> str:
             )
         case CashFlow():
             return f"{kind} {show(event.amount)}"
+        case PairsMerged():
+            return f"{kind} {show(event.quantity)} {event.instrument}"
         case PositionTransfer():
             return f"{kind} {show(event.quantity)} {event.instrument}"
         case _:

@@ -76,7 +76,15 @@ def settings(venue: str, found: Variables) -> Variables:
         return {"BETATRADER_PAPER__LINK": found["link"]}
     chosen = {
         "binance": ("rest", "stream", "api", "key", "secret"),
-        "polymarket": ("clob", "gamma", "data", "market_socket", "user_socket", "geoblock"),
+        "polymarket": (
+            "clob",
+            "gamma",
+            "data",
+            "market_socket",
+            "user_socket",
+            "geoblock",
+            "relayer",
+        ),
     }[venue]
     table = f"BETATRADER_{venue.upper()}__"
     made = {f"{table}{name.upper()}": found[name] for name in chosen}

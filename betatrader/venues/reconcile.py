@@ -17,11 +17,13 @@ from betatrader.model.account import (
     OrderFound,
     OrderInDoubt,
     OrderRejected,
+    PairsMerged,
     PositionTransfer,
     VenueAccount,
     VenueOrder,
 )
-from betatrader.model.ids import ClientOrderId
+from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.market import Resolution
 from betatrader.model.order import Order, OrderState
 
@@ -86,7 +88,7 @@ def order_reports(
         for order in open_at(state, venue)
     )
     lost = [
-        OrderFound(now_ns, there.order, there.terms, there.filled)
+        OrderFound(now_ns, there.order, there.terms, there.filled, there.venue_id)
         for there in account.orders.values()
         if there.state is OrderState.ACCEPTED
         and is_ours(there.order)
@@ -137,22 +139,51 @@ def _report(
 
 def unexplained(
     state: State, account: VenueAccount, venue: str, now_ns: int
-) -> list[CashFlow | PositionTransfer]:
-    """Balances that no order of ours explains: deposits, withdrawals, trades by other hands.
+) -> list[CashFlow | PositionTransfer | PairsMerged]:
+    """Balances that no order of ours explains: pairs that were merged, by us or by other hands;
+    deposits, withdrawals, trades by other hands.
 
     To be asked when nothing is under way, and to be believed when the answer stays the same: a
     venue's balance may lag behind its fills.
     """
-    found: list[CashFlow | PositionTransfer] = []
     where = state.account(venue)
     held = state.portfolio.open_positions()
     ours = {name: one.quantity for name, one in held if state.account_of(name) == where}
+    cash = account.cash - state.cash_at(where)
+    found: list[CashFlow | PositionTransfer | PairsMerged] = []
+    gone = {name: quantity - account.positions.get(name, 0) for name, quantity in ours.items()}
+    for pair in _merged(state, gone, cash, now_ns):
+        found.append(pair)
+        ours[pair.instrument] -= pair.quantity
+        ours[pair.complement] -= pair.quantity
+        cash -= pair.quantity
     for name in sorted({*ours, *(n for n, quantity in account.positions.items() if quantity)}):
         change = account.positions.get(name, 0) - ours.get(name, 0)
         if change:
             text = "moved without an order of ours"
             found.append(PositionTransfer(now_ns, name, change, state.mark(name), text))
-    cash = account.cash - state.cash_at(where)
     if cash:
         found.append(CashFlow(now_ns, venue, cash, "found in reconciliation"))
     return found
+
+
+def _merged(
+    state: State, gone: dict[InstrumentId, int], cash: int, now_ns: int
+) -> list[PairsMerged]:
+    """Contracts of which as much is missing as of their complement, where `cash` is more by it."""
+    found: list[PairsMerged] = []
+    for name in sorted(gone):
+        other = _complement(state, name)
+        if other is None or other < name:
+            continue
+        pairs = min(gone[name], gone.get(other, 0))
+        if 0 < pairs <= cash:
+            cash -= pairs
+            found.append(PairsMerged(now_ns, name, other, pairs))
+    return found
+
+
+def _complement(state: State, name: InstrumentId) -> InstrumentId | None:
+    seen = state.markets.get(name)
+    definition = seen.definition if seen is not None else None
+    return definition.complement if isinstance(definition, BinaryContract) else None

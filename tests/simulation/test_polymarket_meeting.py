@@ -15,15 +15,29 @@ import pytest
 from betatrader.chaos.loop import Process, VirtualLoop
 from betatrader.config.venues import Polymarket
 from betatrader.engine.state import State, fold_submit
-from betatrader.model.account import CashFlow, Fill, OrderEvent, PositionTransfer, VenueAccount
+from betatrader.model.account import (
+    CashFlow,
+    Fill,
+    OrderEvent,
+    PairsMerged,
+    PositionTransfer,
+    VenueAccount,
+)
 from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
-from betatrader.model.market import BookSnapshot, InstrumentListed, PublicTrade, Quote
-from betatrader.model.money import parse
+from betatrader.model.market import (
+    BookSnapshot,
+    InstrumentListed,
+    PublicTrade,
+    Quote,
+    Resolution,
+)
+from betatrader.model.money import SCALE, parse
 from betatrader.model.order import OrderState, OrderTerms, OrderType, Side, TimeInForce
 from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, Handler, NoAnswerError, Request
 from betatrader.ops import clock
+from betatrader.sim.ledger import Merged, Settled
 from betatrader.venues.polymarket.venue import PolymarketVenue
 from betatrader.venues.reconcile import missing_fills, order_reports, unexplained
 
@@ -100,7 +114,9 @@ class Bridge:
 class Meeting:
     """A trader's books, the adapter, and the venue with a market that moves at random."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, seed: int, signature_type: int) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, seed: int, signature_type: int, **settings: Any
+    ) -> None:
         self.loop = VirtualLoop(seed)
         self.chance = random.Random(seed)
         monkeypatch.setattr(clock, "now_ns", lambda: EPOCH_NS + int(self.loop.time() * 1e9))
@@ -108,12 +124,16 @@ class Meeting:
         self.core = scene.server(latency_ns=2_000_000)
         self.state = State()
         self.events: list[Any] = []
+        self.heard: list[Any] = []
+        self.entries: list[Any] = []
+        self.core.state.exchange.keep = lambda _owner, entry: self.entries.append(entry)
         self.made: list[ClientOrderId] = []
         self.settings = Polymarket(
             markets=(scene.CONDITION,),
             private_key=Secret(scene.PRIVATE),
             signature_type=signature_type,
             funder=FUNDER if signature_type else "",
+            **settings,
         )
         self.loop.spawn(Process("venue"), self.core.deliver)
         self.do(lambda: [self.core.play(event) for event in scene.market(clock.now_ns())])
@@ -146,6 +166,7 @@ class Meeting:
     def market(self, event: Any) -> None:
         if isinstance(event, InstrumentListed) or event.instrument in self.state.markets:
             self.state.fold(event)
+            self.heard.append(event)
 
     def go(self, seconds: float) -> None:
         self.loop.run_until(lambda: False, self.loop.time() + seconds)
@@ -181,6 +202,19 @@ class Meeting:
             self.venue.submit(command, self.state.now_ns)
 
         self.do(send)
+
+    def buy(self, name: InstrumentId, price: str, size: str) -> None:
+        """Take so much at once."""
+        terms = OrderTerms(name, Side.BUY, OrderType.LIMIT, parse(price), parse(size))
+        self.made.append(ClientOrderId(f"{len(self.made) + 1:032x}"))
+        command = Approved(self.made[-1], StrategyId("s"), terms)
+        self.do(
+            lambda: (fold_submit(self.state, command), self.venue.submit(command, clock.now_ns()))
+        )
+
+    def ledger(self) -> Any:
+        """The venue's books of our account."""
+        return self.core.state.exchange.ledgers[self.venue.rest._signer.address]
 
     def move(self, name: InstrumentId) -> None:
         """The market moves, and trades."""
@@ -245,3 +279,98 @@ def test_after_any_run_the_books_agree_exactly(monkeypatch: pytest.MonkeyPatch, 
     assert any(isinstance(event, Fill) for event in meeting.events)
     if seed % 3 == 1:
         assert any(isinstance(event, PositionTransfer) for event in meeting.events)
+
+
+RELAYED = {"relayer_key": Secret("a key of the relayer"), "relayer": "http://relayer"}
+TROUBLES = ["", "lost", "never came", "error", "html"]
+
+
+@pytest.mark.parametrize("wallet", [1, 2, 3], ids=["proxy", "safe", "deposit wallet"])
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_pairs_are_merged_once_whatever_becomes_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch, wallet: int, trouble: str
+) -> None:
+    meeting = Meeting(monkeypatch, 1, wallet, merge=True, **RELAYED)
+    meeting.buy(scene.YES_ID, "0.52", "10")
+    meeting.buy(scene.NO_ID, "0.50", "7")
+    if trouble:
+        meeting.core.state.troubles.next.append(trouble)
+    meeting.settle()
+    meeting.go(180)
+    merged = [entry for entry in meeting.entries if isinstance(entry, Merged)]
+    assert [entry.quantity for entry in merged] == [parse("7")]
+    account = meeting.settle()
+    (found,) = unexplained(meeting.state, account, "POLYMARKET", clock.now_ns())
+    assert isinstance(found, PairsMerged)
+    assert found.quantity == parse("7")
+    meeting.state.fold(found)
+    assert unexplained(meeting.state, account, "POLYMARKET", clock.now_ns()) == []
+    assert meeting.state.portfolio.cash == meeting.ledger().cash
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_winner_is_redeemed_and_the_books_need_no_word_of_it(
+    monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    meeting = Meeting(monkeypatch, 1, 2, **RELAYED)
+    meeting.core.state.exchange.pays_at_end = False
+    meeting.buy(scene.YES_ID, "0.52", "10")
+    meeting.settle()
+    if trouble:
+        meeting.core.state.troubles.next.append(trouble)
+    for name, payout in ((scene.YES_ID, SCALE), (scene.NO_ID, 0)):
+        meeting.do(lambda n=name, p=payout: meeting.core.play(Resolution(clock.now_ns(), n, p)))
+    before = meeting.ledger().cash
+    meeting.go(180)
+    assert {event.instrument for event in meeting.heard if isinstance(event, Resolution)} == {
+        scene.YES_ID,
+        scene.NO_ID,
+    }
+    paid = [entry for entry in meeting.entries if isinstance(entry, Settled)]
+    assert [(entry.instrument, entry.payout) for entry in paid] == [(scene.YES_ID, SCALE)]
+    assert meeting.ledger().cash == before + parse("10")
+    account = meeting.settle()
+    assert unexplained(meeting.state, account, "POLYMARKET", clock.now_ns()) == []
+    assert meeting.state.portfolio.cash == meeting.ledger().cash
+
+
+def test_a_winner_is_redeemed_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting = Meeting(monkeypatch, 1, 3, **RELAYED)
+    meeting.core.state.exchange.pays_at_end = False
+    meeting.buy(scene.NO_ID, "0.50", "10")
+    meeting.settle()
+    for name, payout in ((scene.YES_ID, 0), (scene.NO_ID, SCALE)):
+        meeting.do(lambda n=name, p=payout: meeting.core.play(Resolution(clock.now_ns(), n, p)))
+    meeting.restart()
+    meeting.go(120)
+    assert [type(entry) for entry in meeting.entries if isinstance(entry, Settled)] == [Settled]
+
+
+def test_what_is_offered_is_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The venue would cancel the offer."""
+    meeting = Meeting(monkeypatch, 1, 2, merge=True, **RELAYED)
+    meeting.buy(scene.YES_ID, "0.52", "10")
+    terms = OrderTerms(scene.YES_ID, Side.SELL, OrderType.LIMIT, parse("0.90"), parse("6"))
+    offer = Approved(ClientOrderId("f" * 32), StrategyId("s"), terms)
+    meeting.do(
+        lambda: (fold_submit(meeting.state, offer), meeting.venue.submit(offer, clock.now_ns()))
+    )
+    meeting.buy(scene.NO_ID, "0.50", "10")
+    meeting.settle()
+    meeting.go(120)
+    merged = [entry for entry in meeting.entries if isinstance(entry, Merged)]
+    assert [entry.quantity for entry in merged] == [parse("4")]
+    assert ClientOrderId("f" * 32) in meeting.state.orders.open
+
+
+def test_without_a_relayer_key_a_person_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meeting = Meeting(monkeypatch, 1, 0)
+    meeting.core.state.exchange.pays_at_end = False
+    meeting.buy(scene.YES_ID, "0.52", "10")
+    meeting.settle()
+    for name, payout in ((scene.YES_ID, SCALE), (scene.NO_ID, 0)):
+        meeting.do(lambda n=name, p=payout: meeting.core.play(Resolution(clock.now_ns(), n, p)))
+    meeting.go(120)
+    assert capsys.readouterr().out.count("redeem_by_hand") == 1

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import COIN, SECOND, YES, Puppet, Scene, coin, quote, terms
+from scenes import COIN, NO, SECOND, YES, Puppet, Scene, coin, contract, quote, terms
 from stories import SMALL, Broken, story, strategies
 
 from betatrader.engine.engine import Engine
@@ -23,6 +23,7 @@ from betatrader.model.account import (
     OrderFound,
     OrderInDoubt,
     OrderRejected,
+    PairsMerged,
     PositionTransfer,
     Reconciled,
     VenueAccount,
@@ -505,3 +506,50 @@ def test_t17_orders_and_fills_of_other_hands_are_left_alone_and_stop_nothing() -
     moved, paid = unexplained(scene.state, there, "SIM", SECOND)
     assert isinstance(moved, PositionTransfer)
     assert isinstance(paid, CashFlow)
+
+
+def pairs_held() -> Scene:
+    """Five YES for 2, and three NO for 1.50."""
+    scene = Scene()
+    for name in (YES, NO):
+        scene.take(InstrumentListed(0, contract(name)))
+    for at, (name, price, quantity) in enumerate(((YES, "0.40", "5"), (NO, "0.50", "3"))):
+        given = ClientOrderId(f"{at:032x}")
+        bought = Fill(SECOND, given, name, BUY, parse(price), parse(quantity), 0, True, f"T{at}")
+        scene.take(bought)
+    return scene
+
+
+def test_pairs_that_became_cash_are_merged_and_not_moved_away() -> None:
+    """The venue pays 1 a pair: a gain, since both cost 0.90 together."""
+    scene = pairs_held()
+    cash = scene.state.portfolio.cash
+    there = VenueAccount(cash + parse("2.5"), {YES: parse("2.5"), NO: parse("0.5")}, {}, ())
+    (merged,) = unexplained(scene.state, there, "SIM", SECOND)
+    assert isinstance(merged, PairsMerged)
+    assert {merged.instrument, merged.complement} == {YES, NO}
+    assert merged.quantity == parse("2.5")
+    before, deposits = scene.state.portfolio.realised, scene.state.portfolio.deposits
+    step = scene.take(merged)
+    assert step is not None
+    assert scene.state.portfolio.cash == there.cash
+    assert scene.state.portfolio.realised - before == parse("0.25")
+    assert scene.state.portfolio.deposits == deposits
+    assert sum(scene.state.holdings.shares[YES].values()) == parse("2.5")
+    assert unexplained(scene.state, there, "SIM", SECOND) == []
+
+
+def test_shares_that_went_without_cash_were_not_merged() -> None:
+    scene = pairs_held()
+    there = VenueAccount(scene.state.portfolio.cash, {YES: parse("2")}, {}, ())
+    found = unexplained(scene.state, there, "SIM", SECOND)
+    assert [type(event) for event in found] == [PositionTransfer, PositionTransfer]
+
+
+def test_a_deposit_beside_a_merge_is_a_deposit() -> None:
+    scene = pairs_held()
+    there = VenueAccount(scene.state.portfolio.cash + parse("10"), {YES: parse("2")}, {}, ())
+    merged, deposit = unexplained(scene.state, there, "SIM", SECOND)
+    assert isinstance(merged, PairsMerged)
+    assert isinstance(deposit, CashFlow)
+    assert (merged.quantity, deposit.amount) == (parse("3"), parse("7"))

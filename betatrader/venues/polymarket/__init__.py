@@ -13,9 +13,14 @@ rest       questions over REST, and answers by what they mean
 listing    markets as instruments, with their fees and their ends
 books      the market channel as market events, with a book of each token; pure
 market     the market channel, and a watch over books that stand still
+recording  what was recorded of the channel and of REST, as events; pure but for the file
 account    orders and trades as account events, each fill once; pure
 user       the user channel
 statement  our account as the venue states it over REST
+calldata   calls of the venue's contracts that merge and redeem; pure
+relay      transactions for the venue's relayer, signed; pure
+relayer    questions to the relayer
+redeeming  redeems what has ended and merges pairs, each once
 sending    orders and cancels on their way
 heartbeat  the venue's dead-man switch
 frames     text frames as messages; what cannot be used is counted

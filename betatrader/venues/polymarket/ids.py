@@ -1,8 +1,9 @@
 """Which order of ours is which of the venue's: it knows an order by the hash of its terms alone.
 
 The hash follows from the order (see `forms.unique`), so that after a restart the same orders give
-the same hashes. What cannot be known then (the tick of that moment, the contract where the market
-is not listed yet) is tried in all its values.
+the same hashes; one that a lost journal had made, and that was found, keeps the venue's. What
+cannot be known then (the tick of that moment, the contract where the market is not listed yet) is
+tried in all its values.
 """
 
 from collections.abc import Iterable, Iterator
@@ -55,7 +56,8 @@ class Ids:
             if order.state in CLOSED:
                 self.oldest_ns = min(self.oldest_ns, order.updated_ns)
             self.heard_ns = max(self.heard_ns, order.created_ns, order.updated_ns)
-            self._learn(order.id, order.terms, tuple(dict.fromkeys(self._possible(order))))
+            hashes = (order.venue_id,) if order.venue_id else self._possible(order)
+            self._learn(order.id, order.terms, tuple(dict.fromkeys(hashes)))
 
     def ours(self, their_id: str) -> ClientOrderId:
         """Our id of an order at the venue. One of our key that we do not know is of a journal that

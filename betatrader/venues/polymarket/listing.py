@@ -130,6 +130,8 @@ class Listing:
         """By token, of all that was ever listed here."""
         self.curves: dict[str, FeeCurve] = {}
         self.payouts: dict[InstrumentId, int] = {}
+        self.markets: dict[str, tuple[str, str]] = {}
+        """The two tokens by condition, of all that was ever listed here."""
         self._contracts: dict[InstrumentId, BinaryContract] = {}
         self._tradable: dict[InstrumentId, bool] = {}
         self._rest = rest
@@ -190,6 +192,8 @@ class Listing:
             token = contract.id.rpartition(".")[0]
             self.rules[token] = Rules(contract.tick, number(found.mos), neg_risk)
             self.curves[token] = curve
+        first, second = (contract.id.rpartition(".")[0] for contract in contracts)
+        self.markets[market.condition_id] = first, second
         payouts = payouts_of(market)
         if payouts:
             self.resolve(payouts)

@@ -69,14 +69,21 @@ class Rest:
     not sent (NotSentError, also by our own rate limit), refused (RefusalError), or unclear."""
 
     def __init__(
-        self, transport: Transport, address: str, signer: Signer, keys: Credentials | None
+        self, transport: Transport, address: str, signer: Signer | None, keys: Credentials | None
     ) -> None:
+        """Without a signer, only public questions."""
         self.limits = Limits()
         self.clock = VenueClock()
         self.keys = keys
         self._transport = transport
         self._address = address.rstrip("/")
-        self._signer = signer
+        self._given = signer
+
+    @property
+    def _signer(self) -> Signer:
+        if self._given is None:
+            raise NotSentError("not sent: no account is set")
+        return self._given
 
     # Public questions.
 
@@ -155,15 +162,23 @@ class Rest:
 
     async def balance(self, token: str = "") -> int:
         """What the wallet holds of a token, or of pUSD, in base units of 10^-6."""
-        query = {"asset_type": "CONDITIONAL", "token_id": token}
-        if not token:
-            query = {"asset_type": "COLLATERAL"}
-        query["signature_type"] = str(self._signer.signature_type)
+        query = self._of_asset(token)
         body = await self._signed("GET", "/balance-allowance", "balance", query=query)
         text = _as(wire.Balance, body).balance
         if not text.isdecimal():
             raise UnclearError("/balance-allowance: the balance is no whole number")
         return int(text)
+
+    async def refresh_balance(self, token: str = "") -> None:
+        """Let the venue look at the chain again for what the wallet holds of an asset."""
+        query = self._of_asset(token)
+        await self._signed("GET", "/balance-allowance/update", "balance", query=query)
+
+    def _of_asset(self, token: str) -> dict[str, str]:
+        kind = {"asset_type": "COLLATERAL"}
+        if token:
+            kind = {"asset_type": "CONDITIONAL", "token_id": token}
+        return {**kind, "signature_type": str(self._signer.signature_type)}
 
     # What changes something. The limits of orders and cancels are asked by the caller.
 

@@ -80,6 +80,14 @@ class Signer:
         digest = eip712.auth_digest(self.chain, self._owner, timestamp, nonce)
         return "0x" + self._sign(digest).hex()
 
+    def digest(self, digest: bytes) -> bytes:
+        """The account's signature of a digest: 65 bytes, the last 27 or 28."""
+        return self._sign(digest)
+
+    def message(self, hashed: bytes) -> bytes:
+        """The same of 32 bytes as a personal message (EIP-191)."""
+        return self._sign(eip712.keccak(b"\x19Ethereum Signed Message:\n32" + hashed))
+
     def _data(self, terms: Terms) -> OrderData:
         return OrderData(
             terms.salt,

@@ -48,6 +48,10 @@ class Statement:
         """The next look asks for all trades since the first order that is known."""
         self._looked_s = 0
 
+    def held(self, token: str) -> int | None:
+        """A token's balance at the last look, in base units of 10^-6; None where it had none."""
+        return self._balances.get(token)
+
     async def look(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """The account now; raises OSError or TimeoutError where the venue does not answer."""
         began_s = self._rest.clock.now_s()

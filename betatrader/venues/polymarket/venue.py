@@ -31,9 +31,11 @@ from betatrader.venues.polymarket.heartbeat import Heartbeat
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import FeeCurve, Listing
 from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
+from betatrader.venues.polymarket.redeeming import Redeemer
+from betatrader.venues.polymarket.relayer import Relayer
 from betatrader.venues.polymarket.rest import ORDER_S, RefusalError, Rest
 from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent
-from betatrader.venues.polymarket.sign import Signer
+from betatrader.venues.polymarket.sign import EOA, Signer
 from betatrader.venues.polymarket.statement import Statement
 from betatrader.venues.polymarket.user import UserStream
 
@@ -95,10 +97,30 @@ class PolymarketVenue:
         self._sending = Sending(self.rest, self.ids, self._accounts, self._tell)
         self._sending.refused = self._refused
         self._sending.failed = self._failed
+        self._redeemer = self._redeeming(settings, transport, signer)
         self._breaker = Breaker()
         self._answered_s = 0.0
         self._barred = ""
         self._closed_only = ""
+
+    def _redeeming(self, settings: Polymarket, transport: Transport, signer: Signer) -> Redeemer:
+        relayer = None
+        if settings.relayer_key and signer.signature_type != EOA:
+            address, key = settings.relayer, settings.relayer_key
+            relayer = Relayer(transport, address, signer, key, settings.relayer_address)
+        made = Redeemer(
+            self.rest,
+            relayer,
+            signer,
+            self._listing,
+            redeem=settings.redeem,
+            merge=settings.merge,
+        )
+        made.leads = lambda: self._heartbeat.leads and self.connected
+        made.busy = lambda: self._sending.busy
+        made.held = self._statement.held
+        made.moved = self._accounts.traded.update
+        return made
 
     # Requests.
 
@@ -226,6 +248,7 @@ class PolymarketVenue:
                 group.start_soon(self._listing.keep)
                 group.start_soon(self._keep_permission)
                 group.start_soon(self._heartbeat.keep)
+                group.start_soon(self._redeemer.keep)
                 group.start_soon(self._user.run)
                 group.start_soon(self._watch)
                 await self._market.run()

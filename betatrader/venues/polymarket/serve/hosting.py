@@ -46,6 +46,7 @@ def addresses(port: int) -> dict[str, str]:
         "gamma": base,
         "data": base,
         "geoblock": f"{base}/api/geoblock",
+        "relayer": base,
         "market_socket": f"ws://{HOST}:{port}/ws/market",
         "user_socket": f"ws://{HOST}:{port}/ws/user",
     }
