@@ -31,7 +31,7 @@ from betatrader.venues.polymarket.heartbeat import Heartbeat
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import FeeCurve, Listing
 from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
-from betatrader.venues.polymarket.rest import ORDER_S, RefusalError, Rest
+from betatrader.venues.polymarket.rest import ORDER_S, PAGE, RefusalError, Rest
 from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent
 from betatrader.venues.polymarket.sign import Signer
 from betatrader.venues.polymarket.statement import Statement
@@ -211,7 +211,9 @@ class PolymarketVenue:
     def _refused(self, error: RefusalError) -> None:
         """What a refusal asks of us for the future."""
         text = error.text.lower()
-        if error.status == 403 or "restricted in your region" in text:
+        if error.text.startswith(PAGE):
+            self._failed(error.text)
+        elif error.status == 403 or "restricted in your region" in text:
             self._barred = error.text
             self._log.critical("barred", venue=VENUE, reason=error.text)
         elif "closed only mode" in text or "banned" in text:

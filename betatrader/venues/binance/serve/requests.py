@@ -101,12 +101,11 @@ class Keys:
 
     def of(self, key: str) -> Account:
         """The account of a key; raises Refusal."""
-        if not key:
+        if len(key) != KEY_DIGITS:
             raise Refusal(401, -2014, "API-key format invalid.")
         found = self._accounts.get(key) if self._alive else None
         if found is None:
-            text = "Invalid API-key, IP, or permissions for action."
-            raise Refusal(401, -2015 if len(key) == KEY_DIGITS else -2014, text)
+            raise Refusal(401, -2015, "Invalid API-key, IP, or permissions for action.")
         return found
 
     def of_rest(self, request: Request) -> tuple[Account, Parameters]:
