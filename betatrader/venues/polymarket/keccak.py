@@ -25,7 +25,8 @@ def plain(data: bytes) -> bytes:
 def _kept() -> Hash:
     """The hash with states that are kept: each is used by one caller at a time, since the library
     lets other threads run meanwhile."""
-    library: Any = _keccak._raw_keccak_lib
+    module: Any = _keccak
+    library = module._raw_keccak_lib
     reset, absorb, digest = library.keccak_reset, library.keccak_absorb, library.keccak_digest
     shown = _raw_api.get_raw_buffer
     free: list[tuple[Any, Any, Any]] = []
