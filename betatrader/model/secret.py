@@ -1,5 +1,7 @@
 """A text that is never shown: keys, tokens, addresses that hold one."""
 
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
 
 class Secret:
     """Prints as `***` wherever it turns up; `reveal` is the one way to the text."""
@@ -27,3 +29,14 @@ class Secret:
 
     def __repr__(self) -> str:
         return f"Secret({str(self)!r})"
+
+
+def without_password(url: str, mark: str = "***@") -> str:
+    """An address that may be shown, `mark` in place of its user and password."""
+    head, at, tail = url.rpartition("@")
+    shown = f"{head.partition('://')[0]}://{mark}{tail}" if at else url
+    query = urlsplit(shown).query
+    if "password" not in query:
+        return shown
+    kept = [(name, text) for name, text in parse_qsl(query) if name != "password"]
+    return shown.replace(f"?{query}", "?" * bool(kept) + urlencode(kept))

@@ -41,6 +41,8 @@ class Feed:
     ) -> None:
         self.url = url
         self.connected = False
+        self.trouble = ""
+        """Why there is no connection, as far as is known; "" while there is one."""
         self._transport = transport
         self._on_open = on_open
         self._on_text = on_text
@@ -70,7 +72,8 @@ class Feed:
                 await self._once()
             except (OSError, TimeoutError) as error:
                 self._line.reason = str(error) or "no answer"
-            log.warning("socket_lost", url=self.url, reason=self._line.reason)
+            self.trouble = self._line.reason
+            log.warning("socket_lost", url=self.url, reason=self.trouble)
             if clock.boot_s() - began_s >= STEADY_S:
                 pause_s = FIRST_PAUSE_S
             await anyio.sleep(pause_s * spread())
@@ -80,7 +83,7 @@ class Feed:
         """One connection, to its end."""
         line = self._line = _Line(self)
         socket = self._socket = await self._transport.connect(self.url, line)
-        self.connected = True
+        self.connected, self.trouble = True, ""
         self._heard_s = clock.boot_s()
         try:
             if not line.ended.is_set():

@@ -178,6 +178,10 @@ class RemoteVenue(Venue, Protocol):
     """Set, and renewed, where the connection begins or ends."""
 
     @property
+    def trouble(self) -> str:
+        """Why it is not reached, in the venue's words where it has said any."""
+
+    @property
     def busy(self) -> bool:
         """Whether an order was sent and not answered yet."""
 
@@ -242,9 +246,10 @@ class RemoteDesk:
                 while not self.venue.connected:
                     await self.venue.changed.wait()
                 cash = (await self.venue.account(())).cash if is_new else 0
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError) as error:
+            why = self.venue.trouble or str(error) or "it does not answer"
             raise UnreachableError(
-                f"the venue does not answer in {REACH_S:.0f} s\n{self._choice.hint}"
+                f"the venue is not reached in {REACH_S:.0f} s: {why}\n{self._choice.hint}"
             ) from None
         if cash:
             self._take(CashFlow(clock.now_ns(), self.venue.name, cash, "opening balance"))

@@ -25,6 +25,8 @@ from betatrader.roles.trader import Trader
 from betatrader.venues.gateway import Gateway
 
 CONNECT_S, ANSWER_S, ORDER_S, LAST_S = 15.0, 10.0, 15.0, 3.0
+LISTED_S = 5.0
+MARKETS = "write symbols or condition ids as the venue does"
 SKEW_WARN_S = 1.0
 LEAST_SHARES = 5 * SCALE
 
@@ -148,11 +150,17 @@ async def _connected(venue: RemoteVenue, trader: Trader, tell: Tell, probe: Prob
         if failed:
             tell(_failed("connection", failed[0]))
         elif not venue.connected:
-            text = f"orders, reports and market data do not all stand after {CONNECT_S:.0f} s"
-            tell(Step("connection", "fail", text, "The log lines above name the refusal."))
+            text = f"not all of it stands after {CONNECT_S:.0f} s: {venue.trouble}"
+            tell(Step("connection", "fail", text, "Check keys, addresses and network."))
         else:
             tell(Step("connection", "ok", "orders, reports and market data stand"))
-            if await _paid(venue, trader, tell) and probe is not None:
+            with anyio.move_on_after(LISTED_S):
+                while not trader.engine.state.markets:  # noqa: ASYNC110
+                    await anyio.sleep(0.05)
+            if not trader.engine.state.markets:
+                text = venue.trouble or "it lists nothing of what is configured"
+                tell(Step("markets", "fail", text, f"Mend [{venue.name.lower()}]: {MARKETS}."))
+            elif await _paid(venue, trader, tell) and probe is not None:
                 venue.remember([])
                 try:
                     tell(await _ordered(trader, probe))

@@ -18,12 +18,13 @@ from anyio.abc import TaskStatus
 from betatrader import __version__
 from betatrader.config import Config, find_file, load
 from betatrader.model.errors import BetatraderError, UnreachableError
+from betatrader.model.secret import without_password
 from betatrader.ops import health, home, logs
 from betatrader.ops.process import age_s
 from betatrader.ops.webhook import Webhook
 from betatrader.roles import ROLES
 from betatrader.store import functions, keys
-from betatrader.store.connection import AWAY, Client, client, connected, without_password
+from betatrader.store.connection import AWAY, Client, client, connected
 
 PORTS = {"trading": 8701, "intel": 8702, "jobs": 8703}
 DRAIN_S = 8.0

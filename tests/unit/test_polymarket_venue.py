@@ -255,7 +255,7 @@ def test_what_says_neither_yes_nor_no_leaves_it_in_doubt(world: World, reply: ob
 def test_a_page_of_the_proxy_is_called_one(world: World) -> None:
     world.fake.rest["POST /order"] = lambda _: Answer(403, b"<!DOCTYPE html><p>blocked</p>")
     world.submit(approved(1))
-    assert [e.reason for e in world.since()] == ["an HTML page"]
+    assert [e.reason for e in world.since()] == ["an HTML page with status 403"]
 
 
 def test_an_answer_of_success_with_an_error_is_a_refusal(world: World) -> None:

@@ -38,6 +38,8 @@ class MarketStream:
     ) -> None:
         self.flows = False
         """Whether data has come over the connection that is open."""
+        self.trouble = "no market data yet"
+        """Why none flows, as far as is known; "" while it does."""
         self.books: dict[str, BookSync] = {}
         self._transport = transport
         self._address = address.rstrip("/")
@@ -72,6 +74,7 @@ class MarketStream:
     def _lost(self, reason: str) -> None:
         self.flows = False
         reason = why_lost(reason)
+        self.trouble = f"market data: {reason}"
         self._changed(f"its market data broke off: {reason}" if reason else "")
 
     def _received(self, text: bytes) -> None:
@@ -84,7 +87,7 @@ class MarketStream:
             self._complain("malformed", str(error))
             return
         if not self.flows:
-            self.flows = True
+            self.flows, self.trouble = True, ""
             self._changed("")
         for event in events:
             self._market(event)

@@ -52,6 +52,9 @@ class Hears(Protocol):
     def reported(self, report: ExecutionReport) -> None:
         """A report on an order of our account."""
 
+    def refused(self, code: int) -> None:
+        """The venue does not let us in, or any more."""
+
 
 class Access(msgspec.Struct, frozen=True):
     """The key of an account, and how requests are signed with it."""
@@ -70,11 +73,17 @@ class Session:
         self._access = access
         self._hears = hears
         self._logged_on = False
+        self._refusal = ""
         self._opened_s = 0.0
         self._log = structlog.get_logger()
         self._feed = Feed(
             transport, url, self._opened, self._received, self._lost, silent_s=SILENT_S
         )
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not ready, as far as is known; "" while it is."""
+        return "" if self.is_ready else self._refusal or self._feed.trouble
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -155,10 +164,12 @@ class Session:
             if frame.id != PING:
                 text = f"{frame.error.msg} ({frame.error.code})"
                 self._log.error("session_refused", venue=VENUE, request=frame.id, error=text)
-                self.break_off(f"refused by the venue: {text}")
+                self._refusal = f"refused by the venue: {text}"
+                self._hears.refused(frame.error.code)
+                self.break_off(self._refusal)
         elif frame.id == LOGON:
             self._logged_on = True
             self._feed.send(encode({"id": SUBSCRIBE, "method": "userDataStream.subscribe"}))
         elif frame.id == SUBSCRIBE:
-            self.is_ready = True
+            self.is_ready, self._refusal = True, ""
             self._hears.ready()

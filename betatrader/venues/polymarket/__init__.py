@@ -1,6 +1,7 @@
 """Polymarket: its protocol, from both ends.
 
 serve  the venue's own HTTP and WebSocket protocol before the simulated exchange
+keccak    the hash that all of it rests on
 eip712     typed data of orders and key requests as hashes; pure
 sign       signs them, for all four kinds of account
 headers    L1 and L2 headers; pure

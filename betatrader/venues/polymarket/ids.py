@@ -40,7 +40,7 @@ class Ids:
         self, order: ClientOrderId, terms: OrderTerms, created_ns: int, form: Form, rules: Rules
     ) -> SignedOrder:
         """Sign a new order, and know it from then on."""
-        token = int(forms.token_of(terms.instrument))
+        token = forms.number_of(terms.instrument)
         selling = terms.side is Side.SELL
         unique = forms.unique(order, created_ns, token, form.amounts, selling=selling)
         exchange = exchange_of(token, self._signer.chain, neg_risk=rules.neg_risk)

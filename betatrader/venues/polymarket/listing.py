@@ -21,10 +21,11 @@ from betatrader.ops import clock
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.amounts import LOT, number
 from betatrader.venues.polymarket.forms import Rules, instrument_id
-from betatrader.venues.polymarket.rest import RefusalError, Rest
+from betatrader.venues.polymarket.rest import Rest
 
 DAY_NS = 86_400 * 1_000_000_000
 LOOK_S = 60.0
+HINTED_S = 5.0
 SOON_S = 15.0
 """How soon a market is asked for again that is not known yet."""
 
@@ -139,6 +140,10 @@ class Listing:
         self._changed = changed
         self._wake = anyio.Event()
         self._missing = False
+        self._looked_s = 0.0
+        self.trouble = ""
+        """Why a market is not known, in the venue's words; "" where all are."""
+        self._told: set[str] = set()
         self._log = structlog.get_logger()
 
     @property
@@ -158,6 +163,12 @@ class Listing:
         """Ask again without waiting."""
         self._wake.set()
 
+    def look_soon(self) -> None:
+        """The same, but no sooner than some time after the last look: a refused order hints at
+        rules that have changed, and many may be refused."""
+        if clock.boot_s() - self._looked_s >= HINTED_S:
+            self._wake.set()
+
     async def keep(self) -> None:
         """Until cancelled: ask for all markets, again and again."""
         while True:
@@ -168,7 +179,8 @@ class Listing:
 
     async def look(self) -> None:
         """Ask once for all markets; those that do not answer keep their rules."""
-        self._missing = False
+        self._looked_s = clock.boot_s()
+        self._missing, self.trouble = False, ""
         before = set(self.tokens)
         for condition in self.conditions:
             try:
@@ -177,7 +189,9 @@ class Listing:
                 self.take(market, found)
             except (OSError, TimeoutError, ValueError) as error:
                 self._missing = True
-                level = "info" if isinstance(error, RefusalError) else "warning"
+                self.trouble = f"market {condition}: {error}"
+                level = "info" if self.trouble in self._told else "error"
+                self._told.add(self.trouble)
                 getattr(self._log, level)("no_market", condition=condition, error=str(error))
         fresh = tuple(token for token in self.tokens if token not in before)
         if fresh:

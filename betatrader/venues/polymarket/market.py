@@ -60,6 +60,11 @@ class MarketStream:
         self._log = structlog.get_logger()
 
     @property
+    def trouble(self) -> str:
+        """Why the socket is not open, as far as is known; "" while it is."""
+        return self._feed.trouble and f"market data: {self._feed.trouble}"
+
+    @property
     def flows(self) -> bool:
         """Whether the socket is open."""
         return self._feed.connected

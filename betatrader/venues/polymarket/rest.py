@@ -29,6 +29,9 @@ BATCH = 15
 PAGES = 20
 """Pages of one list: beyond it something is wrong with its cursor."""
 
+PAGE = "an HTML page"
+"""What stands before the venue has answered in its stead."""
+
 MODES = ("post-only mode", "trading is currently", "trading is disabled")
 """A 503 of these words is a refusal: the engine was not asked."""
 
@@ -57,7 +60,7 @@ def reading(answer: Answer) -> bytes:
         fault = msgspec.json.decode(body, type=wire.Fault)
         text = fault.error or fault.error_msg or "no reason was given"
     except wire.UNREADABLE:
-        text = "an HTML page" if body[:1] == b"<" else "no JSON"
+        text = f"{PAGE if body[:1] == b'<' else 'no JSON'} with status {status}"
     known = any(text.lower().startswith(mode) for mode in MODES) or fault.code == "post_only_mode"
     if (400 <= status < 500 and status != 408) or (status == 503 and known):
         raise RefusalError(status, text, fault)

@@ -17,7 +17,7 @@ from betatrader.model.account import (
     VenueConnection,
 )
 from betatrader.model.command import Approved, CancelOrder
-from betatrader.model.errors import UsageError
+from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.event import Event
 from betatrader.model.ids import ClientOrderId
 from betatrader.model.order import Order, OrderTerms, Side
@@ -33,7 +33,7 @@ from betatrader.venues.polymarket.listing import FeeCurve, Listing
 from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
 from betatrader.venues.polymarket.redeeming import Redeemer
 from betatrader.venues.polymarket.relayer import Relayer
-from betatrader.venues.polymarket.rest import ORDER_S, RefusalError, Rest
+from betatrader.venues.polymarket.rest import ORDER_S, PAGE, RefusalError, Rest
 from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent
 from betatrader.venues.polymarket.sign import EOA, Signer
 from betatrader.venues.polymarket.statement import Statement
@@ -46,6 +46,14 @@ PAUSE_S = 2.0
 LOOK_S = 0.5
 OVERDUE_S = 1.0
 PERMISSION_S = 60.0
+UNAUTHORIZED = 401
+KEY_TRIES = 3
+"""An API key that was never let in is not tried more often."""
+
+KEY_REMEDY = (
+    "Check api_key, api_secret and api_passphrase, or leave them out: they are made from "
+    "private_key."
+)
 DOWN_S = 15.0
 """Without an answer over REST for so long, the venue is away."""
 
@@ -102,6 +110,7 @@ class PolymarketVenue:
         self._answered_s = 0.0
         self._barred = ""
         self._closed_only = ""
+        self._trouble = "it has not answered yet"
 
     def _redeeming(self, settings: Polymarket, transport: Transport, signer: Signer) -> Redeemer:
         relayer = None
@@ -159,6 +168,11 @@ class PolymarketVenue:
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
         return await self._statement.look(orders)
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not reached, in the venue's words where it has said any; "" while it is."""
+        return self._trouble or self._user.trouble or self._market.trouble or self._listing.trouble
 
     @property
     def busy(self) -> bool:
@@ -219,14 +233,18 @@ class PolymarketVenue:
     def _refused(self, error: RefusalError) -> None:
         """What a refusal asks of us for the future."""
         text = error.text.lower()
-        if error.status == 403 or "restricted in your region" in text:
+        if error.text.startswith(PAGE):
+            self._failed(error.text)
+        elif error.status == 403 or "restricted in your region" in text:
             self._barred = error.text
             self._log.critical("barred", venue=VENUE, reason=error.text)
         elif "closed only mode" in text or "banned" in text:
             self._closed_only = error.text
             self._log.error("closed_only", venue=VENUE, reason=error.text)
-        elif error.status == 401:
+        elif error.status == UNAUTHORIZED:
             self._log.error("unauthorized", venue=VENUE, reason=error.text)
+        elif "is invalid" in text or "not yet ready" in text:
+            self._listing.look_soon()
 
     def _failed(self, reason: str) -> None:
         if self._breaker.failed(clock.boot_s()):
@@ -240,11 +258,12 @@ class PolymarketVenue:
     # The connection.
 
     async def run(self) -> None:
-        """Stay connected until cancelled."""
+        """Stay connected until cancelled; raises ConfigurationError where the API key can never
+        do."""
+        await self._greet()
         async with anyio.create_task_group() as group:
             self._sending.group = group
             try:
-                await self._greet()
                 group.start_soon(self._listing.keep)
                 group.start_soon(self._keep_permission)
                 group.start_soon(self._heartbeat.keep)
@@ -258,15 +277,22 @@ class PolymarketVenue:
 
     async def _greet(self) -> None:
         """The API key, the venue's clock and our permission, before anything else."""
+        refusals = 0
         while True:
             try:
                 await self.rest.measure_clock()
                 keys = self.rest.keys or await self.rest.key_of_account()
                 await self._ask_permission()
             except (OSError, TimeoutError) as error:
-                self._log.warning("venue_away", venue=VENUE, error=str(error))
+                self._trouble = str(error) or "no answer"
+                self._log.warning("venue_away", venue=VENUE, error=self._trouble)
+                refusals += isinstance(error, RefusalError) and error.status == UNAUTHORIZED
+                if refusals == KEY_TRIES:
+                    text = f"[polymarket] api_key is not let in, {error}"
+                    raise ConfigurationError([text, KEY_REMEDY]) from None
                 await anyio.sleep(PAUSE_S)
                 continue
+            self._trouble = ""
             self._accounts.key = keys.key.reveal()
             self._user.keys = keys
             return

@@ -21,6 +21,7 @@ state  the parts of the venue that its requests share
 signatures  EIP-712 digests, and who signed them
 authentication  API keys and the headers of both levels
 limits  how many requests are allowed
+acts  what is done to it on request: keys revoked, rules changed, markets closed
 troubles  what goes wrong on request
 agenda  what is to happen at a later time
 answers  JSON answers, refusals and cursor pages

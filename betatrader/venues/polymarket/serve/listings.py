@@ -6,7 +6,7 @@ import msgspec
 
 from betatrader.model.ids import InstrumentId
 from betatrader.model.instrument import BinaryContract, BinaryFees
-from betatrader.model.money import SCALE, show
+from betatrader.model.money import SCALE, Price, show
 from betatrader.ops import clock
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.venues.polymarket.serve.answers import number
@@ -38,6 +38,8 @@ class Listings:
     ) -> None:
         self.markets: dict[str, Market] = {}
         self.least_size = least_size
+        self.enforced_tick = 0
+        """The tick that orders are held to whatever is stated; 0: what is stated."""
         self._exchange = exchange
         self._neg_risk = neg_risk
         self._tokens: dict[str, tuple[Market, BinaryContract]] = {}
@@ -58,6 +60,11 @@ class Listings:
     def find(self, token: str) -> tuple[Market, BinaryContract] | None:
         """A token's market and contract."""
         return self._tokens.get(token)
+
+    def enforced(self, contract: BinaryContract) -> BinaryContract:
+        """A contract with the rules that orders are held to."""
+        tick = Price(self.enforced_tick)
+        return msgspec.structs.replace(contract, tick=tick) if tick else contract
 
     def complete(self) -> Iterator[Market]:
         """The markets of which both tokens are listed, oldest first."""
