@@ -124,19 +124,18 @@ def line_of(lines: list[str], way: Steps) -> int:
 
 def _line_of_key(lines: list[str], way: Steps) -> int:
     wanted = _dotted(way)
-    index = next((part for part in reversed(way) if isinstance(part, int)), 0)
+    item = next((part for part in reversed(way) if isinstance(part, int)), 0) + 1
     table, seen = "", 0
     for number, line in enumerate(lines, 1):
         text = line.split("#")[0].strip()
         if text.startswith("["):
-            table = text.strip("[] ")
-            seen += 1 if text.startswith("[[") and wanted.startswith(table) else 0
-            if (table == wanted or table.startswith(f"{wanted}.")) and (
-                not text.startswith("[[") or seen == index + 1
-            ):
+            table, several = text.strip("[] "), text.startswith("[[")
+            seen += several and wanted.startswith(table)
+            below = table == wanted or table.startswith(f"{wanted}.")
+            if below and (not several or seen == item):
                 return number
         elif "=" in text:
-            key = ".".join(filter(None, (table, text.split("=")[0].strip().strip('"'))))
-            if key == wanted and seen in (0, index + 1):
+            key = ".".join(filter(None, (table, text.split("=")[0].strip(' "'))))
+            if key == wanted and seen in (0, item):
                 return number
     return 0

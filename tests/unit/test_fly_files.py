@@ -61,7 +61,7 @@ WRONG = {
     ),
     "a table": (
         ("intel", "[checks.ready]", "[check.ready]"),
-        "intel.toml line 25: check: fly knows no such key; did you mean `checks`?",
+        "intel.toml line 24: check: fly knows no such key; did you mean `checks`?",
     ),
     "a key in an array of tables": (
         ("trading", 'memory = "512mb"', 'memmory = "512mb"'),
