@@ -1,6 +1,7 @@
-"""Containers of an image, by name: Redis and the roles, each with a read-only root and no rights."""
+"""Containers of an image: Redis and the roles, each with a read-only root and no rights."""
 
 import json
+import os
 import socket
 import subprocess
 import time
