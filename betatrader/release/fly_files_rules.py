@@ -27,9 +27,20 @@ REDIS_STOPS_S = 10.0
 SPARE_S = 5.0
 """Left after the drain, before the machine is killed: fly calls its own timeout best effort."""
 
-LEAST_MB = {"trading": 512, "intel": 512, "jobs": 256, "redis": 256}
-"""Memory of each app's machine, from the peaks measured in docs/image.md, rounded up to what fly
-sells; trading and intel hold twice their peak."""
+PEAK_MB = {"trading": 67, "intel": 90, "jobs": 47, "redis": 140}
+"""The most that each has been seen to hold resident (docs/speed.md); Redis: what it is given."""
+
+SYSTEM_MB = 64
+"""For the machine's own system."""
+
+
+def least_mb(app: str) -> int:
+    """The memory that an app's machine needs: three times its peak and the system, in what fly
+    sells; Redis holds its limit once, and while it rewrites its file the swap takes the copies."""
+    peak = PEAK_MB.get(app, 0)
+    needed = (peak if app == "redis" else 3 * peak) + SYSTEM_MB
+    return next(size for size in (256, 512, 1024, 2048) if size >= needed)
+
 
 SMALL_MB = 512
 SWAP_MB = 256
@@ -200,7 +211,7 @@ def one_machine(found: Found) -> Wrong:
             f"{kind} with {cpus} CPU takes {step * cpus} to {most * cpus} MB in steps of {step}, "
             f"found {given}",
         )
-    least = LEAST_MB.get(app_of(found), 0)
+    least = least_mb(app_of(found))
     if given < least:
         yield ("vm", 0, "memory"), f"this app needs {least} MB, found {given}"
     if given <= SMALL_MB and found.get("swap_size_mb", 0) < SWAP_MB:

@@ -5,6 +5,7 @@ import importlib
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -169,6 +170,7 @@ class Service:
                 "port": str(self.port),
                 "instance": self.instance,
                 **self._build,
+                "host": socket.gethostname(),
                 "ready_ms": str(self._ready_ms),
                 "not_ready": self._not_ready,
             }

@@ -53,15 +53,16 @@ class Runner:
 
 
 class DockerRunner(Runner):
-    """Each container in one network, found by its name."""
+    """Each container in one network."""
 
     def __init__(self, client: str, tag: str, network: str, folder: Path) -> None:
         self._client, self._tag, self._network, self._folder = client, tag, network, folder
         self._started: list[str] = []
 
     def host(self, name: str) -> str:
-        """The network's own names."""
-        return self._full(name)
+        """Its address, since podman resolves names only with a plugin."""
+        shown = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return call(self._client, "inspect", "--format", shown, self._full(name)).strip()
 
     def port(self, name: str) -> int:
         """The image's own ports."""

@@ -23,16 +23,24 @@ from stand_ins import BUILD_S
 PULL_S = 60.0
 
 
-def found_engine() -> "Engine":
-    """The first that works here; raises Failed with what to install."""
-    for name in ("docker", "podman"):
-        if answers(name, "info"):
-            return Docker(name)
-    if os.geteuid() == 0 and shutil.which("buildah") and shutil.which("runc"):
-        return Buildah()
+def found_engine(wanted: str = "") -> "Engine":
+    """The engine of this name, else the first that works here; raises Failed with what to install.
+
+    As root buildah comes before podman, which needs more of the machine in order to run anything.
+    """
+    as_root = os.geteuid() == 0
+    ways = {
+        "docker": lambda: answers("docker", "info"),
+        "buildah": lambda: as_root and shutil.which("buildah") and shutil.which("runc"),
+        "podman": lambda: answers("podman", "info"),
+    }
+    for name, works in ways.items():
+        if wanted in ("", name) and works():
+            return Buildah() if name == "buildah" else Docker(name)
     raise Failed(
-        "no way to build an image: docker and podman do not answer, and buildah with runc is not "
-        "here\nStart one of them; or on Debian, as root: apt-get install buildah runc mmdebstrap"
+        f"no way to build an image: {wanted or 'docker and podman'} does not answer"
+        f"{'' if wanted else ', and buildah with runc is not here for root'}\n"
+        "Start docker or podman; or on Debian, as root: apt-get install buildah runc mmdebstrap"
     )
 
 
