@@ -244,6 +244,10 @@ def keeps_nothing(found: Found) -> Wrong:
         if mounts:
             yield ("mounts",), "ties the app to one host: its state is in Redis and at the venue"
         return
+    if found.get("env", {}).get("REDIS_EVICTS") == "yes":
+        if mounts:
+            yield ("mounts",), "a cache that evicts keeps nothing: take [mounts] out"
+        return
     folder = found.get("processes", {}).get("app")
     if [mount["destination"] for mount in mounts] != [folder]:
         yield ("mounts",), f"expected one volume at {folder}, where the server writes"
@@ -314,5 +318,6 @@ def together(files: Mapping[str, Found]) -> list[tuple[str, str]]:
 
 def complete(files: Mapping[str, Found]) -> list[tuple[str, str]]:
     """What a setup lacks; only worth asking where every file could be read."""
-    there = {app_of(found) for found in files.values()}
+    kept = [it for it in files.values() if it.get("env", {}).get("REDIS_EVICTS") != "yes"]
+    there = {app_of(found) for found in kept}
     return [("", f"no file runs {app}") for app in (*ROLES, "redis") if app not in there]

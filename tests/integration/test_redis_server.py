@@ -115,6 +115,20 @@ async def test_it_keeps_what_is_written_and_never_evicts(start: Start, tmp_path:
     assert again.poll() is None
 
 
+async def test_as_a_cache_it_evicts_and_keeps_nothing(start: Start, tmp_path: Path) -> None:
+    port = free_port()
+    start(REDIS_PORT=str(port), REDIS_EVICTS="yes", REDIS_MAXMEMORY="8mb", **PASSWORDS)
+    redis = client(f"redis://intel:intel-{'x' * 24}@[::1]:{port}")
+    with anyio.fail_after(10):
+        await _until_answered(redis)
+    for number in range(400):
+        await redis.set(f"bt:{{cache}}:{number}", b"x" * 30_000)
+    facts = await redis.info("stats")
+    assert facts["evicted_keys"] > 0
+    await redis.aclose()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("left_out", PASSWORDS)
 def test_without_a_password_it_does_not_start(start: Start, left_out: str) -> None:
     given = {name: value for name, value in PASSWORDS.items() if name != left_out}

@@ -115,7 +115,7 @@ WRONG = {
     ),
     "no region": (("redis", 'primary_region = "arn"\n', ""), "primary_region: the key is missing"),
     "no strategy": (
-        ("jobs", 'strategy = "rolling"\n', ""),
+        ("jobs", 'strategy = "rolling"', ""),
         "deploy: the key `strategy` is missing",
     ),
     "bluegreen without a check": (
@@ -279,7 +279,8 @@ def test_bluegreen_without_a_check_takes_over_without_a_look(folder: Folder) -> 
 
 
 def test_a_machine_without_a_size_is_refused(folder: Folder) -> None:
-    block = '[[vm]]\nsize = "shared-cpu-1x"\nmemory = "256mb"\n'
+    text = (FLY / "jobs.toml").read_text()
+    block = text[text.index("[[vm]]") : text.index("[checks.ready]")]
     assert any("vm: expected one [[vm]], found 0" in it for it in told(folder("jobs", block, "")))
 
 
@@ -313,6 +314,20 @@ def test_the_dashboard_alone_may_be_public_and_only_through_tls(folder: Folder) 
     service += 'force_https = true\nauto_stop_machines = "off"\n'
     (made / "dashboard.toml").write_text(text + service)
     assert told(made) == []
+
+
+def test_a_second_redis_may_evict_and_then_keeps_nothing(folder: Folder) -> None:
+    made = folder()
+    durable = (made / "redis.toml").read_text()
+    text = durable.replace("betatrader-redis", "betatrader-cache").replace('"/data"', '"/tmp"', 1)
+    text = text.replace("[deploy]", '[env]\nREDIS_EVICTS = "yes"\n[deploy]')
+    start, end = text.index("[mounts]"), text.index("[checks.port]")
+    (made / "cache.toml").write_text(text)
+    assert any("a cache that evicts keeps nothing" in problem for problem in told(made))
+    (made / "cache.toml").write_text(text[:start] + text[end:])
+    assert told(made) == []
+    (made / "redis.toml").unlink()
+    assert [str(problem) for problem in check_files(made)] == [f"{made}: no file runs redis"]
 
 
 def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
