@@ -36,7 +36,7 @@ RUN library="$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))
 COPY --from=dependencies /app/.venv /app/.venv
 COPY --chmod=755 scripts/redis-server /app/redis-server
 COPY --from=own /own /app/.venv
-ARG VERSION=0.1.0
+ARG VERSION=unknown
 ARG GIT_REVISION=unknown
 ARG CREATED=unknown
 ARG PYTHON_IMAGE

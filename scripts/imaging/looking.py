@@ -17,19 +17,19 @@ UNREAD_LIBRARY = re.compile(r"/(dist-packages|test|idlelib|turtledemo|ensurepip|
 
 
 class Image:
-    """What `save` wrote: an OCI layout, or the older archive of docker."""
+    """What `save` wrote: the archive of docker, which may be a layout too, or a layout alone."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        if (folder / "index.json").exists():
+        if (folder / "manifest.json").exists():
+            manifest = json.loads((folder / "manifest.json").read_text())[0]
+            described = json.loads((folder / manifest["Config"]).read_text())
+            self._layers = [folder / name for name in manifest["Layers"]]
+        else:
             index = json.loads((folder / "index.json").read_text())
             manifest = json.loads(self._blob(index["manifests"][0]["digest"]).read_text())
             described = json.loads(self._blob(manifest["config"]["digest"]).read_text())
             self._layers = [self._blob(layer["digest"]) for layer in manifest["layers"]]
-        else:
-            manifest = json.loads((folder / "manifest.json").read_text())[0]
-            described = json.loads((folder / manifest["Config"]).read_text())
-            self._layers = [folder / name for name in manifest["Layers"]]
         self.config = described["config"]
         self._history = described.get("history", [])
         self.files: dict[str, tarfile.TarInfo] = {}

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(600)
 TAG = f"betatrader:test-{os.getpid()}"
 
 
-def image(*arguments: str, timeout: float = 170) -> subprocess.CompletedProcess[str]:
+def image(*arguments: str, timeout: float = 500) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(PROJECT / "scripts/image"), *arguments],
         capture_output=True,

@@ -1,8 +1,10 @@
 """fly's private network is IPv6 alone: Redis, roles and commands meet at ::1 and nowhere else."""
 
+import json
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,22 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
     server.wait(10)
 
 
+def probed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The health check of containers."""
+    command = [sys.executable, "-m", "betatrader.ops.probe", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"), [((), 2, "a port is missing"), (("1",), 1, "nothing answers")]
+)
+def test_the_probe_says_why_not(arguments: tuple[str, ...], status: int, said: str) -> None:
+    done = probed(*arguments)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 async def _ready(port: int) -> bool:
     try:
         answer = await http.request("GET", f"http://[::1]:{port}/readyz", timeout_s=2)
@@ -73,6 +91,7 @@ def test_each_role_is_reached_and_reaches_redis(role: str, redis_url: str, tmp_p
     try:
         port = until(lambda: re.search(r'"port": ?(\d+)', logs.read_text()), 20)
         assert anyio.run(_ready, int(port[1]))
+        assert json.loads(probed(port[1]).stdout)["ready"] is True
         if role == "trading":
             done = run("status", "--json", **settings)
             assert done.returncode == 0, done.stderr
