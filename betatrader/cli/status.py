@@ -1,6 +1,7 @@
 """What `betatrader status` gathers and shows."""
 
 import asyncio
+import socket
 from typing import Any
 
 import click
@@ -28,7 +29,7 @@ def gather() -> dict[str, Any]:
         except UnreachableError:
             url = ""
         if url:
-            roles, streams = asyncio.run(_roles_and_streams(url, found.summary.run))
+            roles, streams = asyncio.run(roles_and_streams(url, found.summary.run))
     return {
         "live": found.live,
         "age_ms": (now_ns() - found.summary.time_ns) // 1_000_000,
@@ -38,7 +39,8 @@ def gather() -> dict[str, Any]:
     }
 
 
-async def _roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[str, Any]]:
+async def roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Each role by its heartbeat, and the lag of each stream. Raises UnreachableError."""
     from redis.exceptions import ResponseError
 
     from betatrader.ops.probe import readiness
@@ -56,12 +58,16 @@ async def _roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[s
             if not beat:
                 roles[role] = {"health": "away"}
                 continue
-            health = beat["not_ready"] or await readiness(int(beat["port"]))
+            # on another machine its port may be out of reach: the beat is seconds old at most
+            here = beat.get("host", "") in ("", socket.gethostname())
+            health = beat["not_ready"] or (await readiness(int(beat["port"])) if here else "ok")
             roles[role] = {
                 "health": health,
                 "pid": int(beat["pid"]),
                 "port": int(beat["port"]),
                 "version": beat["version"],
+                "revision": beat.get("revision", "unknown"),
+                "host": beat.get("host", ""),
                 "instance": beat["instance"],
                 "ready_ms": int(beat["ready_ms"]),
             }

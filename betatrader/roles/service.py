@@ -5,6 +5,7 @@ import importlib
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ from betatrader import __version__
 from betatrader.config import Config, find_file, load
 from betatrader.model.errors import BetatraderError, UnreachableError
 from betatrader.model.secret import without_password
-from betatrader.ops import health, home, logs
+from betatrader.ops import build, health, home, logs
 from betatrader.ops.process import age_s
 from betatrader.ops.webhook import Webhook
 from betatrader.roles import ROLES
@@ -83,7 +84,10 @@ class Service:
         self.outage = Outage(self.alert)
         self.facts: Callable[[], dict[str, Any]] = dict
         """What /readyz shows besides: `stale`, the instruments whose data has stopped."""
-        self.web = health.application(lambda: self._not_ready, lambda: self.facts())
+        self._build = {"version": __version__, "revision": build.revision()}
+        self.web = health.application(
+            lambda: self._not_ready, lambda: {**self._build, **self.facts()}
+        )
         self._blocking: list[Client] = []
         self.port = 0
         self._redis_url = redis_url
@@ -166,7 +170,8 @@ class Service:
                 "pid": str(os.getpid()),
                 "port": str(self.port),
                 "instance": self.instance,
-                "version": __version__,
+                **self._build,
+                "host": socket.gethostname(),
                 "ready_ms": str(self._ready_ms),
                 "not_ready": self._not_ready,
             }
@@ -190,7 +195,7 @@ def run_role(role: str, config_path: str | None) -> int:
     module = importlib.import_module(ROLES[role])
     service = Service(role, config, redis_url)
     logs.configure(config.log_level, role=role, version=__version__, instance=service.instance)
-    service.log.info("starting", pid=os.getpid())
+    service.log.info("starting", pid=os.getpid(), revision=build.revision())
     try:
         anyio.run(service.run, module.serve, backend_options={"use_uvloop": _has_uvloop()})
     except* BetatraderError as errors:

@@ -12,9 +12,9 @@ from betatrader.venues.polymarket.eip712 import (
     POSITIONS_AMOY,
     Exchange,
     address_bytes,
-    keccak,
     word,
 )
+from betatrader.venues.polymarket.keccak import keccak
 
 COLLATERAL = "0xC011a7E12a19f7B1f670d46F03B03f3342E82DFB"
 ADAPTER = "0xAdA100Db00Ca00073811820692005400218FcE1f"
