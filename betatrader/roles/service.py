@@ -18,6 +18,7 @@ from anyio.abc import TaskStatus
 from betatrader import __version__
 from betatrader.config import Config, find_file, load
 from betatrader.model.errors import BetatraderError, UnreachableError
+from betatrader.model.event import OLDEST_SCHEMA, SCHEMA_VERSION
 from betatrader.ops import health, home, logs
 from betatrader.ops.process import age_s
 from betatrader.ops.webhook import Webhook
@@ -82,6 +83,8 @@ class Service:
         self.outage = Outage(self.alert)
         self.facts: Callable[[], dict[str, Any]] = dict
         """What /readyz shows besides: `stale`, the instruments whose data has stopped."""
+        self.vitals: Callable[[], dict[str, str]] = dict
+        """What a role's heartbeat tells besides, of its own work."""
         self.web = health.application(lambda: self._not_ready, lambda: self.facts())
         self._blocking: list[Client] = []
         self.port = 0
@@ -168,9 +171,16 @@ class Service:
                 "version": __version__,
                 "ready_ms": str(self._ready_ms),
                 "not_ready": self._not_ready,
+                "machine": os.environ.get("FLY_MACHINE_ID", ""),
+                "image": os.environ.get("FLY_IMAGE_REF", ""),
+                "revision": os.environ.get("GIT_REVISION", ""),
+                "reads": f"{OLDEST_SCHEMA} {SCHEMA_VERSION}",
+                "errors": str(logs.errors_told()),
+                **self.vitals(),
             }
             try:
                 async with self.redis.pipeline(transaction=True) as pipe:
+                    pipe.delete(keys.beat(self.role))  # the other colour's own fields
                     pipe.hset(keys.beat(self.role), mapping=beat)
                     pipe.expire(keys.beat(self.role), BEAT_EXPIRES_S)
                     await pipe.execute()

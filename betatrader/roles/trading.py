@@ -143,12 +143,23 @@ class TradingRole:
         service.facts = lambda: {
             "stale": standing_still(engine.state, engine.limits, clock.now_ns())
         }
+        service.vitals = self._vitals
         leadership.on_fenced = self._fenced
         leadership.on_regained = self._regained
         self.signals = self._consumer(keys.signals(self.run), Forecast)
         self.instructions = self._consumer(keys.instructions(self.run), OperatorInput)
         self.seen = Seen()
         self.error = ""
+
+    def _vitals(self) -> dict[str, str]:
+        """What a release looks at: who leads, and whether our books agree with the venue's."""
+        state = self.trader.engine.state
+        return {
+            "leads": str(int(self.leadership.leads())),
+            "epoch": str(state.epoch),
+            "reconciling": str(int(state.reconciling)),
+            "unexplained": str(self.reconciler.unexplained_seen),
+        }
 
     def _open_journal(self, described: Any, engine: Engine) -> Journal:
         setup = Setup(
