@@ -1,5 +1,6 @@
 """`release`: plan, deploy, rollback, status, cost, secrets; over the `fly` command."""
 
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -227,7 +228,7 @@ def secrets_set(role: str, prefix: str, project: Path, *, as_json: bool) -> None
     from betatrader.release import credentials
     from betatrader.release.keeping import stage
 
-    given = credentials.read(click.get_text_stream("stdin").read())
+    given = credentials.read(sys.stdin.read())
 
     async def work(setup: Any, _folder: Path) -> Any:
         return await stage(setup, role, given)
@@ -253,7 +254,7 @@ def secrets_rotate(
     """
     from betatrader.release import credentials, rotating
 
-    given = credentials.read(click.get_text_stream("stdin").read())
+    given = credentials.read(sys.stdin.read())
     rotating.check(venue, given)
     dry_run = more.pop("dry_run")
 

@@ -1,7 +1,6 @@
 """Secrets of the apps as they stand at fly: listed with what is wrong, and set."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from betatrader.model.errors import UsageError
@@ -41,7 +40,4 @@ async def _files(setup: Setup) -> Files:
     if running:
         records = await setup.book.records()
         return configuration.of_image(image(running), setup.settings.project, records)
-    found = {
-        p.stem: p.read_text() for p in sorted(Path(setup.settings.project, "fly").glob("*.toml"))
-    }
-    return Files("", found, (0, 0))
+    return configuration.of_checkout(setup.settings.project)

@@ -27,6 +27,7 @@ from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, door, metrics, watchdog
 from betatrader.ops.files import replace_whole
+from betatrader.roles import vitals
 from betatrader.roles.account import summarise
 from betatrader.roles.controlling import Control, open_control
 from betatrader.roles.leading import Leadership
@@ -143,23 +144,13 @@ class TradingRole:
         service.facts = lambda: {
             "stale": standing_still(engine.state, engine.limits, clock.now_ns())
         }
-        service.vitals = self._vitals
+        service.vitals = lambda: vitals.of_trader(engine.state, leadership, self.reconciler)
         leadership.on_fenced = self._fenced
         leadership.on_regained = self._regained
         self.signals = self._consumer(keys.signals(self.run), Forecast)
         self.instructions = self._consumer(keys.instructions(self.run), OperatorInput)
         self.seen = Seen()
         self.error = ""
-
-    def _vitals(self) -> dict[str, str]:
-        """What a release looks at: who leads, and whether our books agree with the venue's."""
-        state = self.trader.engine.state
-        return {
-            "leads": str(int(self.leadership.leads())),
-            "epoch": str(state.epoch),
-            "reconciling": str(int(state.reconciling)),
-            "unexplained": str(self.reconciler.unexplained_seen),
-        }
 
     def _open_journal(self, described: Any, engine: Engine) -> Journal:
         setup = Setup(
