@@ -4,20 +4,23 @@ Commands that only look are asked again where fly's API fails; a deploy is, wher
 not know yet what was just pushed. Nothing secret is ever an argument.
 """
 
+import asyncio
+import codecs
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import anyio
 import msgspec
-from anyio.abc import ByteReceiveStream, Process
-from anyio.streams.text import TextReceiveStream
 
 from betatrader.model.errors import BetatraderError, UnreachableError
 from betatrader.model.secret import Secret
+from betatrader.ops.process import die_with_parent
 from betatrader.release.apps import Image
 
 VARIABLE = "BETATRADER_FLY"
@@ -247,16 +250,24 @@ class Fly:
         self, command: list[str], limit_s: float, given: str = "", *, told: bool = False
     ) -> Answer:
         said: dict[str, deque[str]] = {"out": deque(), "err": deque(maxlen=LINES_KEPT)}
-        process = await anyio.open_process([self._program, *command])
+        process = await asyncio.create_subprocess_exec(
+            self._program,
+            *command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=die_with_parent,  # nobody would know of what it went on to do
+        )
         try:
             with anyio.fail_after(limit_s):
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._take, process.stdout, said["out"], told)
                     group.start_soon(self._take, process.stderr, said["err"], told)
                     assert process.stdin is not None
-                    if given:
-                        await process.stdin.send(given.encode())
-                    await process.stdin.aclose()
+                    with contextlib.suppress(OSError):  # it ended without reading
+                        process.stdin.write(given.encode())
+                        await process.stdin.drain()
+                    process.stdin.close()
                 status = await process.wait()
         except TimeoutError:
             text = f"no end of `fly {command[0]}` after {limit_s:.0f} s"
@@ -265,10 +276,14 @@ class Fly:
             await _end(process)
         return Answer(status, "".join(said["out"]), "".join(said["err"]))
 
-    async def _take(self, stream: ByteReceiveStream | None, kept: deque[str], told: bool) -> None:
+    async def _take(
+        self, stream: asyncio.StreamReader | None, kept: deque[str], told: bool
+    ) -> None:
         assert stream is not None
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         rest = ""
-        async for text in TextReceiveStream(stream, errors="replace"):
+        while data := await stream.read(65_536):
+            text = decoder.decode(data)
             kept.append(text)
             *lines, rest = (rest + text).split("\n")
             for line in lines:
@@ -276,13 +291,13 @@ class Fly:
                     self._tell(line.rstrip())
 
 
-async def _end(process: Process) -> None:
+async def _end(process: asyncio.subprocess.Process) -> None:
     """fly clears up what it has begun where it is interrupted; it is given a while for that."""
-    with anyio.CancelScope(shield=True):
+    with anyio.CancelScope(shield=True), contextlib.suppress(ProcessLookupError):
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
             with anyio.move_on_after(END_S):
                 await process.wait()
         if process.returncode is None:
             process.kill()
-        await process.aclose()
+            await process.wait()

@@ -44,21 +44,21 @@ async def prepare(
     prefix, project = setup.settings.prefix, setup.settings.project
     chosen = image(wanted, prefix)
     await setup.fly.who()
+    held = await setup.book.held()
+    if held is not None and held != over:
+        raise refused(held, await setup.book.now_ns())
     records = await setup.book.records()
     files = configuration.of_image(chosen, project, records)
-    before = await survey(setup)
+    before = _first_before(records, over) or await survey(setup)
     target = Target(chosen, files, folder)
     kept = [r.reads for r in records if r.image == str(chosen) and r.result == "done"]
     await check_readable(setup, target, kept[-1] if kept else (0, 0))
     await check_secrets(setup, files)
-    held = await setup.book.held()
-    if held is not None and held != over:
-        raise refused(held, await setup.book.now_ns())
     record = Record(
         id=secrets.token_hex(4),
         kind=kind,
         image=str(chosen),
-        before=_first_before(records, over) or before,
+        before=before,
         by=author(),
         began_ns=await setup.book.now_ns(),
         revision=files.revision,
@@ -83,7 +83,7 @@ async def check_secrets(setup: Setup, files: Files) -> None:
 
 async def steps(setup: Setup, plan: Plan) -> list[Step]:
     """What would be done, in its order."""
-    now = await survey(setup)
+    now = plan.record.before
     order = ORDER if plan.record.kind == "deploy" else tuple(reversed(ORDER))
     return [_step(setup, role, plan.target.image, now[role]) for role in order]
 

@@ -17,7 +17,7 @@ from betatrader.ops import clock
 from betatrader.release import configuration, fly
 from betatrader.release.apps import ORDER, Image, app_name, image
 from betatrader.release.configuration import Files
-from betatrader.release.fly import Fly, FlyError, NoImageError
+from betatrader.release.fly import Fly, FlyError, Machine, NoImageError
 from betatrader.release.gates import Problem, Sight, Wanted, judge, surplus
 from betatrader.release.record import Book, Lock, Record
 from betatrader.store import bus, keys
@@ -131,7 +131,7 @@ async def _all_apps(setup: Setup, target: Target, record: Record, lock: Lock) ->
 async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) -> None:
     """Have an app run an image: by a deploy where it does not; what that leaves over is removed."""
     app, wanted = app_name(role, setup.settings.prefix), str(target.image)
-    running = [m for m in await setup.fly.machines(app) if m.runs]
+    running = await _one_colour(setup, role, wanted)
     if again or [m.image for m in running] != [wanted] or running[0].state != "started":
         path = str(target.folder / f"{role}.toml")
         await setup.fly.deploy(fly.deploy(app, path, target.image, setup.settings.strategy))
@@ -139,7 +139,24 @@ async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) 
             setup.tell(f"{app}: the deploy ended well and left no machine; once more")
             await setup.fly.deploy(fly.deploy(app, path, target.image, setup.settings.strategy))
     sight = await look(setup, role)
-    for stale in surplus(Wanted(role, wanted, "", 0), sight):
+    await _remove(setup, app, surplus(Wanted(role, wanted, "", 0), sight))
+
+
+async def _one_colour(setup: Setup, role: str, wanted: str) -> list[Machine]:
+    """Of two colours that a release left in its middle the wanted one stays, if it is well; else
+    the other one does, until a deploy replaces it. What remains runs."""
+    app = app_name(role, setup.settings.prefix)
+    running = [m for m in await setup.fly.machines(app) if m.runs]
+    if len({m.image for m in running}) < 2:
+        return running
+    well = [m for m in running if m.image == wanted and m.state == "started" and m.healthy]
+    stays = well or [m for m in running if m.image != wanted]
+    await _remove(setup, app, [m for m in running if m not in stays])
+    return stays
+
+
+async def _remove(setup: Setup, app: str, machines: Sequence[Machine]) -> None:
+    for stale in machines:
         setup.tell(f"{app}: machine {stale.id} ({stale.image}) was left over: removed")
         await setup.fly.remove(app, stale.id)
 

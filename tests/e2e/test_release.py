@@ -1,0 +1,76 @@
+"""Releases whose machines are the real roles: real readiness, real heartbeats, a real lease."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fly_world import World, world
+
+from betatrader.ops.embedded_redis import EmbeddedRedis
+
+GATES = ("--watch", "1.5s", "--gate-timeout", "30s")
+
+
+@pytest.fixture
+def account(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Four apps; the roles run for real, on the Redis that `release` is given too."""
+    folder = own_home.parent
+    with EmbeddedRedis(folder / "own", folder) as server, world(folder / "w", real=True) as made:
+        monkeypatch.setenv("REDIS_URL", server.url)
+        path = made.checkout / "fly/trading.toml"
+        ttl = '\nBETATRADER_LEASE__TTL_SECONDS = "2"\n'
+        path.write_text(path.read_text().replace("\n[env]\n", f"\n[env]{ttl}", 1))
+        made.create_apps()
+        state = made.state()
+        for app in state["apps"].values():
+            if "REDIS_URL" in app["secrets"]:
+                app["secrets"]["REDIS_URL"]["value"] = server.url
+        made.change(apps=state["apps"])
+        yield made
+
+
+def at(tag: str) -> dict[str, list[str]]:
+    return {role: [tag] for role in ("jobs", "intel", "trading")}
+
+
+def logs(account: World) -> str:
+    return "\n".join(p.read_text()[-3000:] for p in account.fly.glob("machines/*/log"))
+
+
+def test_an_upgrade_moves_the_leader_a_broken_one_does_not_and_a_rollback_moves_it_back(
+    account: World,
+) -> None:
+    account.publish("v1")
+    done = account.release("deploy", "v1", *GATES)
+    assert done.returncode == 0, done.stderr + logs(account)
+    leaders = [account.status()["leader"]]
+
+    account.publish("v2")
+    done = account.release("deploy", "v2", *GATES)
+    assert done.returncode == 0, done.stderr + logs(account)
+    assert account.runs() == at("v2")
+    found = account.status()
+    leaders.append(found["leader"])
+    assert leaders[0] != leaders[1] == found["apps"][2]["machines"][0]["id"]
+    assert [app["revision"] for app in found["apps"][:3]] == ["v2"] * 3
+
+    account.publish("v3", env={"BETATRADER_RISK__DAILY_LOSS_USD": "nonsense"})
+    done = account.release("deploy", "v3", *GATES)
+    assert done.returncode == 1
+    assert account.runs() == at("v2")
+    found = account.status()
+    assert found["leader"] == leaders[1], "the trader was never touched"
+    assert found["releases"][0]["result"] == "rolled back"
+
+    done = account.release("rollback", *GATES)
+    assert done.returncode == 0, done.stderr + logs(account)
+    assert account.runs() == at("v1")
+    assert account.status()["leader"] not in leaders
+    values = [
+        s["value"] for app in account.state()["apps"].values() for s in app["secrets"].values()
+    ]
+    shown = [done.stdout, done.stderr, (account.fly / "commands.jsonl").read_text(), logs(account)]
+    plain = [value for value in values if not value.startswith("unix://")]
+    assert not [value for value in plain for text in shown if value in text]
+    assert os.environ["REDIS_URL"].startswith("unix://")
