@@ -37,9 +37,31 @@ def _options(command: Any) -> Any:
 def _gates(command: Any) -> Any:
     """How patient and how strict the gates are."""
     for option in (
-        click.option("--watch", "watch_s", type=Duration(), default="30s", show_default=True),
-        click.option("--gate-timeout", "gate_s", type=Duration(), default="3m", show_default=True),
-        click.option("--errors", "most_errors", type=click.IntRange(0), default=5),
+        click.option(
+            "--watch",
+            "watch_s",
+            type=Duration(),
+            default="30s",
+            envvar="BETATRADER_RELEASE_WATCH",
+            show_default=True,
+            help="For so long a gate must hold.",
+        ),
+        click.option(
+            "--gate-timeout",
+            "gate_s",
+            type=Duration(),
+            default="3m",
+            show_default=True,
+            help="After so long a gate that does not hold has failed.",
+        ),
+        click.option(
+            "--errors",
+            "most_errors",
+            type=click.IntRange(0),
+            default=5,
+            show_default=True,
+            help="Errors that a role may log before that is a burst.",
+        ),
         click.option("--immediate", is_flag=True, help="Wait for no health check: emergencies."),
         click.option("--dry-run", is_flag=True, help="Print each command, and change nothing."),
     ):

@@ -20,7 +20,7 @@ from betatrader.release.configuration import Files
 from betatrader.release.fly import Fly, FlyError, Machine, NoImageError
 from betatrader.release.gates import Problem, Sight, Wanted, judge, surplus
 from betatrader.release.record import Book, Lock, Record
-from betatrader.store import bus, keys
+from betatrader.store import bus, functions, keys
 from betatrader.store.connection import AWAY, Client
 
 RENEW_S = 3.0
@@ -118,6 +118,7 @@ async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> R
 async def _all_apps(setup: Setup, target: Target, record: Record, lock: Lock) -> str:
     """Returns the digest that all apps run."""
     digest, rotates = "", record.kind == "rotate"
+    await functions.load_where_none_are(setup.redis)  # jobs, which may not, comes first
     order = ORDER if record.kind == "deploy" else tuple(reversed(ORDER))
     for role in ("trading",) if rotates else order:
         await lock.renew(f"{role}: deploying")
@@ -129,10 +130,14 @@ async def _all_apps(setup: Setup, target: Target, record: Record, lock: Lock) ->
 
 
 async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) -> None:
-    """Have an app run an image: by a deploy where it does not; what that leaves over is removed."""
+    """Have an app run an image with its secrets: by a deploy where it does not; what that leaves
+    over is removed."""
     app, wanted = app_name(role, setup.settings.prefix), str(target.image)
     running = await _one_colour(setup, role, wanted)
-    if again or [m.image for m in running] != [wanted] or running[0].state != "started":
+    staged = [s.name for s in await setup.fly.secrets(app) if s.status == "Staged"]
+    if staged:
+        setup.tell(f"{app}: staged secrets go into force: {', '.join(staged)}")
+    if again or staged or [m.image for m in running] != [wanted] or running[0].state != "started":
         path = str(target.folder / f"{role}.toml")
         await setup.fly.deploy(fly.deploy(app, path, target.image, setup.settings.strategy))
         if not any(m.runs for m in await setup.fly.machines(app)):

@@ -1,11 +1,15 @@
 """Releases whose machines are the real roles: real readiness, real heartbeats, a real lease."""
 
+import json
 import os
+import re
+import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fly_world import World, world
+from fly_world import PROJECT, World, world
 
 from betatrader.ops.embedded_redis import EmbeddedRedis
 
@@ -28,6 +32,12 @@ def account(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
                 app["secrets"]["REDIS_URL"]["value"] = server.url
         made.change(apps=state["apps"])
         yield made
+
+
+def free_port() -> int:
+    with socket.socket() as link:
+        link.bind(("127.0.0.1", 0))
+        return int(link.getsockname()[1])
 
 
 def at(tag: str) -> dict[str, list[str]]:
@@ -74,3 +84,35 @@ def test_an_upgrade_moves_the_leader_a_broken_one_does_not_and_a_rollback_moves_
     plain = [value for value in values if not value.startswith("unix://")]
     assert not [value for value in plain for text in shown if value in text]
     assert os.environ["REDIS_URL"].startswith("unix://")
+
+
+def test_every_command_of_the_guide_leads_from_nothing_to_an_upgrade_and_a_rollback(
+    own_home: Path,
+) -> None:
+    guide = (PROJECT / "docs/deploy.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 8
+    script = "".join(blocks).replace("16379", str(free_port()))
+    with world(own_home.parent / "w", real=True) as account:
+        account.change(user="")
+        account.publish("guide")
+        done = subprocess.run(
+            ["bash", "-c", f"set -eu; trap 'kill $(jobs -p)' EXIT\n{script}"],
+            capture_output=True,
+            text=True,
+            timeout=170,
+            cwd=account.checkout,
+            env=account.environment(BETATRADER_RELEASE_WATCH="1.5s"),
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:] + logs(account)
+        assert account.runs() == at("v0.2.0")
+        kept = (own_home / "releases.jsonl").read_text().splitlines()
+        ended = [json.loads(line) for line in kept]
+        assert [(r["kind"], r["result"]) for r in ended if r["result"] != "running"] == [
+            ("deploy", "done"),
+            ("deploy", "done"),
+            ("rollback", "done"),
+            ("rollback", "done"),
+        ]
+        assert "leader: " in done.stdout
