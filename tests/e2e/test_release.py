@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from fly_world import PROJECT, World, world
+from test_setup import served
 
 from betatrader.ops.embedded_redis import EmbeddedRedis
 
+KEY, SECRET = "BETATRADER_BINANCE__KEY", "BETATRADER_BINANCE__SECRET"
 GATES = ("--watch", "1.5s", "--gate-timeout", "30s")
 
 
@@ -116,3 +118,51 @@ def test_every_command_of_the_guide_leads_from_nothing_to_an_upgrade_and_a_rollb
             ("rollback", "done"),
         ]
         assert "leader: " in done.stdout
+
+
+def test_a_venues_key_is_proven_staged_and_switched_to_and_a_bad_one_is_not(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = own_home.parent
+    with (
+        EmbeddedRedis(folder / "own", folder) as server,
+        served("binance", folder) as (_, more),
+        world(folder / "w") as account,
+    ):
+        monkeypatch.setenv("REDIS_URL", server.url)
+        key = {name: more[name] for name in (KEY, SECRET)}
+        addresses = {n: v for n, v in more.items() if n.startswith("BETATRADER_BINANCE__")}
+        settings = [f"{n} = {json.dumps(v)}" for n, v in addresses.items() if n not in key]
+        path = account.checkout / "fly/trading.toml"
+        path.write_text(path.read_text().replace("[env]\n", "[env]\n" + "\n".join(settings) + "\n"))
+        account.create_apps()
+        account.publish("v1")
+        lines = f"{KEY}={more[KEY]}\n{SECRET}=the-old-secret-of-before\n"
+        lacking = account.release("deploy", "v1", *GATES)
+        assert lacking.returncode == 3
+        assert f"trading: {SECRET} is missing" in lacking.stderr
+        assert account.release("secrets", "set", "trading", given=lines).returncode == 0
+        done = account.release("deploy", "v1", *GATES)
+        assert done.returncode == 0, done.stderr
+        before = account.state()["apps"]["betatrader-trading"]
+
+        wrong = f"{KEY}={more[KEY]}\n{SECRET}=not-the-secret-at-all\n"
+        refused = account.release("secrets", "rotate", "binance", *GATES, given=wrong)
+        assert refused.returncode == 6, refused.stderr
+        assert "the new key of binance is not proven: connection" in refused.stderr
+        assert account.state()["apps"]["betatrader-trading"] == before
+
+        new = f"{KEY}={more[KEY]}\n{SECRET}={more[SECRET]}\n"
+        done = account.release("secrets", "rotate", "binance", "--order", *GATES, given=new)
+        assert done.returncode == 0, done.stderr
+        assert "The old key of binance may be revoked there now" in done.stdout
+        after = account.state()["apps"]["betatrader-trading"]
+        assert after["secrets"][SECRET]["value"] == more[SECRET]
+        assert after["machines"][0]["_secrets"][SECRET] == more[SECRET]
+        assert after["machines"][0]["id"] != before["machines"][0]["id"]
+        assert account.status()["releases"][0]["kind"] == "rotate"
+        shown = [done.stdout, done.stderr, refused.stderr]
+        shown += [(account.fly / "commands.jsonl").read_text()]
+        shown += [(own_home / "releases.jsonl").read_text()]
+        for value in ("not-the-secret-at-all", "the-old-secret-of-before", more[SECRET]):
+            assert not [text for text in shown if value in text]

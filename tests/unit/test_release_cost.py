@@ -1,5 +1,6 @@
 """The bill: fly's published prices to the cent, and what a setup costs."""
 
+import tomllib
 from decimal import Decimal
 from pathlib import Path
 
@@ -42,7 +43,10 @@ def test_the_files_of_this_tree_are_within_it_too() -> None:
     plan, region = cost.plan_of({p.stem: p.read_text() for p in FLY.glob("*.toml")})
     assert set(plan.machines) == {"trading", "intel", "jobs", "redis"}
     assert plan.volume_gb == 1
-    assert cost.bill(plan, region).usd <= Decimal("11.10")
+    usd = cost.bill(plan, region).usd
+    assert usd <= Decimal("11.10")
+    jobs = tomllib.loads((FLY / "jobs.toml").read_text())
+    assert jobs["env"]["BETATRADER_JOBS__COST_USD_PER_MONTH"] == str(usd)
 
 
 def test_three_sizes_grow_and_hold_what_they_say() -> None:
