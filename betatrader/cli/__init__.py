@@ -20,5 +20,6 @@ models       models list, train
 simulate     the whole trader under seeded faults
 venue        venue serve
 bench        the benchmarks
+release      release plan, deploy, rollback, status, cost, secrets
 output       tables, JSON, durations
 """

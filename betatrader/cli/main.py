@@ -35,6 +35,7 @@ COMMANDS = {
     "simulate": "simulate",
     "venue": "venue",
     "bench": "bench",
+    "release": "release",
 }
 """Each command and the module that holds it; a module is imported when its command is named."""
 

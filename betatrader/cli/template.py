@@ -52,6 +52,7 @@ threads = 1
 pnl_report = "* * * * *"
 stream_upkeep = "* * * * *"
 keep_hours = 24           # how long the audit stream is kept
+cost_usd_per_month = 0    # what this setup costs: profit is reported net of it, too
 
 [journal]                 # every event and answer, in the home's folder `journal`
 keep_mb = 1024            # closed files; the oldest go first

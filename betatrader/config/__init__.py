@@ -116,6 +116,8 @@ class Jobs(Section, frozen=True, kw_only=True):
     pnl_report: str = "* * * * *"
     stream_upkeep: str = "* * * * *"
     keep_hours: Annotated[Decimal, msgspec.Meta(extra={"above": 0})] = Decimal(24)
+    cost_usd_per_month: Annotated[Decimal, msgspec.Meta(extra={"least": 0})] = Decimal(0)
+    """What this setup costs in 30 days (`betatrader release cost`); profit is told net of it."""
 
 
 class JournalSection(Section, frozen=True, kw_only=True):

@@ -13,7 +13,10 @@ from betatrader.model.money import SCALE
 from betatrader.model.secret import Secret
 
 ENVIRONMENT = "BETATRADER_"
-NOT_FIELDS = ("HOME", "CONFIG", "SHARED", "SUPERVISED", "CONTROL_TOKEN")
+NOT_FIELDS = (
+    *("HOME", "CONFIG", "SHARED", "SUPERVISED", "CONTROL_TOKEN"),
+    *("FLY", "RELEASE_PREFIX", "RELEASE_WATCH"),
+)
 """Environment variables of ours that are no fields of the configuration."""
 
 

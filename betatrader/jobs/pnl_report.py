@@ -1,6 +1,8 @@
-"""Profit and loss of the current run, as JSON and as Markdown."""
+"""Profit and loss of the current run, net of what running it costs, as JSON and as Markdown."""
 
+from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,22 +12,55 @@ from betatrader.ops.files import replace_whole
 from betatrader.store import keys
 from betatrader.store.connection import Client
 
+CENT = Decimal("0.01")
+MONTH_NS = 30 * 86_400 * 10**9
 
-async def write(redis: Client, folder: Path) -> str:
+
+class Net(NamedTuple):
+    """What running it has cost so far, and the profit that is left; USD."""
+
+    running_costs: Decimal
+    profit: Decimal
+
+
+def net_of(summary: Summary, since_ns: int, cost_usd_per_month: Decimal) -> Net:
+    """Profit less what has been paid since, rounded up to the cent."""
+    share = cost_usd_per_month * max(0, summary.time_ns - since_ns) / MONTH_NS
+    costs = share.quantize(CENT, rounding="ROUND_UP")
+    return Net(costs, Decimal(summary.pnl) - costs)
+
+
+async def write(redis: Client, folder: Path, cost_usd_per_month: Decimal = Decimal(0)) -> str:
     """Write `pnl.json` and `pnl.md` of the current run into its folder under `folder`."""
     run = await redis.get(keys.RUN)
     data = await redis.get(keys.summary(run.decode())) if run is not None else None
     if data is None:
         return "no run to report on yet"
     summary = msgspec.json.decode(data, type=Summary)
+    net = net_of(summary, await _since(redis, summary.started_ns), cost_usd_per_month)
     target = folder / summary.run
     target.mkdir(parents=True, exist_ok=True)
-    replace_whole(target / "pnl.json", msgspec.json.format(data, indent=2))
-    replace_whole(target / "pnl.md", markdown(summary).encode())
-    return f"run {summary.run}: profit and loss {summary.pnl} USD, in {target}"
+    told = msgspec.json.decode(data) | {"running_costs": str(net[0]), "net": str(net[1])}
+    replace_whole(target / "pnl.json", msgspec.json.format(msgspec.json.encode(told), indent=2))
+    replace_whole(target / "pnl.md", markdown(summary, net).encode())
+    return (
+        f"run {summary.run}: profit and loss {summary.pnl} USD, {net.profit} net of what running "
+        f"it costs, in {target}"
+    )
 
 
-def markdown(summary: Summary) -> str:
+async def _since(redis: Client, started_ns: int) -> int:
+    """When the first run began that was reported on here: profit goes on over runs, and so do
+    costs. UTC, nanoseconds."""
+    key, field = keys.job_state("pnl_report"), "paid_since_ns"
+    found = (await redis.hgetall(key)).get(field.encode())
+    if found is not None:
+        return int(found)
+    await redis.hset(key, field, started_ns)
+    return started_ns
+
+
+def markdown(summary: Summary, net: Net | None = None) -> str:
     """The account for a person to read."""
     lines = [
         f"# Profit and loss, run {summary.run} ({summary.mode})",
@@ -35,6 +70,8 @@ def markdown(summary: Summary) -> str:
         "| | USD |",
         "|---|---|",
         f"| profit and loss, after fees | {summary.pnl} |",
+        *([f"| running costs | {net.running_costs} |"] if net else []),
+        *([f"| net of running costs | {net.profit} |"] if net else []),
         f"| realised, before fees | {summary.realised} |",
         f"| unrealised | {summary.unrealised} |",
         f"| fees | {summary.fees} |",

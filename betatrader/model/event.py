@@ -41,6 +41,9 @@ Event = MarketInput | AccountEvent | Forecast | OperatorInput | Started | Fenced
 SCHEMA_VERSION = 1
 """Rides in every stream and journal header; readers accept the last two."""
 
+OLDEST_SCHEMA = max(1, SCHEMA_VERSION - 1)
+"""The oldest that is read."""
+
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 """Any event, command or Step as msgpack bytes."""

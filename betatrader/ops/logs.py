@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections import Counter
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -21,6 +22,7 @@ def configure(level: str, *, role: str, version: str, instance: str) -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            _count,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.dict_tracebacks,
             _render,
@@ -33,6 +35,21 @@ def configure(level: str, *, role: str, version: str, instance: str) -> None:
         role=role, version=version, instance=instance, trace=instance
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Forward()], force=True)
+
+
+_told = Counter[str]()
+
+
+def errors_told() -> int:
+    """How many lines of level error or worse this process has logged."""
+    return _told["error"] + _told["critical"]
+
+
+def _count(
+    _logger: object, _name: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    _told[event["level"]] += 1
+    return event
 
 
 def _render(_logger: object, _name: str, event: MutableMapping[str, Any]) -> bytes:

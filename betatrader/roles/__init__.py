@@ -21,6 +21,7 @@ leading     the lease: waited for, kept, and what happens where it is lost
 standby     before a trader leads: an engine that follows
 following   the shipped journal into an engine
 recovering  the engine as the last run's journal left it
+vitals      what a trader's heartbeat tells of its work
 reconciling our books beside the venue's, at the start and while running
 recording   what a venue shows, raw and decoded, into files
 serving     a simulated venue as a process

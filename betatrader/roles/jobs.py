@@ -19,7 +19,7 @@ def all_jobs(redis: Client, config: Config, reports: Path) -> list[Job]:
             "pnl_report",
             settings.pnl_report,
             "profit and loss of the current run, as JSON and Markdown",
-            partial(pnl_report.write, redis, reports),
+            partial(pnl_report.write, redis, reports, settings.cost_usd_per_month),
         ),
         Job(
             "stream_upkeep",

@@ -60,6 +60,8 @@ class Reconciler:
         self._state = state
         self._take = take
         self._unexplained = unexplained
+        self.unexplained_seen = 0
+        """Balances of this run that no order of ours explains."""
         self._may = may
         self._made: tuple[int, int] | None = None
         self._wake = anyio.Event()
@@ -223,6 +225,7 @@ class Reconciler:
             self._log.warning("reconciling", difference=describe(event))
             self._take(event)
         strange = [e for e in events if isinstance(e, CashFlow | PositionTransfer)]
+        self.unexplained_seen += len(strange)
         if strange and self._unexplained == "halt":
             text = f"unexplained at {self._venue.name}: {describe(strange[0])}"
             self._take(Halt(clock.now_ns(), "reconciliation", "betatrader", text))

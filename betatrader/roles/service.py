@@ -19,6 +19,7 @@ from anyio.abc import TaskStatus
 from betatrader import __version__
 from betatrader.config import Config, find_file, load
 from betatrader.model.errors import BetatraderError, UnreachableError
+from betatrader.model.event import OLDEST_SCHEMA, SCHEMA_VERSION
 from betatrader.model.secret import without_password
 from betatrader.ops import build, health, home, logs
 from betatrader.ops.process import age_s
@@ -85,6 +86,8 @@ class Service:
         self.facts: Callable[[], dict[str, Any]] = dict
         """What /readyz shows besides: `stale`, the instruments whose data has stopped."""
         self._build = {"version": __version__, "revision": build.revision()}
+        self.vitals: Callable[[], dict[str, str]] = dict
+        """What a role's heartbeat tells besides, of its own work."""
         self.web = health.application(
             lambda: self._not_ready, lambda: {**self._build, **self.facts()}
         )
@@ -174,9 +177,15 @@ class Service:
                 "host": socket.gethostname(),
                 "ready_ms": str(self._ready_ms),
                 "not_ready": self._not_ready,
+                "machine": os.environ.get("FLY_MACHINE_ID", ""),
+                "image": os.environ.get("FLY_IMAGE_REF", ""),
+                "reads": f"{OLDEST_SCHEMA} {SCHEMA_VERSION}",
+                "errors": str(logs.errors_told()),
+                **self.vitals(),
             }
             try:
                 async with self.redis.pipeline(transaction=True) as pipe:
+                    pipe.delete(keys.beat(self.role))  # the other colour's own fields
                     pipe.hset(keys.beat(self.role), mapping=beat)
                     pipe.expire(keys.beat(self.role), BEAT_EXPIRES_S)
                     await pipe.execute()

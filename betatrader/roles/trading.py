@@ -27,6 +27,7 @@ from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, door, metrics, watchdog
 from betatrader.ops.files import replace_whole
+from betatrader.roles import vitals
 from betatrader.roles.account import summarise
 from betatrader.roles.accounts import Accounts
 from betatrader.roles.controlling import Control, open_control
@@ -143,6 +144,7 @@ class TradingRole:
         service.facts = lambda: {
             "stale": standing_still(engine.state, engine.limits, clock.now_ns())
         }
+        service.vitals = lambda: vitals.of_trader(engine.state, leadership, self.reconciler)
         leadership.on_fenced = self._fenced
         leadership.on_regained = self._regained
         self.signals = self._consumer(keys.signals(self.run), Forecast)

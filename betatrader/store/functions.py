@@ -1,5 +1,6 @@
 """The server-side functions (functions.lua), loaded by every role at its start."""
 
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -12,6 +13,13 @@ from betatrader.store.connection import Client
 async def load(redis: Client) -> None:
     """Put this version's functions in place."""
     await redis.function_load(files("betatrader.store").joinpath("functions.lua").read_text(), True)
+
+
+async def load_where_none_are(redis: Client) -> None:
+    """The same where a server is new: functions that are there stay, whatever version they are."""
+    text = files("betatrader.store").joinpath("functions.lua").read_text()
+    with suppress(ResponseError):
+        await redis.function_load(text, False)
 
 
 async def trim(redis: Client, stream: str, oldest_ms: int, groups: list[str]) -> int:

@@ -14,6 +14,8 @@
 | bt:{trading:RUN}:summary | string | trading | command line, jobs | one |
 | bt:{intel}:requests | stream | trading | intel (group) | upkeep, what is read |
 | bt:{role:NAME}:beat | hash, expires | each role | command line, supervisor | one a role |
+| bt:{release}:lock, :schema | strings | release | release | one |
+| bt:{release}:records | stream | release | release | 400 entries |
 | bt:{job:NAME}:state, :history | hash, stream | jobs | command line | 500 entries |
 | STREAM:dead | stream | the consumer | a person | 1,000 entries |
 """
@@ -27,6 +29,9 @@ PAPER_FENCE = "bt:{paper}:fence"
 RUN = "bt:{trading}:run"
 KEPT = "bt:{trading}:kept"
 REQUESTS = "bt:{intel}:requests"
+RELEASE_LOCK = "bt:{release}:lock"
+RELEASES = "bt:{release}:records"
+RELEASE_SCHEMA = "bt:{release}:schema"
 TRADING_GROUP = "trading"
 INTEL_GROUP = "intel"
 

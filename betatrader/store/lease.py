@@ -123,5 +123,5 @@ class Lease:
 def holder_name(home: Path, *, solo: bool) -> str:
     """Who asks. A solo trader is its home, which one process alone can hold: it takes its own lease
     back at once. Else each start is somebody new, who waits for the former to end."""
-    machine = os.uname().nodename
+    machine = os.environ.get("FLY_MACHINE_ID") or os.uname().nodename
     return f"{machine} {home}" if solo else f"{machine} {os.getpid()} {secrets.token_hex(4)}"

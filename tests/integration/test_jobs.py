@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -137,3 +138,28 @@ async def test_the_report_writes_json_and_markdown(redis: Client, tmp_path: Path
     text = (tmp_path / "r1/pnl.md").read_text()
     assert "| profit and loss, after fees | 1.25 |" in text
     assert "| A.SIM | 1 | 2 | 3 | 1 |" in text
+
+
+async def test_profit_is_reported_net_of_what_running_costs_since_the_first_run(
+    redis: Client, tmp_path: Path
+) -> None:
+    day_ns = 86_400 * 10**9
+    for number, (started_ns, time_ns) in enumerate([(0, day_ns), (9 * day_ns, 10 * day_ns)]):
+        summary = Summary(
+            run=f"r{number}",
+            mode="PAPER",
+            version="0",
+            started_ns=started_ns,
+            time_ns=time_ns,
+            trading_state="ACTIVE",
+            pnl="5",
+        )
+        await redis.set(keys.RUN, summary.run)
+        await redis.set(keys.summary(summary.run), msgspec.json.encode(summary))
+        await pnl_report.write(redis, tmp_path, Decimal("11.10"))
+    first, second = (
+        msgspec.json.decode((tmp_path / f"r{number}/pnl.json").read_bytes()) for number in (0, 1)
+    )
+    assert (first["running_costs"], first["net"]) == ("0.37", "4.63")
+    assert (second["running_costs"], second["net"]) == ("3.70", "1.30")
+    assert "| net of running costs | 1.30 |" in (tmp_path / "r1/pnl.md").read_text()

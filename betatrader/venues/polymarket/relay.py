@@ -5,7 +5,8 @@ of its own (type 0) has no wallet that the relayer could call.
 """
 
 from betatrader.venues.polymarket.calldata import Call, selector
-from betatrader.venues.polymarket.eip712 import address_bytes, keccak, word
+from betatrader.venues.polymarket.eip712 import address_bytes, word
+from betatrader.venues.polymarket.keccak import keccak
 from betatrader.venues.polymarket.sign import PROXY, SAFE, WALLET, Signer
 
 PROXY_FACTORY = "0xaB45c5A4B0c941a2F231C04C3f49182e1A254052"

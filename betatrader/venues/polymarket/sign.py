@@ -93,7 +93,7 @@ class Signer:
 
     def message(self, hashed: bytes) -> bytes:
         """The same of 32 bytes as a personal message (EIP-191)."""
-        return self._sign(eip712.keccak(b"\x19Ethereum Signed Message:\n32" + hashed))
+        return self._sign(keccak(b"\x19Ethereum Signed Message:\n32" + hashed))
 
     def _data(self, terms: Terms) -> OrderData:
         return OrderData(

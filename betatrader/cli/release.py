@@ -1,0 +1,376 @@
+"""`release`: plan, deploy, rollback, status, cost, secrets; over the `fly` command."""
+
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from betatrader.cli.output import Duration, Group, json_option, print_json, print_table
+
+Work = Callable[[Any, Path], Awaitable[Any]]
+
+
+def _options(command: Any) -> Any:
+    """What every command over fly takes."""
+    for option in (
+        click.option(
+            "--prefix",
+            default="betatrader",
+            envvar="BETATRADER_RELEASE_PREFIX",
+            help="Apps are called PREFIX-trading and so on.",
+        ),
+        click.option(
+            "--project",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            default=".",
+            help="The checkout from which a tag's fly files are taken.",
+        ),
+        json_option,
+    ):
+        command = option(command)
+    return command
+
+
+def _gates(command: Any) -> Any:
+    """How patient and how strict the gates are."""
+    for option in (
+        click.option(
+            "--watch",
+            "watch_s",
+            type=Duration(),
+            default="30s",
+            envvar="BETATRADER_RELEASE_WATCH",
+            show_default=True,
+            help="For so long a gate must hold.",
+        ),
+        click.option(
+            "--gate-timeout",
+            "gate_s",
+            type=Duration(),
+            default="3m",
+            show_default=True,
+            help="After so long a gate that does not hold has failed.",
+        ),
+        click.option(
+            "--errors",
+            "most_errors",
+            type=click.IntRange(0),
+            default=5,
+            show_default=True,
+            help="Errors that a role may log before that is a burst.",
+        ),
+        click.option("--immediate", is_flag=True, help="Wait for no health check: emergencies."),
+        click.option("--dry-run", is_flag=True, help="Print each command, and change nothing."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Group)
+def release() -> None:
+    """Put a version on fly.io, and take it back: jobs, intel, trading, a gate after each.
+
+    Needs the `fly` command, and REDIS_URL for the operator's way to the setup's Redis
+    (docs/deploy.md).
+
+    \b
+    Examples:
+      betatrader release plan sha-1a2b3c4
+      betatrader release deploy sha-1a2b3c4
+      betatrader release rollback
+    """
+
+
+@release.command()
+@click.argument("image")
+@_options
+def plan(image: str, prefix: str, project: Path, *, as_json: bool) -> None:
+    """What a deploy of IMAGE would do; every reason not to begin is told.
+
+    Example: betatrader release plan sha-1a2b3c4
+    """
+    _run(prefix, project, _planned("deploy", image, as_json=as_json))
+
+
+@release.command()
+@click.argument("image", required=False)
+@_options
+@_gates
+@click.option("--resume", is_flag=True, help="Go on with a release that was cut off.")
+def deploy(
+    image: str | None, prefix: str, project: Path, *, as_json: bool, resume: bool, **more: Any
+) -> None:
+    """Release IMAGE (a tag, or REGISTRY/NAME:TAG) to the three apps; back by itself where a gate
+    fails.
+
+    Example: betatrader release deploy sha-1a2b3c4
+    """
+    if (image is None) != resume:
+        raise click.UsageError("Give an image, or --resume.")
+    if more.pop("dry_run"):
+        if image is None:
+            raise click.UsageError("--dry-run goes with an image.")
+        _run(prefix, project, _planned("deploy", image, as_json=as_json), **more)
+        return
+    work = _resumed if resume else _done("deploy", image)
+    _show(_run(prefix, project, work, **more), as_json=as_json)
+
+
+@release.command()
+@click.argument("image", required=False)
+@_options
+@_gates
+def rollback(
+    image: str | None, prefix: str, project: Path, *, as_json: bool, dry_run: bool, **more: Any
+) -> None:
+    """Back to IMAGE, or to the version before; takes back a release that was cut off, too.
+
+    The fly files are those of that version. Refused where it cannot read what is stored today.
+
+    Example: betatrader release rollback
+    """
+    if dry_run:
+        _run(prefix, project, _planned("rollback", image, as_json=as_json), **more)
+        return
+    _show(_run(prefix, project, _done("rollback", image), **more), as_json=as_json)
+
+
+@release.command()
+@_options
+def status(prefix: str, project: Path, *, as_json: bool) -> None:
+    """What runs, who leads, whether a release is under way, and the last ones.
+
+    Example: betatrader release status
+    """
+    from betatrader.release.standing import gather
+
+    async def work(setup: Any, _folder: Path) -> Any:
+        return await gather(setup)
+
+    found = _run(prefix, project, work)
+    if as_json:
+        print_json(found)
+        return
+    heads = ("app", "machine", "state", "checks", "image")
+    rows = [
+        (a["app"], m["id"], m["state"], m["checks"], m["image"])
+        for a in found["apps"]
+        for m in a["machines"]
+    ]
+    print_table(heads, rows, "no machine runs")
+    click.echo(f"leader: {found['leader'] or 'nobody'}")
+    click.echo(f"under way: {found['under_way'] or 'no release'}")
+    last = [(r["began"], r["kind"], r["image"], r["by"], r["result"]) for r in found["releases"]]
+    print_table(("began", "what", "image", "by", "result"), last, "no release is on record")
+
+
+@release.command()
+@click.option("--region", help="Default: the cheapest that serves the venue.")
+@click.option("--venue", default="polymarket", show_default=True)
+@click.option("--traffic-gb", type=click.FloatRange(0), help="Sent in a month.")
+@click.option("--intel-usd", default="0", metavar="USD", help="Models and searches a month.")
+@click.option("--budget", default="100", show_default=True, metavar="USD")
+@click.option(
+    "--project",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="Whose fly files are priced.",
+)
+@json_option
+def cost(*, as_json: bool, project: Path, **more: Any) -> None:
+    """The monthly bill: of the fly files here, and of three sizes; from a dated price table.
+
+    Example: betatrader release cost --venue binance --intel-usd 20
+    """
+    from betatrader.release.pricing import priced
+
+    found = priced(project, **more)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"prices as of {found['prices_as_of']}, USD for 30 days")
+    for bill in found["plans"]:
+        click.echo(click.style(f"\n{bill['name']}, {bill['region']}", bold=True))
+        rows = [(line["name"], line["what"], line["usd"]) for line in bill["lines"]]
+        rows.append(("total", f"{bill['daily_usd']} a day", bill["usd"]))
+        print_table(("", "", "USD"), rows, "")
+        click.echo(f"${found['budget_usd']} buys {bill['months']} months")
+
+
+@click.group(cls=Group)
+def secrets() -> None:
+    """Each app's own secrets: checked, set, and a venue's key rotated.
+
+    \b
+    Examples:
+      betatrader release secrets check
+      betatrader release secrets set trading < trading.env
+      betatrader release secrets rotate binance < new-key.env
+    """
+
+
+release.add_command(secrets)
+
+
+@secrets.command("check")
+@_options
+def secrets_check(prefix: str, project: Path, *, as_json: bool) -> None:
+    """Name what is missing, extra or one value under several names; status 3 where there is any.
+
+    Example: betatrader release secrets check
+    """
+    from betatrader.release.keeping import checked
+
+    async def work(setup: Any, _folder: Path) -> Any:
+        return await checked(setup)
+
+    found = _run(prefix, project, work)
+    if as_json:
+        print_json(found)
+    else:
+        rows = [(s["app"], s["name"], s["status"]) for s in found["secrets"]]
+        print_table(("app", "secret", "status"), rows, "no secret is set")
+        for problem in found["problems"]:
+            click.echo(problem, err=True)
+    if found["problems"]:
+        click.get_current_context().exit(3)
+
+
+@secrets.command("set")
+@click.argument("role", type=click.Choice(["trading", "intel", "jobs", "redis"]))
+@_options
+def secrets_set(role: str, prefix: str, project: Path, *, as_json: bool) -> None:
+    """Stage NAME=VALUE lines from stdin for an app; they are in force with the next deploy.
+
+    Example: betatrader release secrets set trading < trading.env
+    """
+    from betatrader.release import credentials
+    from betatrader.release.keeping import stage
+
+    given = credentials.read(sys.stdin.read())
+
+    async def work(setup: Any, _folder: Path) -> Any:
+        return await stage(setup, role, given)
+
+    _run(prefix, project, work, redis=False)
+    if as_json:
+        print_json({"app": f"{prefix}-{role}", "staged": sorted(given)})
+    else:
+        click.echo(f"staged at {prefix}-{role}: {', '.join(sorted(given))}; in force with a deploy")
+
+
+@secrets.command("rotate")
+@click.argument("venue", type=click.Choice(["binance", "polymarket"]))
+@_options
+@_gates
+@click.option("--order", is_flag=True, help="Prove it with one small order, cancelled at once.")
+def secrets_rotate(
+    venue: str, prefix: str, project: Path, *, as_json: bool, order: bool, **more: Any
+) -> None:
+    """Prove a venue's new key (NAME=VALUE lines on stdin), stage it, restart the trader with it.
+
+    Example: betatrader release secrets rotate binance < new-key.env
+    """
+    from betatrader.release import credentials, rotating
+
+    given = credentials.read(sys.stdin.read())
+    rotating.check(venue, given)
+    dry_run = more.pop("dry_run")
+
+    async def work(setup: Any, folder: Path) -> Any:
+        made = await rotating.plan(setup, folder)
+        config = rotating.tried(venue, made.target.files, given)
+        await rotating.prove(setup, config, venue, order=order)
+        return None if dry_run else await rotating.switch(setup, made, venue, given)
+
+    record = _run(prefix, project, work, **more)
+    if record is None:
+        click.echo(f"the new key of {venue} is proven; nothing was changed")
+        return
+    _show(record, as_json=as_json)
+    if not as_json:
+        click.echo(f"The old key of {venue} may be revoked there now: nothing holds it any more.")
+
+
+def _done(kind: str, image: str | None) -> Work:
+    """A release from its plan to its end."""
+    from betatrader.release.standing import carry_out
+
+    async def work(setup: Any, folder: Path) -> Any:
+        return await carry_out(setup, kind, image, folder)
+
+    return work
+
+
+async def _resumed(setup: Any, folder: Path) -> Any:
+    from betatrader.release.standing import go_on
+
+    return await go_on(setup, folder)
+
+
+def _planned(kind: str, image: str | None, *, as_json: bool) -> Work:
+    from betatrader.release.standing import planned
+
+    async def work(setup: Any, folder: Path) -> None:
+        made, steps = await planned(setup, kind, image, folder)
+        if as_json:
+            print_json(
+                {
+                    "kind": kind,
+                    "image": made.record.image,
+                    "revision": made.record.revision,
+                    "steps": [step._asdict() for step in steps],
+                }
+            )
+            return
+        click.echo(f"{kind} of {made.record.image} (fly files of {made.record.revision[:12]})")
+        for step in steps:
+            click.echo(f"\n{step.app}: from {step.before or 'nothing'}")
+            click.echo(f"  {step.command or 'it runs this image already'}")
+            click.echo(f"  gate: {step.gate}")
+
+    return work
+
+
+def _run(
+    prefix: str,
+    project: Path,
+    work: Work,
+    *,
+    redis: bool = True,
+    watch_s: float = 30.0,
+    gate_s: float = 180.0,
+    most_errors: int = 5,
+    immediate: bool = False,
+) -> Any:
+    """Run with all that a release works with; a signal cuts it off, and says where it stands."""
+    from functools import partial
+
+    import anyio
+
+    from betatrader.ops import logs
+    from betatrader.release.releasing import Settings
+    from betatrader.release.standing import with_setup
+
+    logs.configure("error", role="release", version="", instance="release")
+    strategy = "immediate" if immediate else ""
+    settings = Settings(prefix, project.resolve(), watch_s, gate_s, most_errors, strategy)
+
+    def tell(text: str) -> None:
+        click.echo(click.style(text, dim=True), err=True)
+
+    with tempfile.TemporaryDirectory(prefix="betatrader-fly-") as folder:
+        start = partial(with_setup, settings, tell, work, Path(folder), redis=redis)
+        return anyio.run(start)
+
+
+def _show(record: Any, *, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(record))
+    else:
+        click.echo(f"{record.kind} {record.id} done: {record.image} by {record.by}")

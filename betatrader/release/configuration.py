@@ -1,0 +1,130 @@
+"""The fly files of the very version that is released: from git, else as a record kept them."""
+
+import importlib
+import re
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from betatrader.model.errors import ConfigurationError, UsageError
+from betatrader.release.apps import ORDER, Image
+from betatrader.release.record import Record
+
+GIT_S = 20.0
+SCHEMA_FILE = "betatrader/model/event.py"
+
+
+class Files(NamedTuple):
+    """The fly files of one version, the revision that they are of, and which schemas it reads."""
+
+    revision: str
+    text: Mapping[str, str]
+    reads: tuple[int, int]
+
+
+def of_image(image: Image, project: Path, records: Sequence[Record]) -> Files:
+    """The files for an image: of the git revision that its tag names, else of its last release.
+
+    Raises UsageError where neither knows it, ConfigurationError where a file is wrong.
+    """
+    revision = _revision(project, image.tag)
+    if revision:
+        found = Files(revision, _at(project, revision), _reads(project, revision))
+    else:
+        kept = [r for r in records if r.image == str(image) and r.files and r.result == "done"]
+        if not kept:
+            raise UsageError(
+                f"no fly files are known for {image.tag}: git in {project} has no such revision, "
+                "and no release of it is on record\n"
+                "Run this in a checkout that has the tag, or name it with --project."
+            )
+        found = Files(kept[-1].revision, kept[-1].files, kept[-1].reads)
+    check(found, image.tag)
+    return found
+
+
+def of_checkout(project: Path) -> Files:
+    """Those of the working tree: before the first release there are no others."""
+    found = {path.stem: path.read_text() for path in sorted(project.glob("fly/*.toml"))}
+    return Files("", found, (0, 0))
+
+
+def check(files: Files, name: str) -> None:
+    """Raises ConfigurationError with everything that is wrong."""
+    problems = []
+    for role in ORDER:
+        if role not in files.text:
+            problems.append(f"fly/{role}.toml is not there at {name}")
+            continue
+        try:
+            found = tomllib.loads(files.text[role])
+        except tomllib.TOMLDecodeError as error:
+            problems.append(f"fly/{role}.toml at {name}: no valid TOML: {error}")
+            continue
+        if found.get("processes") != {"app": f"--role {role}"}:
+            problems.append(f'fly/{role}.toml at {name}: [processes] app is to be "--role {role}"')
+    problems += [] if problems else _deeper(files, name)
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _deeper(files: Files, name: str) -> list[str]:
+    """What the checks of fly/ find."""
+    if find_spec("betatrader.release.fly_files") is None:
+        return []
+    checks = importlib.import_module("betatrader.release.fly_files")
+    with tempfile.TemporaryDirectory(prefix="betatrader-fly-") as folder:
+        write(files, Path(folder))
+        found = checks.check_files(Path(folder))
+    return [f"{problem} (at {name})" for problem in found]
+
+
+def write(files: Files, folder: Path) -> None:
+    """Put the files where `fly deploy -c` reads them."""
+    for role, text in files.text.items():
+        (folder / f"{role}.toml").write_text(text)
+
+
+def environment(files: Files, role: str) -> dict[str, str]:
+    """A role's [env]."""
+    return {str(k): str(v) for k, v in tomllib.loads(files.text[role]).get("env", {}).items()}
+
+
+def _revision(project: Path, tag: str) -> str:
+    """The commit that a tag of an image names: a git tag, or `sha-` and a hash."""
+    for name in (f"refs/tags/{tag}", tag.removeprefix("sha-")):
+        found = _git(project, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        if found:
+            return found.strip()
+    return ""
+
+
+def _at(project: Path, revision: str) -> dict[str, str]:
+    texts = {role: _git(project, "show", f"{revision}:fly/{role}.toml") for role in ORDER}
+    return {role: text for role, text in texts.items() if text}
+
+
+def _reads(project: Path, revision: str) -> tuple[int, int]:
+    """The schemas that the code of a revision reads: its own, and the one before it."""
+    text = _git(project, "show", f"{revision}:{SCHEMA_FILE}")
+    match = re.search(r"^SCHEMA_VERSION = (\d+)$", text, re.MULTILINE)
+    return (max(1, int(match[1]) - 1), int(match[1])) if match else (0, 0)
+
+
+def _git(project: Path, *arguments: str) -> str:
+    """What git says, "" where it has nothing to say."""
+    try:
+        done = subprocess.run(  # noqa: S603  fixed words, and names that git itself checks
+            ["git", "-C", str(project), *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=GIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

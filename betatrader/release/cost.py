@@ -1,0 +1,172 @@
+"""The monthly bill of a plan: of the fly files as they are, and of three sizes to choose from."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from betatrader.model.errors import ConfigurationError, UsageError
+from betatrader.release import prices
+from betatrader.release.apps import APPS
+from betatrader.release.prices import Size
+
+CENT = Decimal("0.01")
+TRAFFIC_GB = Decimal(8)
+"""Sent in a month by a trader on one venue: orders, requests and pings are small, books come in."""
+
+DAYS = 30
+
+
+class Line(NamedTuple):
+    """One thing that is paid for, in USD for 30 days."""
+
+    name: str
+    what: str
+    usd: Decimal
+
+
+class Bill(NamedTuple):
+    """What a plan costs in 30 days."""
+
+    name: str
+    region: str
+    lines: tuple[Line, ...]
+
+    @property
+    def usd(self) -> Decimal:
+        """The total."""
+        return sum((line.usd for line in self.lines), Decimal(0))
+
+    @property
+    def daily_usd(self) -> Decimal:
+        """A day of it, rounded up to the cent."""
+        return daily_usd(self.usd)
+
+    def months_of(self, budget_usd: Decimal) -> Decimal:
+        """For how many months a sum lasts."""
+        return (budget_usd / self.usd).quantize(Decimal("0.1"), rounding="ROUND_DOWN")
+
+
+class Plan(NamedTuple):
+    """What a setup holds; `managed` is a Redis of fly's partner instead of our own machine."""
+
+    name: str
+    machines: Mapping[str, Size]
+    volume_gb: int = 1
+    egress_address: bool = False
+    managed: bool = False
+
+
+MINIMAL = Plan(
+    "minimal",
+    {
+        "trading": Size("shared", 1, 512),
+        "intel": Size("shared", 1, 512),
+        "jobs": Size("shared", 1, 256),
+        "redis": Size("shared", 1, 256),
+    },
+)
+STANDARD = Plan(
+    "standard",
+    {
+        "trading": Size("shared", 4, 1024),
+        "intel": Size("shared", 1, 1024),
+        "jobs": Size("shared", 1, 256),
+        "redis": Size("shared", 1, 256),
+    },
+    egress_address=True,
+)
+COMFORTABLE = Plan(
+    "comfortable",
+    {
+        "trading": Size("performance", 1, 2048),
+        "intel": Size("shared", 2, 1024),
+        "jobs": Size("shared", 1, 512),
+    },
+    volume_gb=0,
+    egress_address=True,
+    managed=True,
+)
+SIZES = (MINIMAL, STANDARD, COMFORTABLE)
+
+
+def bill(
+    plan: Plan, region: str, *, traffic_gb: Decimal = TRAFFIC_GB, intel_usd: Decimal = Decimal(0)
+) -> Bill:
+    """What a plan costs in a region, with `intel_usd` for models and searches of others."""
+    if region not in prices.REGIONS:
+        raise UsageError(f"no region is named {region!r}\nKnown: {', '.join(prices.REGIONS)}.")
+    lines = [
+        Line(name, f"{_shown(size)} in {region}", size.price(region))
+        for name, size in plan.machines.items()
+    ]
+    if plan.volume_gb:
+        price = prices.VOLUME_GB * plan.volume_gb
+        lines.append(Line("volume", f"{plan.volume_gb} GB for redis", price))
+    if plan.managed:
+        lines.append(Line("redis", "managed, 250 MB", prices.MANAGED_REDIS_250MB))
+    if plan.egress_address:
+        lines.append(Line("egress", "a static address for the venue", prices.EGRESS_ADDRESS))
+    traffic = (prices.TRAFFIC_GB[region] * traffic_gb).quantize(CENT)
+    lines.append(Line("traffic", f"{traffic_gb} GB sent", traffic))
+    if intel_usd:
+        lines.append(Line("intel", "models and searches of others, the budget", intel_usd))
+    return Bill(plan.name, region, tuple(lines))
+
+
+def cheapest_region(venue: str) -> str:
+    """Of those that serve a venue."""
+    if venue not in prices.VENUES:
+        raise UsageError(f"no region is known for {venue!r}\nKnown: {', '.join(prices.VENUES)}.")
+    return min(prices.VENUES[venue], key=lambda region: prices.REGIONS[region])
+
+
+def plan_of(files: Mapping[str, str]) -> tuple[Plan, str]:
+    """The plan that fly files describe (text by app), and its region; raises ConfigurationError."""
+    machines, volumes, region = {}, 0, ""
+    for app in APPS:
+        if app not in files:
+            continue
+        found = _read(app, files[app])
+        vm = (found.get("vm") or [{}])[0]
+        machines[app] = _size(app, vm)
+        region = region or found.get("primary_region", "")
+        mounts = found.get("mounts", {})
+        for mount in mounts if isinstance(mounts, list) else [mounts] if mounts else []:
+            volumes += int(re.sub(r"\D", "", str(mount.get("initial_size", "1"))) or 1)
+    return Plan("these files", machines, volumes), region
+
+
+def daily_usd(monthly_usd: Decimal) -> Decimal:
+    """A day of a monthly bill, rounded up to the cent: profit net of it is never flattered."""
+    return (monthly_usd / DAYS).quantize(CENT, rounding="ROUND_UP")
+
+
+def _read(app: str, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError([f"fly/{app}.toml: no valid TOML: {error}"]) from error
+
+
+def _size(app: str, vm: Mapping[str, Any]) -> Size:
+    name = str(vm.get("size", "shared-cpu-1x"))
+    match = re.fullmatch(r"(shared-cpu|performance)-(\d+)x", name)
+    if match is None:
+        raise ConfigurationError([f"fly/{app}.toml: vm.size: no machine is named {name!r}"])
+    kind, vcpus = match[1].removesuffix("-cpu"), int(match[2])
+    least = 256 * vcpus if kind == "shared" else 2048 * vcpus
+    return Size(kind, vcpus, _megabytes(app, vm.get("memory", least)))
+
+
+def _megabytes(app: str, memory: object) -> int:
+    match = re.fullmatch(r"(\d+)\s*(mb|gb|)", str(memory).lower())
+    if match is None:
+        raise ConfigurationError([f"fly/{app}.toml: vm.memory: {memory!r} is no size"])
+    return int(match[1]) * (1024 if match[2] == "gb" else 1)
+
+
+def _shown(size: Size) -> str:
+    kind = "shared-cpu" if size.kind == "shared" else size.kind
+    return f"{kind}-{size.vcpus}x, {size.memory_mb} MB"

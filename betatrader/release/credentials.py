@@ -1,0 +1,180 @@
+"""Which app needs which secret, and what is wrong with those that it has. Pure.
+
+The names come from the configuration itself: whatever has the type of a secret there belongs to
+the roles of its table below, and to nobody else.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from betatrader.config import Config
+from betatrader.model.errors import UsageError
+from betatrader.model.secret import Secret
+from betatrader.ops import door
+from betatrader.release.apps import APPS, ORDER
+from betatrader.release.fly import AppSecret
+
+OWNERS: dict[str, tuple[str, ...]] = {
+    "binance": ("trading",),
+    "polymarket": ("trading",),
+    "alerts": ORDER,
+}
+"""Each table of the configuration that holds secrets, and the roles that get them."""
+
+TRADED = {
+    "binance": ("BETATRADER_BINANCE__SYMBOLS", ("KEY", "SECRET")),
+    "polymarket": ("BETATRADER_POLYMARKET__MARKETS", ("PRIVATE_KEY",)),
+}
+"""Each venue: the setting that says that it is traded, and the secrets that this needs."""
+
+REDIS = tuple(
+    f"BETATRADER_REDIS_PASSWORD_{user}" for user in ("TRADING", "INTEL", "JOBS", "OPERATOR")
+)
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLACEHOLDERS = re.compile(
+    r"(?ix) ^( <.*> | \$\{.*\} | x{3,} | \*+ | \.{3,} | change.?me.* | your[-_ ].* | placeholder.*"
+    r"| todo.* | dummy.* | example.* | secret | password | token | key | test | none | null )$"
+)
+SHORTEST = 8
+
+
+class Needs(NamedTuple):
+    """The secrets that an app must have, and those that it may have besides."""
+
+    required: frozenset[str]
+    optional: frozenset[str]
+
+
+def needs(app: str, environment: Mapping[str, str]) -> Needs:
+    """Of one app, whose fly file sets this environment."""
+    if app == "redis":
+        return Needs(frozenset(REDIS), frozenset())
+    required, optional = {"REDIS_URL"}, set(_configured(app))
+    if app == "trading":
+        required.add(door.VARIABLE)
+        for venue, (setting, names) in TRADED.items():
+            if environment.get(setting, "[]") not in ("", "[]"):
+                required |= {variable(venue, name.lower()) for name in names}
+    return Needs(frozenset(required), frozenset(optional - required))
+
+
+def variable(section: str, field: str) -> str:
+    """The name of a setting in the environment."""
+    return f"BETATRADER_{section.upper()}__{field.upper()}"
+
+
+def secret_fields() -> dict[str, tuple[str, ...]]:
+    """Every secret of the configuration: its table and its fields."""
+    found = {}
+    for table in msgspec.structs.fields(Config):
+        fields = getattr(table.type, "__struct_fields__", ())
+        named = tuple(name for name in fields if isinstance(_default(table.type, name), Secret))
+        if named:
+            found[table.name] = named
+    return found
+
+
+def problems(app: str, wanted: Needs, found: Sequence[AppSecret]) -> list[str]:
+    """What is wrong with the secrets of an app, one line each."""
+    names = {secret.name for secret in found}
+    told = [f"{app}: {name} is missing" for name in sorted(wanted.required - names)]
+    told += [
+        f"{app}: {name} is set, and this app has no use for it"
+        for name in sorted(names - wanted.required - wanted.optional)
+    ]
+    return told + [f"{app}: {names} hold one and the same value" for names in _alike(found)]
+
+
+def read(text: str) -> dict[str, Secret]:
+    """NAME=VALUE lines, as `fly secrets import` reads them; raises UsageError."""
+    found: dict[str, Secret] = {}
+    lines = iter(text.splitlines())
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        name, value = name.strip(), value.strip()
+        if not equals or not _NAME.fullmatch(name):
+            raise UsageError(f"line {number} is not NAME=VALUE\nIts text is not shown.")
+        if value.startswith('"""') and not (value.endswith('"""') and len(value) >= 6):
+            value = _block(value, lines, name)
+        for quote in ('"""', '"', "'"):
+            if (
+                len(value) >= 2 * len(quote)
+                and value[: len(quote)] == value[-len(quote) :] == quote
+            ):
+                value = value[len(quote) : -len(quote)]
+                break
+        found[name] = Secret(value)
+    if not found:
+        raise UsageError("no secret came on stdin\nGive NAME=VALUE lines: … < trading.env")
+    return found
+
+
+def written(secrets: Mapping[str, Secret]) -> Secret:
+    """The same for `fly secrets import`, in quotes: without them it cuts a value at a `#`."""
+    return Secret("".join(f'{name}="""{v.reveal()}"""\n' for name, v in secrets.items()))
+
+
+def refused(app: str, wanted: Needs, given: Mapping[str, Secret]) -> list[str]:
+    """Why these are not set for an app, one line each; no value is shown."""
+    told = []
+    for name, value in given.items():
+        if name not in wanted.required | wanted.optional:
+            other = [a for a in APPS if a != app and name in _all(a)]
+            hint = f"; it belongs to {', '.join(other)}" if other else ""
+            told.append(f"{app} has no use for {name}{hint}")
+        elif is_placeholder(value):
+            told.append(f"{name} holds a placeholder, not a secret")
+    return told
+
+
+def is_placeholder(value: Secret) -> bool:
+    """Whether a text stands where a secret is still to come."""
+    text = value.reveal().strip()
+    return len(text) < SHORTEST or _PLACEHOLDERS.fullmatch(text) is not None
+
+
+def venue_names(venue: str) -> dict[str, str]:
+    """A venue's secrets: variable to field."""
+    return {variable(venue, field): field for field in secret_fields()[venue]}
+
+
+def _all(app: str) -> frozenset[str]:
+    wanted = needs(app, {setting: "[1]" for setting, _ in TRADED.values()})
+    return wanted.required | wanted.optional
+
+
+def _configured(role: str) -> list[str]:
+    return [
+        variable(section, field)
+        for section, fields in secret_fields().items()
+        if role in OWNERS[section]
+        for field in fields
+    ]
+
+
+def _default(kind: Any, name: str) -> object:
+    return getattr(kind(), name)
+
+
+def _alike(found: Sequence[AppSecret]) -> list[str]:
+    """Names that share a value: one text was put in for all of them."""
+    by_digest: dict[str, list[str]] = {}
+    for secret in found:
+        if secret.digest:
+            by_digest.setdefault(secret.digest, []).append(secret.name)
+    return [" and ".join(sorted(names)) for names in by_digest.values() if len(names) > 1]
+
+
+def _block(first: str, lines: Any, name: str) -> str:
+    kept = [first]
+    for line in lines:
+        kept.append(line)
+        if line.endswith('"""'):
+            return "\n".join(kept)
+    raise UsageError(f'{name} opens with """ and never ends\nClose it with """ on its last line.')

@@ -1,0 +1,111 @@
+"""What must hold after each app before the next is touched. Pure: sights in, problems out."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from betatrader.release.fly import Machine
+
+
+class Wanted(NamedTuple):
+    """What an app is to be: one machine of `image`, and of `digest` where another app has one."""
+
+    role: str
+    image: str
+    digest: str
+    most_errors: int
+    """Error lines that a new process may log before it counts as a burst."""
+
+
+class Sight(NamedTuple):
+    """What was seen of one app at one moment: fly's machines, the role's heartbeat, the lease."""
+
+    machines: tuple[Machine, ...]
+    beat: Mapping[str, str]
+    lease: Mapping[str, str]
+
+
+class Problem(NamedTuple):
+    """What does not hold; `final` where waiting does not mend it."""
+
+    text: str
+    final: bool = False
+
+
+def judge(wanted: Wanted, sight: Sight) -> list[Problem]:
+    """All that does not hold; nothing: the gate is passed."""
+    found = _of_machines(wanted, sight.machines)
+    return found or _of_role(wanted, sight.beat) + _of_trader(wanted, sight)
+
+
+def _of_machines(wanted: Wanted, machines: tuple[Machine, ...]) -> list[Problem]:
+    running = [machine for machine in machines if machine.runs]
+    if len(running) != 1:
+        named = ", ".join(f"{m.id} {m.state} {m.image}" for m in running)
+        return [Problem(f"{len(running)} machines run, not one ({named})".replace(" ()", ""))]
+    one = running[0]
+    found = []
+    if one.image != wanted.image:
+        found.append(Problem(f"machine {one.id} runs {one.image}"))
+    elif wanted.digest and one.image_ref.digest != wanted.digest:
+        text = f"machine {one.id} runs {one.image_ref.digest}, and the other apps {wanted.digest}"
+        found.append(Problem(text, final=True))
+    if one.host_status != "ok":
+        found.append(Problem(f"the host of machine {one.id} is {one.host_status}"))
+    if one.state != "started":
+        found.append(Problem(f"machine {one.id} is {one.state}"))
+    elif not one.healthy:
+        failing = [f"{c.name} {c.status}" for c in one.checks or () if c.status != "passing"]
+        found.append(Problem(f"machine {one.id}: {', '.join(failing) or 'no health check'}"))
+    return found
+
+
+def _of_role(wanted: Wanted, beat: Mapping[str, str]) -> list[Problem]:
+    if not beat:
+        return [Problem("it shows no heartbeat in Redis")]
+    found = []
+    if _named(beat.get("image", "")) != wanted.image:
+        found.append(Problem(f"the role says that it is {beat.get('image') or 'no image'}"))
+    if beat.get("not_ready"):
+        found.append(Problem(f"the role is not ready: {beat['not_ready']}"))
+    errors = int(beat.get("errors", "0"))
+    if errors > wanted.most_errors:
+        found.append(
+            Problem(f"{errors} errors in its log, more than {wanted.most_errors}", final=True)
+        )
+    return found
+
+
+def _of_trader(wanted: Wanted, sight: Sight) -> list[Problem]:
+    """The new machine leads, alone, and its books agree with the venue's."""
+    if wanted.role != "trading":
+        return []
+    machine = next(m.id for m in sight.machines if m.runs)
+    holder = sight.lease.get("holder", "").partition(" ")[0]
+    found = []
+    if holder != machine:
+        found.append(Problem(f"the lease is with {holder or 'nobody'}, not machine {machine}"))
+    if sight.beat.get("machine") != machine or sight.beat.get("leads") != "1":
+        found.append(Problem(f"machine {machine} does not lead"))
+    if sight.beat.get("reconciling", "1") != "0":
+        found.append(Problem("it has not agreed with the venue yet"))
+    if int(sight.beat.get("unexplained", "0")):
+        text = f"{sight.beat['unexplained']} differences to the venue that no order explains"
+        found.append(Problem(text, final=True))
+    return found
+
+
+def surplus(wanted: Wanted, sight: Sight) -> list[Machine]:
+    """Machines that a deploy should have removed, and has not: another image's, and of several of
+    this image all but the leader's, or the newest."""
+    running = [machine for machine in sight.machines if machine.runs]
+    right = [machine for machine in running if machine.image == wanted.image]
+    if not right:
+        return []
+    holder = sight.lease.get("holder", "").partition(" ")[0] if wanted.role == "trading" else ""
+    kept = next((m for m in right if m.id == holder), max(right, key=lambda m: m.created_at))
+    return [machine for machine in running if machine.id != kept.id]
+
+
+def _named(image: str) -> str:
+    """Without the digest that fly may add."""
+    return image.partition("@")[0]

@@ -1,0 +1,43 @@
+"""Secrets of the apps as they stand at fly: listed with what is wrong, and set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from betatrader.model.errors import UsageError
+from betatrader.model.secret import Secret
+from betatrader.release import configuration, credentials
+from betatrader.release.apps import APPS, app_name, image
+from betatrader.release.configuration import Files
+from betatrader.release.releasing import Setup, survey
+
+
+async def checked(setup: Setup) -> dict[str, Any]:
+    """Every app's secrets, by name, and every problem."""
+    files = await _files(setup)
+    secrets, problems = [], []
+    for role in APPS:
+        app = app_name(role, setup.settings.prefix)
+        found = await setup.fly.secrets(app)
+        environment = configuration.environment(files, role) if role in files.text else {}
+        problems += credentials.problems(app, credentials.needs(role, environment), found)
+        secrets += [{"app": app, "name": s.name, "status": s.status} for s in found]
+    return {"secrets": secrets, "problems": problems}
+
+
+async def stage(setup: Setup, role: str, given: Mapping[str, Secret]) -> None:
+    """Set secrets of an app for its next deploy; raises UsageError where one is not its own, or is
+    a placeholder."""
+    environment = {setting: "[1]" for setting, _ in credentials.TRADED.values()}
+    told = credentials.refused(role, credentials.needs(role, environment), given)
+    if told:
+        raise UsageError("; ".join(told) + "\nNothing was set.")
+    await setup.fly.stage(app_name(role, setup.settings.prefix), credentials.written(given))
+
+
+async def _files(setup: Setup) -> Files:
+    """The fly files of what runs; before the first release those of the checkout."""
+    running = (await survey(setup))["trading"]
+    if running:
+        records = await setup.book.records()
+        return configuration.of_image(image(running), setup.settings.project, records)
+    return configuration.of_checkout(setup.settings.project)

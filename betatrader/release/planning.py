@@ -1,0 +1,129 @@
+"""Before anything changes: what a release would do, and every reason not to begin it."""
+
+import secrets
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from betatrader.model.errors import ConfigurationError, RefusedError
+from betatrader.release import configuration, credentials, fly
+from betatrader.release.apps import APPS, ORDER, Image, app_name, image
+from betatrader.release.configuration import Files
+from betatrader.release.record import Held, Record, author, refused
+from betatrader.release.releasing import Setup, Target, check_readable, survey
+
+GATE = "one machine of this image and digest, ready, seen in Redis, no error burst"
+TRADER_GATE = f"{GATE}, the lease is its own, its books agree with the venue's"
+
+
+class Step(NamedTuple):
+    """One app: the command that moves it, "" where it runs the image already, and its gate."""
+
+    app: str
+    command: str
+    before: str
+    gate: str
+
+
+class Plan(NamedTuple):
+    """A release that may begin."""
+
+    record: Record
+    target: Target
+    over: Held | None
+    """The dead release that it goes on with or takes back."""
+
+
+async def prepare(
+    setup: Setup, kind: str, wanted: str, folder: Path, *, over: Held | None = None
+) -> Plan:
+    """Check everything; raises what stands against it before anything has changed."""
+    prefix, project = setup.settings.prefix, setup.settings.project
+    chosen = image(wanted, prefix)
+    await setup.fly.who()
+    held = await setup.book.held()
+    if held is not None and held != over:
+        raise refused(held, await setup.book.now_ns())
+    records = await setup.book.records()
+    files = configuration.of_image(chosen, project, records)
+    before = _first_before(records, over) or await survey(setup)
+    target = Target(chosen, files, folder)
+    kept = [r.reads for r in records if r.image == str(chosen) and r.result == "done"]
+    await check_readable(setup, target, kept[-1] if kept else (0, 0))
+    await check_secrets(setup, files)
+    record = Record(
+        id=secrets.token_hex(4),
+        kind=kind,
+        image=str(chosen),
+        before=before,
+        by=author(),
+        began_ns=await setup.book.now_ns(),
+        revision=files.revision,
+        reads=files.reads,
+        files=dict(files.text),
+    )
+    configuration.write(files, folder)
+    return Plan(record, target, over)
+
+
+async def check_secrets(setup: Setup, files: Files) -> None:
+    """Raises ConfigurationError with every missing, extra or doubled secret of every app."""
+    problems = []
+    for role in APPS:
+        app = app_name(role, setup.settings.prefix)
+        environment = configuration.environment(files, role) if role in files.text else {}
+        found = await setup.fly.secrets(app)
+        problems += credentials.problems(app, credentials.needs(role, environment), found)
+    if problems:
+        raise ConfigurationError(problems)
+
+
+async def steps(setup: Setup, plan: Plan) -> list[Step]:
+    """What would be done, in its order."""
+    now = plan.record.before
+    order = ORDER if plan.record.kind == "deploy" else tuple(reversed(ORDER))
+    return [_step(setup, role, plan.target.image, now[role]) for role in order]
+
+
+def _step(setup: Setup, role: str, wanted: Image, before: str) -> Step:
+    app = app_name(role, setup.settings.prefix)
+    words = fly.deploy(app, f"fly/{role}.toml", wanted, setup.settings.strategy)
+    command = "" if before == str(wanted) else shlex.join(["fly", *words])
+    return Step(app, command, before, TRADER_GATE if role == "trading" else GATE)
+
+
+def version_before(records: Sequence[Record], now: str) -> str:
+    """The image to which a rollback without a name goes; raises RefusedError."""
+    done = [record for record in records if record.result == "done" and record.kind != "rotate"]
+    earlier = [record.image for record in done if record.image != now]
+    if not earlier:
+        raise RefusedError(
+            "no earlier release is on record\nName the tag: betatrader release rollback TAG."
+        )
+    return earlier[-1]
+
+
+def resumed(records: Sequence[Record], held: Held) -> Record:
+    """The record of a release that was cut off; raises RefusedError."""
+    for record in records:
+        if record.id == held.id:
+            return record
+    raise RefusedError(
+        f"nothing is on record of release {held.id}\n"
+        f"Go back with `betatrader release rollback TAG`: it takes the lock over."
+    )
+
+
+def _first_before(records: Sequence[Record], over: Held | None) -> dict[str, str]:
+    """What ran before the release that was cut off: that is what to go back to, not its middle."""
+    if over is None:
+        return {}
+    return next((record.before for record in records if record.id == over.id), {})
+
+
+def renewed(record: Record, held: Held) -> Record:
+    """The same release under the hand that goes on with it."""
+    return msgspec.structs.replace(record, id=held.id, by=author())

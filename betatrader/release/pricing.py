@@ -1,0 +1,60 @@
+"""Bills as `release cost` shows them."""
+
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from betatrader.model.errors import UsageError
+from betatrader.release import cost, prices
+from betatrader.release.cost import Bill
+
+
+def priced(
+    project: Path,
+    *,
+    region: str | None,
+    venue: str,
+    traffic_gb: float | None,
+    intel_usd: str,
+    budget: str,
+) -> dict[str, Any]:
+    """The bill of the fly files there, if there are any, and of the three sizes."""
+    place = region or cost.cheapest_region(venue)
+    traffic = cost.TRAFFIC_GB if traffic_gb is None else Decimal(str(traffic_gb))
+    intel, sum_usd = _amount("--intel-usd", intel_usd), _amount("--budget", budget)
+    files = {path.stem: path.read_text() for path in sorted(project.glob("fly/*.toml"))}
+    bills = []
+    if files:
+        plan, home = cost.plan_of(files)
+        bills.append(cost.bill(plan, region or home or place, traffic_gb=traffic, intel_usd=intel))
+    bills += [cost.bill(p, place, traffic_gb=traffic, intel_usd=intel) for p in cost.SIZES]
+    return {
+        "prices_as_of": prices.AS_OF,
+        "venue": venue,
+        "region": place,
+        "budget_usd": str(sum_usd),
+        "plans": [_shown(bill, sum_usd) for bill in bills],
+    }
+
+
+def _shown(bill: Bill, budget_usd: Decimal) -> dict[str, Any]:
+    return {
+        "name": bill.name,
+        "region": bill.region,
+        "lines": [
+            {"name": line.name, "what": line.what, "usd": str(line.usd)} for line in bill.lines
+        ],
+        "usd": str(bill.usd),
+        "daily_usd": str(bill.daily_usd),
+        "months": str(bill.months_of(budget_usd)),
+    }
+
+
+def _amount(name: str, text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0:
+        raise UsageError(f"{name} {text} is no amount of USD\nWrite a number, as 20 or 12.50.")
+    return amount

@@ -1,0 +1,315 @@
+"""The release itself: app by app in their order, a gate after each, and back where one fails.
+
+It works on what fly has, not on what it remembers: an app that already runs the image and passes
+its gate is left as it is. So going on after an interruption, rolling back and deploying are one.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+import msgspec
+
+from betatrader.model.errors import BetatraderError, RefusedError, UnreachableError
+from betatrader.ops import clock
+from betatrader.release import configuration, fly
+from betatrader.release.apps import ORDER, Image, app_name, image
+from betatrader.release.configuration import Files
+from betatrader.release.fly import Fly, FlyError, Machine, NoImageError
+from betatrader.release.gates import Problem, Sight, Wanted, judge, surplus
+from betatrader.release.record import Book, Lock, Record
+from betatrader.store import bus, functions, keys
+from betatrader.store.connection import AWAY, Client
+
+RENEW_S = 3.0
+
+
+class Settings(NamedTuple):
+    """How a release is carried out. Times in seconds."""
+
+    prefix: str
+    project: Path
+    watch_s: float
+    """For so long a gate must hold before it is passed."""
+    gate_s: float
+    """After so long a gate that does not hold has failed."""
+    most_errors: int
+    strategy: str = ""
+
+
+class Setup(NamedTuple):
+    """What a release works with; `tell` hears what happens."""
+
+    fly: Fly
+    redis: Client
+    book: Book
+    settings: Settings
+    tell: Callable[[str], None]
+
+
+class Target(NamedTuple):
+    """A version and its files, which stand in `folder`."""
+
+    image: Image
+    files: Files
+    folder: Path
+
+
+class GateError(BetatraderError):
+    """A gate has failed; exit status 1."""
+
+
+async def survey(setup: Setup, apps: Sequence[str] = ORDER) -> dict[str, str]:
+    """The image that each app runs, "" where none does; raises RefusedError where that is not one
+    machine of one image, since nobody knows then what a release would do."""
+    found = {}
+    for role in apps:
+        app = app_name(role, setup.settings.prefix)
+        running = [m for m in await setup.fly.machines(app) if m.runs]
+        if len(running) > 1:
+            named = ", ".join(f"{m.id} ({m.state}, {m.image})" for m in running)
+            raise RefusedError(
+                f"{app} has {len(running)} machines: {named}\n"
+                f"Remove what is stale with `fly machine destroy ID -a {app} --force`."
+            )
+        found[role] = running[0].image if running else ""
+    return found
+
+
+async def look(setup: Setup, role: str) -> Sight:
+    """One look at an app."""
+    machines = await setup.fly.machines(app_name(role, setup.settings.prefix))
+    beat = await setup.redis.hgetall(keys.beat(role))
+    lease = await setup.redis.hgetall(keys.LEASE) if role == "trading" else {}
+    return Sight(machines, _text(beat), _text(lease))
+
+
+async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> Record:
+    """Carry it out and keep what became of it; raises GateError or FlyError after going back, and
+    UnreachableError where Redis went away, which leaves the release to be gone on with."""
+    failed: BetatraderError | None = None
+    digest = ""
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_keep_alive, lock)
+            digest = await _all_apps(setup, target, record, lock)
+            group.cancel_scope.cancel()
+    except* (FlyError, GateError) as errors:
+        failed = _first(errors)
+    except* AWAY as errors:
+        raise UnreachableError(
+            f"Redis went away during a release, at {lock.held.step}: {errors.exceptions[0]}\n"
+            "Once it is back: `betatrader release deploy --resume`, or `… rollback`."
+        ) from errors
+    if failed is None:
+        await _raise_schema(setup)
+        record = await _ended(setup, record, "done", "", digest)
+    else:
+        record = await _ended(setup, record, *await _after(setup, target, record, failed))
+    with suppress(*AWAY):
+        await lock.release()
+    if failed is not None:
+        raise type(failed)(*_told(failed, record))
+    return record
+
+
+async def _all_apps(setup: Setup, target: Target, record: Record, lock: Lock) -> str:
+    """Returns the digest that all apps run."""
+    digest, rotates = "", record.kind == "rotate"
+    await functions.load_where_none_are(setup.redis)  # jobs, which may not, comes first
+    order = ORDER if record.kind == "deploy" else tuple(reversed(ORDER))
+    for role in ("trading",) if rotates else order:
+        await lock.renew(f"{role}: deploying")
+        await _put(setup, target, role, again=rotates)
+        await lock.renew(f"{role}: at its gate")
+        digest = await pass_gate(setup, role, str(target.image), digest)
+        setup.tell(f"{role} runs {target.image}")
+    return digest
+
+
+async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) -> None:
+    """Have an app run an image with its secrets: by a deploy where it does not; what that leaves
+    over is removed."""
+    app, wanted = app_name(role, setup.settings.prefix), str(target.image)
+    running = await _one_colour(setup, role, wanted)
+    staged = [s.name for s in await setup.fly.secrets(app) if s.status == "Staged"]
+    if staged:
+        setup.tell(f"{app}: staged secrets go into force: {', '.join(staged)}")
+    if again or staged or [m.image for m in running] != [wanted] or running[0].state != "started":
+        path = str(target.folder / f"{role}.toml")
+        await setup.fly.deploy(fly.deploy(app, path, target.image, setup.settings.strategy))
+        if not any(m.runs for m in await setup.fly.machines(app)):
+            setup.tell(f"{app}: the deploy ended well and left no machine; once more")
+            await setup.fly.deploy(fly.deploy(app, path, target.image, setup.settings.strategy))
+    sight = await look(setup, role)
+    await _remove(setup, app, surplus(Wanted(role, wanted, "", 0), sight))
+
+
+async def _one_colour(setup: Setup, role: str, wanted: str) -> list[Machine]:
+    """Of two colours that a release left in its middle the wanted one stays, if it is well; else
+    the other one does, until a deploy replaces it. What remains runs."""
+    app = app_name(role, setup.settings.prefix)
+    running = [m for m in await setup.fly.machines(app) if m.runs]
+    if len({m.image for m in running}) < 2:
+        return running
+    well = [m for m in running if m.image == wanted and m.state == "started" and m.healthy]
+    stays = well or [m for m in running if m.image != wanted]
+    await _remove(setup, app, [m for m in running if m not in stays])
+    return stays
+
+
+async def _remove(setup: Setup, app: str, machines: Sequence[Machine]) -> None:
+    for stale in machines:
+        setup.tell(f"{app}: machine {stale.id} ({stale.image}) was left over: removed")
+        await setup.fly.remove(app, stale.id)
+
+
+async def pass_gate(setup: Setup, role: str, wanted: str, digest: str = "") -> str:
+    """Wait until all holds for a while on end; returns the digest, raises GateError."""
+    settings = setup.settings
+    asked = Wanted(role, wanted, digest, settings.most_errors)
+    began = anyio.current_time()
+    since, instance = began, ""
+    while True:
+        try:
+            sight = await look(setup, role)
+            found = judge(asked, sight)
+        except (*AWAY, FlyError) as error:
+            sight, found = None, [Problem(str(error).partition("\n")[0])]
+        now = anyio.current_time()
+        if sight is None or found or sight.beat["instance"] != instance:
+            since = now
+            instance = sight.beat.get("instance", "") if sight is not None else ""
+        elif now - since >= settings.watch_s:
+            return next(m.image_ref.digest for m in sight.machines if m.runs)
+        if any(p.final for p in found) or now - began >= settings.gate_s + settings.watch_s:
+            told = "; ".join(p.text for p in found) or "it does not stay up"
+            raise GateError(f"{role} with {wanted}: {told}")
+        await anyio.sleep(min(2.0, settings.watch_s / 4))
+
+
+async def _after(
+    setup: Setup, target: Target, record: Record, failed: BetatraderError
+) -> tuple[str, str]:
+    """Back to what was before; the result and the note for the record."""
+    why = str(failed).partition("\n")[0]
+    setup.tell(f"failed: {why}")
+    moved = [r for r in reversed(ORDER) if str(target.image) in await _images(setup, r)]
+    if not moved or set(record.before.values()) == {str(target.image)}:
+        return (
+            "refused" if isinstance(failed, NoImageError) else "failed"
+        ), f"{why}; nothing moved"
+    if not all(record.before.get(role) for role in moved):
+        return "failed", f"{why}; {', '.join(moved)} had no version before to go back to"
+    setup.tell(f"going back: {', '.join(moved)}")
+    try:
+        for role in moved:
+            await _back(setup, record, role)
+    except (BetatraderError, *AWAY) as error:
+        left = str(error).partition("\n")[0]
+        return "failed", f"{why}; and going back failed: {left}"
+    return "rolled back", why
+
+
+async def _back(setup: Setup, record: Record, role: str) -> None:
+    before = image(record.before[role])
+    files = configuration.of_image(before, setup.settings.project, await setup.book.records())
+    async with anyio.TemporaryDirectory(prefix="betatrader-fly-") as folder:
+        configuration.write(files, Path(folder))
+        await _put(setup, Target(before, files, Path(folder)), role)
+        await pass_gate(setup, role, str(before))
+    setup.tell(f"{role} runs {before} again")
+
+
+async def _images(setup: Setup, role: str) -> set[str]:
+    machines = await setup.fly.machines(app_name(role, setup.settings.prefix))
+    return {m.image for m in machines if m.runs}
+
+
+async def _keep_alive(lock: Lock) -> None:
+    """Signs of life; Redis being away is for the gates to judge."""
+    while True:
+        await anyio.sleep(RENEW_S)
+        try:
+            await lock.renew()
+        except AWAY:
+            continue
+
+
+async def _ended(setup: Setup, record: Record, result: str, note: str, digest: str = "") -> Record:
+    """Keep the end; where Redis is away the operator's own file has it."""
+    reads = record.reads
+    with suppress(*AWAY):
+        reads = await _reads(setup) if result == "done" else reads
+    ended = msgspec.structs.replace(
+        record, ended_ns=clock.now_ns(), result=result, note=note, digest=digest, reads=reads
+    )
+    try:
+        await setup.book.write(ended)
+    except AWAY as error:
+        setup.tell(f"Redis does not take the record: {error}")
+    return ended
+
+
+async def _reads(setup: Setup) -> tuple[int, int]:
+    """The schemas that the trader which runs now says that it reads."""
+    beat = _text(await setup.redis.hgetall(keys.beat("trading")))
+    oldest, _, newest = beat.get("reads", "1 1").partition(" ")
+    return int(oldest), int(newest)
+
+
+async def _raise_schema(setup: Setup) -> None:
+    """The last step: every role of the new version stands, so that its schema may be written."""
+    newest = []
+    for role in ORDER:
+        beat = _text(await setup.redis.hgetall(keys.beat(role)))
+        newest.append(int(beat.get("reads", "1 1").partition(" ")[2] or 1))
+    before = int(await setup.redis.get(keys.RELEASE_SCHEMA) or 1)
+    await setup.redis.set(keys.RELEASE_SCHEMA, max(before, min(newest)))
+
+
+async def check_readable(setup: Setup, target: Target, kept: tuple[int, int]) -> None:
+    """Raises RefusedError where a version cannot read what stands in Redis today."""
+    schema = await _stored(setup.redis)
+    reads = kept if kept != (0, 0) else target.files.reads
+    if reads == (0, 0):
+        raise RefusedError(
+            f"nobody knows which schemas {target.image.tag} reads, and schema {schema} is stored\n"
+            "Run this in a checkout that has the tag, or name it with --project."
+        )
+    if not reads[0] <= schema <= reads[1]:
+        raise RefusedError(
+            f"{target.image.tag} reads schemas {reads[0]} to {reads[1]}, and schema {schema} is "
+            "stored\nGo to a version that reads it: one release back is always possible."
+        )
+
+
+async def _stored(redis: Client) -> int:
+    """The newest schema that was written, or may be by now."""
+    raised = int(await redis.get(keys.RELEASE_SCHEMA) or 1)
+    last = await redis.xrevrange(keys.JOURNAL, count=1)
+    found: list[int] = [msgspec.msgpack.decode(fields[bus.FIELD])[0] for _, fields in last]
+    return max([raised, *found])
+
+
+def _text(found: dict[bytes, bytes]) -> dict[str, str]:
+    return {key.decode(): value.decode() for key, value in found.items()}
+
+
+def _first(errors: BaseExceptionGroup[BetatraderError]) -> BetatraderError:
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+
+
+def _told(failed: BetatraderError, record: Record) -> tuple[str, ...]:
+    """The error again, with what became of the release."""
+    what, _, remedy = str(failed).partition("\n")
+    ends = {
+        "rolled back": "Rolled back: the version before runs again.",
+        "refused": remedy or "Nothing was changed.",
+        "failed": f"NOT rolled back: {record.note}.",
+    }
+    text = f"{what}\n{ends[record.result]}"
+    return (text, failed.said) if isinstance(failed, FlyError) else (text,)

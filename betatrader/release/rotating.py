@@ -1,0 +1,85 @@
+"""A venue's new key: proven first, then staged, then switched to by a restart through the gate.
+
+It is proven before it is staged, since what is staged goes live with whatever is deployed next.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from betatrader import config as configurations
+from betatrader.config import Config
+from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
+from betatrader.model.secret import Secret
+from betatrader.release import configuration, credentials
+from betatrader.release.apps import app_name
+from betatrader.release.planning import Plan, prepare
+from betatrader.release.record import Record
+from betatrader.release.releasing import Setup, release, survey
+
+
+def check(venue: str, given: Mapping[str, Secret]) -> None:
+    """Raises UsageError where these are not a venue's secrets, all that it needs."""
+    known = credentials.venue_names(venue)
+    wanted = credentials.Needs(frozenset(known), frozenset())
+    told = credentials.refused("trading", wanted, given)
+    needed = {credentials.variable(venue, name.lower()) for name in credentials.TRADED[venue][1]}
+    told += [f"{name} is missing" for name in sorted(needed - set(given))]
+    if told:
+        raise UsageError("; ".join(told) + f"\nGive the new key's lines: {', '.join(needed)}.")
+
+
+def tried(venue: str, files: configuration.Files, given: Mapping[str, Secret]) -> Config:
+    """The trader's configuration as it will be, with the new key; raises ConfigurationError."""
+    environment = configuration.environment(files, "trading")
+    if not environment.get(credentials.TRADED[venue][0]):
+        raise ConfigurationError(
+            [
+                f"fly/trading.toml: {credentials.TRADED[venue][0]} is not set: {venue} is not "
+                "traded there"
+            ]
+        )
+    secrets = {name: secret.reveal() for name, secret in given.items()}
+    return configurations.loads("", "fly/trading.toml", environment | secrets).config
+
+
+async def prove(setup: Setup, config: Config, venue: str, *, order: bool) -> None:
+    """The steps of `setup`, with the new key; raises RefusedError at the first that fails."""
+    from betatrader.roles.proving import Step
+    from betatrader.roles.proving import prove as steps
+
+    failed: list[Step] = []
+
+    def tell(step: Step) -> None:
+        setup.tell(f"new key: {step.name} {step.verdict}: {step.found}")
+        if step.verdict == "fail":
+            failed.append(step)
+
+    await steps(config, venue, tell, order=order)
+    if failed:
+        step = failed[0]
+        raise RefusedError(
+            f"the new key of {venue} is not proven: {step.name}: {step.found}\n"
+            f"The old one is still in use, nothing was changed. {step.remedy}".rstrip()
+        )
+
+
+async def plan(setup: Setup, folder: Path) -> Plan:
+    """A restart of the trader with the version that runs; raises RefusedError where none does."""
+    image = (await survey(setup))["trading"]
+    if not image:
+        raise RefusedError(
+            "no trader runs: there is no key to switch\n"
+            "Set it with `betatrader release secrets set trading`, and deploy."
+        )
+    return await prepare(setup, "rotate", image, folder)
+
+
+async def switch(setup: Setup, made: Plan, venue: str, given: Mapping[str, Secret]) -> Record:
+    """Stage the key, restart the trader with it, and see the gate passed."""
+    lock = await setup.book.take(made.record)
+    await setup.book.write(made.record)
+    await lock.renew(f"trading: staging the key of {venue}")
+    app = app_name("trading", setup.settings.prefix)
+    await setup.fly.stage(app, credentials.written(given))
+    setup.tell(f"staged at {app}: {', '.join(given)}")
+    return await release(setup, made.target, made.record, lock)

@@ -1,0 +1,168 @@
+"""Releases whose machines are the real roles: real readiness, real heartbeats, a real lease."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fly_world import PROJECT, World, world
+from test_setup import served
+
+from betatrader.ops.embedded_redis import EmbeddedRedis
+
+KEY, SECRET = "BETATRADER_BINANCE__KEY", "BETATRADER_BINANCE__SECRET"
+GATES = ("--watch", "1.5s", "--gate-timeout", "30s")
+
+
+@pytest.fixture
+def account(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Four apps; the roles run for real, on the Redis that `release` is given too."""
+    folder = own_home.parent
+    with EmbeddedRedis(folder / "own", folder) as server, world(folder / "w", real=True) as made:
+        monkeypatch.setenv("REDIS_URL", server.url)
+        path = made.checkout / "fly/trading.toml"
+        ttl = '\nBETATRADER_LEASE__TTL_SECONDS = "2"\n'
+        path.write_text(path.read_text().replace("\n[env]\n", f"\n[env]{ttl}", 1))
+        made.create_apps()
+        state = made.state()
+        for app in state["apps"].values():
+            if "REDIS_URL" in app["secrets"]:
+                app["secrets"]["REDIS_URL"]["value"] = server.url
+        made.change(apps=state["apps"])
+        yield made
+
+
+def free_port() -> int:
+    with socket.socket() as link:
+        link.bind(("127.0.0.1", 0))
+        return int(link.getsockname()[1])
+
+
+def at(tag: str) -> dict[str, list[str]]:
+    return {role: [tag] for role in ("jobs", "intel", "trading")}
+
+
+def logs(account: World) -> str:
+    return "\n".join(p.read_text()[-3000:] for p in account.fly.glob("machines/*/log"))
+
+
+def test_an_upgrade_moves_the_leader_a_broken_one_does_not_and_a_rollback_moves_it_back(
+    account: World,
+) -> None:
+    account.publish("v1")
+    done = account.release("deploy", "v1", *GATES)
+    assert done.returncode == 0, done.stderr + logs(account)
+    leaders = [account.status()["leader"]]
+
+    account.publish("v2")
+    done = account.release("deploy", "v2", *GATES)
+    assert done.returncode == 0, done.stderr + logs(account)
+    assert account.runs() == at("v2")
+    found = account.status()
+    leaders.append(found["leader"])
+    assert leaders[0] != leaders[1] == found["apps"][2]["machines"][0]["id"]
+    assert [app["revision"] for app in found["apps"][:3]] == ["v2"] * 3
+
+    account.publish("v3", env={"BETATRADER_RISK__DAILY_LOSS_USD": "nonsense"})
+    done = account.release("deploy", "v3", *GATES)
+    assert done.returncode == 1
+    assert account.runs() == at("v2")
+    found = account.status()
+    assert found["leader"] == leaders[1], "the trader was never touched"
+    assert found["releases"][0]["result"] == "rolled back"
+
+    done = account.release("rollback", *GATES)
+    assert done.returncode == 0, done.stderr + logs(account)
+    assert account.runs() == at("v1")
+    assert account.status()["leader"] not in leaders
+    values = [
+        s["value"] for app in account.state()["apps"].values() for s in app["secrets"].values()
+    ]
+    shown = [done.stdout, done.stderr, (account.fly / "commands.jsonl").read_text(), logs(account)]
+    plain = [value for value in values if not value.startswith("unix://")]
+    assert not [value for value in plain for text in shown if value in text]
+    assert os.environ["REDIS_URL"].startswith("unix://")
+
+
+def test_every_command_of_the_guide_leads_from_nothing_to_an_upgrade_and_a_rollback(
+    own_home: Path,
+) -> None:
+    guide = (PROJECT / "docs/deploy.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 8
+    script = "".join(blocks).replace("16379", str(free_port()))
+    with world(own_home.parent / "w", real=True) as account:
+        account.change(user="")
+        account.publish("guide")
+        done = subprocess.run(
+            ["bash", "-c", f"set -eu; trap 'kill $(jobs -p)' EXIT\n{script}"],
+            capture_output=True,
+            text=True,
+            timeout=170,
+            cwd=account.checkout,
+            env=account.environment(BETATRADER_RELEASE_WATCH="1.5s"),
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:] + logs(account)
+        assert account.runs() == at("v0.2.0")
+        kept = (own_home / "releases.jsonl").read_text().splitlines()
+        ended = [json.loads(line) for line in kept]
+        assert [(r["kind"], r["result"]) for r in ended if r["result"] != "running"] == [
+            ("deploy", "done"),
+            ("deploy", "done"),
+            ("rollback", "done"),
+            ("rollback", "done"),
+        ]
+        assert "leader: " in done.stdout
+
+
+def test_a_venues_key_is_proven_staged_and_switched_to_and_a_bad_one_is_not(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = own_home.parent
+    with (
+        EmbeddedRedis(folder / "own", folder) as server,
+        served("binance", folder) as (_, more),
+        world(folder / "w") as account,
+    ):
+        monkeypatch.setenv("REDIS_URL", server.url)
+        key = {name: more[name] for name in (KEY, SECRET)}
+        addresses = {n: v for n, v in more.items() if n.startswith("BETATRADER_BINANCE__")}
+        settings = [f"{n} = {json.dumps(v)}" for n, v in addresses.items() if n not in key]
+        path = account.checkout / "fly/trading.toml"
+        path.write_text(path.read_text().replace("[env]\n", "[env]\n" + "\n".join(settings) + "\n"))
+        account.create_apps()
+        account.publish("v1")
+        lines = f"{KEY}={more[KEY]}\n{SECRET}=the-old-secret-of-before\n"
+        lacking = account.release("deploy", "v1", *GATES)
+        assert lacking.returncode == 3
+        assert f"trading: {SECRET} is missing" in lacking.stderr
+        assert account.release("secrets", "set", "trading", given=lines).returncode == 0
+        done = account.release("deploy", "v1", *GATES)
+        assert done.returncode == 0, done.stderr
+        before = account.state()["apps"]["betatrader-trading"]
+
+        wrong = f"{KEY}={more[KEY]}\n{SECRET}=not-the-secret-at-all\n"
+        refused = account.release("secrets", "rotate", "binance", *GATES, given=wrong)
+        assert refused.returncode == 6, refused.stderr
+        assert "the new key of binance is not proven: connection" in refused.stderr
+        assert account.state()["apps"]["betatrader-trading"] == before
+
+        new = f"{KEY}={more[KEY]}\n{SECRET}={more[SECRET]}\n"
+        done = account.release("secrets", "rotate", "binance", "--order", *GATES, given=new)
+        assert done.returncode == 0, done.stderr
+        assert "The old key of binance may be revoked there now" in done.stdout
+        after = account.state()["apps"]["betatrader-trading"]
+        assert after["secrets"][SECRET]["value"] == more[SECRET]
+        assert after["machines"][0]["_secrets"][SECRET] == more[SECRET]
+        assert after["machines"][0]["id"] != before["machines"][0]["id"]
+        assert account.status()["releases"][0]["kind"] == "rotate"
+        shown = [done.stdout, done.stderr, refused.stderr]
+        shown += [(account.fly / "commands.jsonl").read_text()]
+        shown += [(own_home / "releases.jsonl").read_text()]
+        for value in ("not-the-secret-at-all", "the-old-secret-of-before", more[SECRET]):
+            assert not [text for text in shown if value in text]

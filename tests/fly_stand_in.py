@@ -1,0 +1,684 @@
+"""A stand-in for the `fly` command, for tests: flyctl's commands, flags and JSON, with real state.
+
+Everything is kept in the folder that FLY_STAND_IN names. With `real` in its state it runs each
+machine as a process of this project (on this host: ports and `.internal` names are mapped); else it
+plays the machines, and writes the heartbeat and the lease that they would write. `faults` fail as
+fly does: each is used once, for the command and the app that it names.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+HERE = Path(os.environ["FLY_STAND_IN"])
+PROJECT = Path(__file__).resolve().parents[1]
+WAIT_S = 40.0
+RESTARTS = 10
+
+
+class Failed(Exception):  # noqa: N818  what flyctl did
+    """One line, as flyctl ends."""
+
+
+@contextlib.contextmanager
+def state() -> Iterator[dict[str, Any]]:
+    """What there is, held alone, and written back."""
+    with (HERE / "lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        path = HERE / "state.json"
+        found = json.loads(path.read_text())
+        yield found
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(found, indent=1))
+        part.replace(path)
+
+
+def app_of(found: dict[str, Any], name: str) -> dict[str, Any]:
+    if name not in found["apps"]:
+        raise Failed(f'Could not find App "{name}"')
+    return found["apps"][name]  # type: ignore[no-any-return]
+
+
+def fault(command: str, app: str) -> str:
+    """The fault that is planned for this command, used up by being asked for."""
+    with state() as found:
+        for one in found["faults"]:
+            if one["command"] == command and one.get("app", app) == app:
+                found["faults"].remove(one)
+                return str(one["kind"])
+    return ""
+
+
+def free_port() -> int:
+    with socket.socket() as link:
+        link.bind(("127.0.0.1", 0))
+        return int(link.getsockname()[1])
+
+
+# --- machines
+
+
+def make_machine(app: str, image: str, config: dict[str, Any]) -> dict[str, Any]:
+    with state() as found:
+        entry = found["registry"][image]
+        here = app_of(found, app)
+        for secret in here["secrets"].values():
+            secret["status"] = "Deployed"
+        applied = {name: secret["value"] for name, secret in here["secrets"].items()}
+        here["born"] = here.get("born", 0) + 1
+        number = here["born"]
+    registry, _, rest = image.partition("/")
+    repository, _, tag = rest.rpartition(":")
+    return {
+        "id": secrets.token_hex(7),
+        "name": f"{app}-{number}",
+        "state": "created",
+        "region": config.get("primary_region", "iad"),
+        "image_ref": {
+            "registry": registry,
+            "repository": repository,
+            "tag": tag,
+            "digest": entry["digest"],
+        },
+        "instance_id": secrets.token_hex(13).upper(),
+        "private_ip": "fdaa::1",
+        "created_at": f"2026-11-23T12:00:{number:02d}Z",
+        "host_status": "ok",
+        "cordoned": False,
+        "_image": image,
+        "_config": config,
+        "_secrets": applied,
+        "_port": free_port(),
+        "_pid": 0,
+        "_restarts": 0,
+    }
+
+
+def launch(app: str, machine: dict[str, Any]) -> None:
+    """Start what the machine runs."""
+    machine["state"] = "started"
+    with state() as found:
+        real, entry = found["real"], found["registry"][machine["_image"]]
+        redis = found["apps"].get(found["redis"], {}).get("machines", [])
+        ports = {f"{found['redis']}.internal": m["_port"] for m in redis}
+    if not real:
+        play(app, machine, entry)
+        return
+    root = HERE / "machines" / machine["id"]
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    config = machine["_config"]
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": entry["tree"],
+        "XDG_RUNTIME_DIR": os.environ.get("XDG_RUNTIME_DIR", "/tmp"),
+        "GIT_REVISION": entry["revision"],
+        "BETATRADER_HOME": str(root / "home"),
+        "BETATRADER_HEALTH__PORT": str(machine["_port"]),
+        **config.get("env", {}),
+        **{name: mapped(value, ports) for name, value in machine["_secrets"].items()},
+        "FLY_APP_NAME": app,
+        "FLY_MACHINE_ID": machine["id"],
+        "FLY_REGION": machine["region"],
+        "FLY_IMAGE_REF": machine["_image"],
+        "FLY_PROCESS_GROUP": "app",
+        "PRIMARY_REGION": machine["region"],
+        **entry.get("env", {}),
+    }
+    with (root / "log").open("ab") as log:
+        process = subprocess.Popen(
+            command_of(app, machine, entry, environment),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    machine["_pid"] = process.pid
+
+
+def command_of(
+    app: str, machine: dict[str, Any], entry: dict[str, Any], environment: dict[str, str]
+) -> list[str]:
+    config = machine["_config"]
+    words = config["processes"]["app"].split()
+    if "experimental" not in config:
+        return [sys.executable, "-m", "betatrader", *words]
+    data = HERE / "volumes" / app
+    data.mkdir(parents=True, exist_ok=True)
+    script = Path(entry["tree"]) / "scripts/redis-server"
+    environment |= {"REDIS_PORT": str(machine["_port"])}
+    if "betatrader.store.acl" in script.read_text():
+        return ["sh", str(script), str(data)]
+    return own_redis(data, environment)
+
+
+def own_redis(data: Path, environment: dict[str, str]) -> list[str]:
+    """A server with a user a role, where the image's script has one password for all."""
+    sys.path.insert(0, str(PROJECT))
+    from betatrader.ops.embedded_redis import binary
+
+    prefix = "BETATRADER_REDIS_PASSWORD_"
+    users = [
+        f"user {name.removeprefix(prefix).lower()} on >{value} ~* &* +@all\n"
+        for name, value in environment.items()
+        if name.startswith(prefix)
+    ]
+    acl = data / "users.acl"
+    acl.write_text("user default off\n" + "".join(users))
+    return [
+        *(str(binary()), "--port", environment["REDIS_PORT"], "--bind", "127.0.0.1"),
+        *("--protected-mode", "no", "--aclfile", str(acl), "--dir", str(data)),
+        *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"),
+    ]
+
+
+def mapped(value: str, ports: dict[str, int]) -> str:
+    """fly's private names are this host's ports."""
+    for name, port in ports.items():
+        value = re.sub(rf"{re.escape(name)}:\d+", f"127.0.0.1:{port}", value)
+    return value
+
+
+def play(app: str, machine: dict[str, Any], entry: dict[str, Any]) -> None:
+    """What the role on this machine would write to Redis."""
+    role = machine["_config"]["processes"]["app"].removeprefix("--role ")
+    url = os.environ.get("REDIS_URL")
+    if (
+        url is None
+        or role not in ("trading", "intel", "jobs")
+        or entry.get("broken", "") in ("all", role)
+    ):
+        return
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        client.delete(f"bt:{{role:{role}}}:beat")
+        beat = {
+            "pid": "1",
+            "port": str(machine["_port"]),
+            "instance": f"{role}-{machine['id']}",
+            "version": "0",
+            "ready_ms": "1",
+            "not_ready": "",
+            "machine": machine["id"],
+            "image": machine["_image"],
+            "reads": entry.get("reads", "1 1"),
+            "errors": str(entry.get("errors", 0) if role == "trading" else 0),
+            "leads": "1",
+            "reconciling": "0",
+            "unexplained": str(entry.get("unexplained", 0)),
+        }
+        client.hset(f"bt:{{role:{role}}}:beat", mapping=beat)
+        if role == "trading":
+            client.hset("bt:{lease:trading}:l", "holder", f"{machine['id']} 1 ab")
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def halt(machine: dict[str, Any]) -> None:
+    """The kill signal, then the end of the machine."""
+    pid = machine["_pid"]
+    if pid and alive(pid):
+        os.kill(pid, signal.SIGTERM)
+        limit = int(str(machine["_config"].get("kill_timeout", "5")).removesuffix("s"))
+        deadline = time.monotonic() + limit
+        while alive(pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if alive(pid):
+            os.kill(pid, signal.SIGKILL)
+    machine["state"] = "stopped"
+
+
+def checks(machine: dict[str, Any], *, real: bool, broken: bool) -> list[dict[str, str]]:
+    found = []
+    for name, check in machine["_config"].get("checks", {}).items():
+        passing = machine["state"] == "started" and (
+            answers(machine["_port"], check) if real else not broken
+        )
+        found.append({"name": name, "status": "passing" if passing else "critical", "output": ""})
+    return found
+
+
+def answers(port: int, check: dict[str, Any]) -> bool:
+    try:
+        if check["type"] == "tcp":
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{check['path']}", timeout=1) as got:
+            return bool(200 <= got.status < 300)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def shown(found: dict[str, Any], machine: dict[str, Any]) -> dict[str, Any]:
+    role = machine["_config"]["processes"]["app"].removeprefix("--role ")
+    broken = found["registry"][machine["_image"]].get("broken", "") in ("all", role)
+    public = {name: value for name, value in machine.items() if not name.startswith("_")}
+    config = {"image": machine["_image"], "env": machine["_config"].get("env", {})}
+    listed = checks(machine, real=found["real"], broken=broken)
+    return {**public, "config": config, "checks": listed}
+
+
+def look(app: str) -> list[dict[str, Any]]:
+    """The machines of an app; what has ended is started again, as its restart policy says."""
+    with state() as found:
+        machines = app_of(found, app)["machines"]
+        real = found["real"]
+    for machine in machines:
+        ended = real and machine["state"] == "started" and not alive(machine["_pid"])
+        if ended and machine["_restarts"] < RESTARTS:
+            machine["_restarts"] += 1
+            launch(app, machine)
+            keep(app, machine)
+    with state() as found:
+        return [shown(found, machine) for machine in app_of(found, app)["machines"]]
+
+
+def keep(app: str, machine: dict[str, Any]) -> None:
+    with state() as found:
+        here = app_of(found, app)["machines"]
+        here[:] = [m for m in here if m["id"] != machine["id"]] + [machine]
+
+
+def forget(app: str, machine: dict[str, Any]) -> None:
+    with state() as found:
+        here = app_of(found, app)["machines"]
+        here[:] = [m for m in here if m["id"] != machine["id"]]
+        left = [m for m in here if m["state"] == "started"] if not found["real"] else []
+        entries = found["registry"]
+    for one in left:  # a standby takes the lease
+        play(app, one, entries[one["_image"]])
+
+
+def healthy(app: str, machine: str) -> bool:
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        one = next(m for m in look(app) if m["id"] == machine)
+        if one["checks"] and all(c["status"] == "passing" for c in one["checks"]):
+            return True
+        with state() as found:
+            kept = next(m for m in app_of(found, app)["machines"] if m["id"] == machine)
+            if not found["real"] or kept["_restarts"] >= 2:
+                return False
+        time.sleep(0.2)
+    return False
+
+
+# --- commands
+
+
+def deploy(args: argparse.Namespace) -> None:
+    config = tomllib.loads(Path(args.config).read_text()) if args.config else {}
+    app = args.app or config["app"]
+    with state() as found:
+        app_of(found, app)
+    if args.build_only:
+        build(app, args)
+        return
+    if not args.image:
+        raise Failed("failed to fetch an image or build from source: no image, and no builder here")
+    with state() as found:
+        known = args.image in found["registry"]
+    if not known:
+        text = f'failed to fetch an image or build from source: could not find image "{args.image}"'
+        raise Failed(text)
+    kind = fault("deploy", app)
+    if kind == "registry":
+        raise Failed("failed to get manifest: MANIFEST_UNKNOWN")
+    if kind == "api":
+        raise Failed("failed to list machines: request returned non-2xx status: 503")
+    strategy = args.strategy or config.get("deploy", {}).get("strategy", "rolling")
+    if strategy == "bluegreen" and not config.get("checks"):
+        raise Failed("the bluegreen strategy needs at least one health check")
+    if strategy == "bluegreen" and config.get("mounts"):
+        raise Failed("the bluegreen strategy does not support volumes")
+    print(
+        f"==> Verifying app config\nWatch your deployment at https://fly.io/apps/{app}/monitoring"
+    )
+    with state() as found:
+        machines = list(app_of(found, app)["machines"])
+    blues = [m for m in machines if m["state"] == "started"]
+    if len({m["_image"] for m in blues}) > 1 and strategy == "bluegreen":
+        raise Failed("found multiple image versions; destroy the stale machines first")
+    if strategy == "bluegreen" and blues:
+        bluegreen(app, args.image, config, blues, kind)
+    else:
+        in_place(app, args.image, config, machines, wait=strategy != "immediate", kind=kind)
+    note(app, args.image)
+    if os.environ.get("FLY_EMIT_RELEASE_JSON"):
+        print(json.dumps({"id": "r", "version": 1, "image_ref": args.image}))
+
+
+def bluegreen(
+    app: str, image: str, config: dict[str, Any], blues: list[dict[str, Any]], kind: str
+) -> None:
+    green = make_machine(app, image, config)
+    launch(app, green)
+    keep(app, green)
+    print(f"Creating green machines\n  Created machine {green['id']} [app]")
+    if kind == "slow":
+        time.sleep(30)
+    if not healthy(app, green["id"]):
+        halt(green)
+        forget(app, green)
+        note(app, image, "failed")
+        raise Failed("could not get all green machines to be healthy")
+    if kind == "abort":
+        raise Failed("failed to uncordon machine: request returned non-2xx status: 500")
+    print("Marking green machines as ready")
+    if kind == "destroyed":
+        for machine in (green, *blues):
+            halt(machine)
+            forget(app, machine)
+        return
+    for blue in blues:
+        if kind == "hanging":
+            print(f"Failed to destroy blue machines ({blue['id']})", file=sys.stderr)
+            continue
+        print(f"Stopping all blue machines\n  Machine {blue['id']} [app]")
+        halt(blue)
+        forget(app, blue)
+    if kind == "duplicate":
+        twin = make_machine(app, image, config)
+        launch(app, twin)
+        keep(app, twin)
+
+
+def in_place(
+    app: str,
+    image: str,
+    config: dict[str, Any],
+    machines: list[dict[str, Any]],
+    *,
+    wait: bool,
+    kind: str,
+) -> None:
+    old = machines[0] if machines else None
+    new = make_machine(app, image, config)
+    if old is not None:
+        new["id"] = old["id"]
+        halt(old)
+    if kind == "stuck":
+        new["state"] = "replacing"
+        keep(app, new)
+        raise Failed(f"timed out waiting for machine {new['id']} to reach started state")
+    launch(app, new)
+    keep(app, new)
+    print(f"Updating machine {new['id']}")
+    if wait and not healthy(app, new["id"]):
+        note(app, image, "failed")
+        raise Failed(f"timeout reached waiting for health checks to pass for machine {new['id']}")
+
+
+def note(app: str, image: str, status: str = "complete") -> None:
+    with state() as found:
+        kept = app_of(found, app)["releases"]
+        kept.append({"Version": len(kept) + 1, "Status": status, "ImageRef": image})
+
+
+def build(app: str, args: argparse.Namespace) -> None:
+    if not args.image_label or not args.push:
+        raise Failed("in tests an image is built to be pushed under a label")
+    ref = f"registry.fly.io/{app}:{args.image_label}"
+    given = dict(pair.partition("=")[::2] for pair in args.build_arg)
+    with state() as found:
+        found["registry"][ref] = {
+            "digest": "sha256:" + hashlib.sha256(ref.encode()).hexdigest(),
+            "revision": given.get("GIT_REVISION", "unknown"),
+            "tree": os.environ.get("FLY_STAND_IN_TREE", str(PROJECT)),
+        }
+    print(f"image: {ref}\nimage size: 131 MB")
+
+
+def machine(args: argparse.Namespace) -> None:
+    if args.verb == "list":
+        if fault("machine list", args.app) == "api":
+            raise Failed("failed to list machines: request returned non-2xx status: 503")
+        print(json.dumps(look(args.app)))
+        return
+    with state() as found:
+        known = {m["id"]: m for m in app_of(found, args.app)["machines"]}
+    for name in args.ids:
+        if name not in known:
+            raise Failed(f"could not get machine {name}: machine not found")
+        one = known[name]
+        if args.verb == "stop" and fault("machine stop", args.app) != "stuck":
+            halt(one)
+            keep(args.app, one)
+        elif args.verb == "start":
+            launch(args.app, one)
+            keep(args.app, one)
+        elif args.verb == "destroy":
+            if one["state"] == "started" and not args.force:
+                raise Failed(f"machine {name} is in a started state and cannot be destroyed")
+            halt(one)
+            forget(args.app, one)
+            print(f"{name} has been destroyed")
+
+
+def secret(args: argparse.Namespace) -> None:
+    if args.verb == "list":
+        with state() as found:
+            kept = app_of(found, args.app)["secrets"]
+        print(
+            json.dumps(
+                [{"name": n, "digest": s["digest"], "status": s["status"]} for n, s in kept.items()]
+            )
+        )
+        return
+    if not args.stage:
+        raise Failed("in tests secrets are staged: without --stage fly restarts the machines")
+    given = parsed(sys.stdin.read())
+    if not given:
+        raise Failed("requires at least one SECRET=VALUE pair")
+    with state() as found:
+        for name, value in given.items():
+            digest = hashlib.sha256(value.encode()).hexdigest()[:16]
+            kept = {"value": value, "digest": digest, "status": "Staged"}
+            app_of(found, args.app)["secrets"][name] = kept
+    print("Secrets have been staged, but not set on VMs.")
+
+
+def parsed(text: str) -> dict[str, str]:
+    """As flyctl reads it: a value is cut at a `#` where its quotes before it are closed."""
+    found: dict[str, str] = {}
+    block = ""
+    for line in text.splitlines():
+        if block:
+            found[block] += "\n" + line.removesuffix('"""')
+            block = "" if line.endswith('"""') else block
+            continue
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals:
+            raise Failed("Failed to parse secrets from stdin: Secrets must be NAME=VALUE pairs")
+        name, value = name.strip(), value.lstrip(" ")
+        before, hash_sign, _ = value.partition("#")
+        if hash_sign and before.count('"') % 2 == 0:
+            value = before.rstrip(" ")
+        if value.startswith('"""') and not (value.endswith('"""') and len(value) >= 6):
+            block, found[name] = name, value.removeprefix('"""')
+            continue
+        for quote in ('"""', '"', "'"):
+            size = len(quote)
+            if len(value) >= 2 * size and value.startswith(quote) and value.endswith(quote):
+                value = value[size:-size]
+                break
+        found[name] = value
+    return found
+
+
+def create(args: argparse.Namespace) -> None:
+    with state() as found:
+        if args.name in found["apps"]:
+            raise Failed("Name has already been taken")
+        found["apps"][args.name] = {"machines": [], "releases": [], "secrets": {}}
+        if args.name.endswith("-redis"):
+            found["redis"] = args.name
+    print(f"New app created: {args.name}")
+
+
+def volume(args: argparse.Namespace) -> None:
+    with state() as found:
+        app_of(found, args.app).setdefault("volumes", []).append(
+            {"name": args.name, "region": args.region, "size_gb": args.size}
+        )
+    print(f"Name: {args.name}\nRegion: {args.region}\nSize GB: {args.size}")
+
+
+def proxy(args: argparse.Namespace) -> None:
+    """Forwards a local port to the app's first machine, until it is killed."""
+    local, _, _ = args.ports.partition(":")
+    with state() as found:
+        port = app_of(found, args.app)["machines"][0]["_port"]
+    import threading
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    with socket.create_server(("127.0.0.1", int(local))) as listening:
+        print(f"Proxying local port {local} to remote [{args.app}.internal]:{port}", flush=True)
+        while True:
+            near, _ = listening.accept()
+            far = socket.create_connection(("127.0.0.1", port))
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=pump, args=pair, daemon=True).start()
+
+
+def releases(args: argparse.Namespace) -> None:
+    with state() as found:
+        print(json.dumps(app_of(found, args.app)["releases"][::-1]))
+
+
+def whoami(args: argparse.Namespace) -> None:
+    with state() as found:
+        print(json.dumps({"email": found["user"]}) if args.json else found["user"])
+
+
+def login(_args: argparse.Namespace) -> None:
+    with state() as found:
+        found["user"] = "ann@example.com"
+    print("successfully logged in as ann@example.com")
+
+
+def said(_args: argparse.Namespace) -> None:
+    """What changes nothing that is modelled here: organisations, addresses, tokens."""
+    print("done")
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses as flyctl does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Failed(f"unknown flag or argument: {message}")
+
+
+def parser() -> Parser:
+    top = Parser(prog="fly", allow_abbrev=False)
+    commands = top.add_subparsers(required=True, parser_class=Parser)
+
+    def command(work: Any, *words: str, app: bool = True) -> Parser:
+        place = commands
+        for word in words[:-1]:
+            groups = place.__dict__.setdefault("_groups", {})
+            if word not in groups:
+                groups[word] = place.add_parser(word).add_subparsers(required=True)
+            place = groups[word]
+        one = place.add_parser(words[-1], allow_abbrev=False)
+        one.set_defaults(work=work, verb=words[-1], path=words)
+        if app:
+            one.add_argument("-a", "--app")
+        return one  # type: ignore[no-any-return]
+
+    one = command(deploy, "deploy")
+    one.add_argument("-c", "--config")
+    for name in ("--image", "--strategy", "--wait-timeout", "--image-label"):
+        one.add_argument(name)
+    one.add_argument("--build-arg", action="append", default=[])
+    one.add_argument("--ha", choices=["true", "false"], default="true")
+    one.add_argument("-y", "--yes", action="store_true")
+    for name in ("--no-public-ips", "--build-only", "--push"):
+        one.add_argument(name, action="store_true")
+    command(machine, "machine", "list").add_argument("--json", action="store_true")
+    for verb in ("stop", "start", "destroy"):
+        one = command(machine, "machine", verb)
+        one.add_argument("ids", nargs="+")
+        one.add_argument("-f", "--force", action="store_true")
+        one.add_argument("-s", "--signal")
+        one.add_argument("-w", "--wait-timeout")
+    for verb in ("list", "import"):
+        one = command(secret, "secrets", verb)
+        one.add_argument("--json", action="store_true")
+        one.add_argument("--stage", action="store_true")
+    command(releases, "releases").add_argument("--json", action="store_true")
+    command(whoami, "auth", "whoami", app=False).add_argument("--json", action="store_true")
+    command(login, "auth", "login", app=False)
+    one = command(create, "apps", "create", app=False)
+    one.add_argument("name")
+    one.add_argument("-o", "--org")
+    one = command(volume, "volumes", "create")
+    one.add_argument("name")
+    one.add_argument("-r", "--region")
+    one.add_argument("-s", "--size", type=int, default=1)
+    one.add_argument("-y", "--yes", action="store_true")
+    command(proxy, "proxy").add_argument("ports")
+    one = command(said, "orgs", "create", app=False)
+    one.add_argument("name")
+    one = command(said, "tokens", "create", "deploy")
+    one.add_argument("-n", "--name")
+    one.add_argument("-x", "--expiry")
+    one = command(said, "ips", "allocate-egress")
+    one.add_argument("-r", "--region")
+    one.add_argument("-y", "--yes", action="store_true")
+    return top
+
+
+def need_session(args: argparse.Namespace) -> None:
+    with state() as found:
+        if not found["user"] and args.work is not login:
+            raise Failed("no access token available. Please login with 'flyctl auth login'")
+
+
+def main() -> int:
+    with (HERE / "commands.jsonl").open("a") as out:
+        out.write(json.dumps(sys.argv[1:]) + "\n")
+    try:
+        args = parser().parse_args()
+        need_session(args)
+        args.work(args)
+    except Failed as failed:
+        print(f"Error: {failed}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,351 @@
+"""Releases against the stand-in for fly, which plays the machines; a real Redis keeps them."""
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import redis
+from fly_world import SECRETS, World
+from running import until
+
+from betatrader.ops.embedded_redis import EmbeddedRedis
+
+FAST = ("--watch", "0.2s", "--gate-timeout", "3s")
+
+
+class Base(NamedTuple):
+    """An account after its first release, to be copied for each test."""
+
+    folder: Path
+    kept: list[tuple[bytes, bytes]]
+    """What Redis holds then."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="bt-", dir="/tmp") as run:
+        folder = Path(run)
+        with EmbeddedRedis(folder / "own", folder) as started:
+            yield started.url
+
+
+@pytest.fixture(scope="module")
+def base(server: str) -> Iterator[Base]:
+    """Four apps, and version v1 deployed; v2 is published."""
+    with tempfile.TemporaryDirectory(prefix="bt-", dir="/tmp") as run:
+        folder = Path(run) / "world"
+        made = World(folder)
+        os.environ["REDIS_URL"] = server
+        made.create_apps()
+        made.publish("v1")
+        first = made.release("deploy", "v1", *FAST, BETATRADER_HOME=f"{run}/home")
+        assert first.returncode == 0, first.stderr
+        made.publish("v2")
+        with redis.Redis.from_url(server) as client:
+            kept = [(key, client.dump(key)) for key in client.scan_iter()]
+        yield Base(folder, kept)
+
+
+@pytest.fixture
+def account(own_home: Path, monkeypatch: pytest.MonkeyPatch, server: str, base: Base) -> World:
+    monkeypatch.setenv("REDIS_URL", server)
+    with redis.Redis.from_url(server) as client:
+        client.flushall()
+        for key, value in base.kept:
+            client.restore(key, 0, value)
+    folder = own_home.parent / "world"
+    shutil.copytree(base.folder, folder)
+    return World(folder, made=True)
+
+
+def at(tag: str) -> dict[str, list[str]]:
+    return {role: [tag] for role in ("jobs", "intel", "trading")}
+
+
+def test_a_release_moves_three_apps_to_one_image_in_their_order(account: World) -> None:
+    done = account.release("deploy", "v2", *FAST, "--json")
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v2")
+    assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v2")
+    deploys = [c[c.index("-a") + 1] for c in account.commands("deploy")]
+    assert deploys[-3:] == ["betatrader-jobs", "betatrader-intel", "betatrader-trading"]
+    images = {c[c.index("--image") + 1] for c in account.commands("deploy")[-3:]}
+    assert images == {"registry.fly.io/betatrader-trading:v2"}
+    record = json.loads(done.stdout)
+    assert (record["kind"], record["result"], record["digest"]) == ("deploy", "done", "sha256:v2")
+    assert "@" in record["by"]
+    assert record["before"] == dict.fromkeys(
+        ("jobs", "intel", "trading"), "registry.fly.io/betatrader-trading:v1"
+    )
+    local = Path(os.environ["BETATRADER_HOME"]) / "releases.jsonl"
+    assert json.loads(local.read_text().splitlines()[-1])["id"] == record["id"]
+    found = account.status()
+    assert [one["result"] for one in found["releases"]] == ["done", "done"]
+    assert found["under_way"] == ""
+    assert found["leader"] == found["apps"][2]["machines"][0]["id"]
+
+
+def test_the_plan_and_a_dry_run_print_each_command_and_change_nothing(account: World) -> None:
+    plan = account.release("plan", "v2")
+    dry = account.release("deploy", "v2", "--dry-run")
+    assert plan.returncode == dry.returncode == 0, plan.stderr + dry.stderr
+    for told in (plan.stdout, dry.stdout):
+        for app in ("jobs", "intel", "trading"):
+            assert f"fly deploy -c fly/{app}.toml -a betatrader-{app} --image " in told
+        assert told.count("--image registry.fly.io/betatrader-trading:v2") == 3
+    assert account.runs() == at("v1")
+    assert len(account.commands("deploy")) == 3
+    back = account.release("rollback", "v1", "--dry-run", "--json")
+    assert [s["command"] for s in json.loads(back.stdout)["steps"]] == ["", "", ""]
+
+
+def test_an_app_that_runs_the_image_is_left_alone(account: World) -> None:
+    assert account.release("deploy", "v1", *FAST).returncode == 0
+    assert len(account.commands("deploy")) == 3
+
+
+@pytest.mark.parametrize("role", ["jobs", "intel", "trading"])
+def test_where_a_gate_fails_all_go_back_to_the_version_before_with_its_files(
+    account: World, role: str
+) -> None:
+    account.push("v2", broken=role)
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 1
+    assert "Rolled back" in done.stderr or "no app has moved" in done.stderr
+    assert account.runs() == at("v1")
+    assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v1")
+    found = account.status()
+    assert found["releases"][0]["result"] == "rolled back"
+    assert found["under_way"] == ""
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [({"errors": 9}, "9 errors in its log"), ({"unexplained": 1}, "1 differences to the venue")],
+)
+def test_a_burst_of_errors_and_books_that_differ_are_no_success(
+    account: World, image: dict[str, int], why: str
+) -> None:
+    account.push("v2", **image)
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert account.runs() == at("v1")
+
+
+def test_a_blue_that_fly_leaves_alive_while_it_reports_success_is_removed(account: World) -> None:
+    account.fail("deploy", "trading", "hanging")
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "was left over: removed" in done.stderr
+    assert account.runs() == at("v2")
+
+
+def test_a_doubled_trader_is_removed_too_and_the_leader_stays(account: World) -> None:
+    account.fail("deploy", "trading", "duplicate")
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v2")
+    found = account.status()
+    assert found["leader"] == found["apps"][2]["machines"][0]["id"]
+
+
+def test_where_fly_destroys_both_colours_the_deploy_is_done_once_more(account: World) -> None:
+    account.fail("deploy", "trading", "destroyed")
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v2")
+
+
+@pytest.mark.parametrize(
+    ("role", "kind"), [("jobs", "stuck"), ("trading", "api"), ("trading", "abort")]
+)
+def test_a_machine_that_is_stuck_and_an_error_half_way_lead_back(
+    account: World, role: str, kind: str
+) -> None:
+    account.fail("deploy", role, kind)
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 1
+    assert "Rolled back" in done.stderr
+    assert account.runs() == at("v1")
+
+
+def test_what_the_registry_does_not_know_yet_is_tried_again(account: World) -> None:
+    account.fail("deploy", "jobs", "registry")
+    account.fail("machine list", "intel", "api")
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    assert account.runs() == at("v2")
+
+
+def test_rollback_goes_back_by_one_command_with_the_files_of_that_tag(account: World) -> None:
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    done = account.release("rollback", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v1")
+    assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v1")
+    account.publish("v3")
+    assert account.release("deploy", "v3", *FAST).returncode == 0
+    assert account.release("rollback", "v1", *FAST).returncode == 0
+    assert account.runs() == at("v1")
+    assert account.status()["releases"][0]["kind"] == "rollback"
+
+
+def test_files_of_a_tag_that_git_does_not_have_come_from_the_record(
+    account: World, tmp_path: Path
+) -> None:
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    done = account.release("rollback", "v1", *FAST, "--project", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v1")
+
+
+def test_a_version_that_cannot_read_what_is_stored_is_refused(account: World) -> None:
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.set("bt:{release}:schema", 2)
+    done = account.release("rollback", "v1", *FAST)
+    assert done.returncode == 6
+    assert "v1 reads schemas 1 to 1, and schema 2 is stored" in done.stderr
+    assert account.runs() == at("v2")
+
+
+def test_a_release_raises_the_schema_once_every_role_reads_it(account: World) -> None:
+    account.push("v2", reads="1 2")
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    assert account.status()["schema"] == 2
+    assert account.release("rollback", "v1", *FAST).returncode == 6
+
+
+def cut_off(account: World) -> None:
+    """A release of v2 that is killed while fly works at trading."""
+    account.fail("deploy", "trading", "slow")
+    process = account.start("deploy", "v2", *FAST)
+    until(lambda: len(account.runs()["trading"]) == 2, 20)
+    process.kill()
+    process.communicate(timeout=10)
+
+
+def test_a_release_that_was_killed_is_found_refused_and_resumed(account: World) -> None:
+    cut_off(account)
+    found = account.status()
+    assert found["cut_off"]
+    assert "trading: deploying" in found["under_way"]
+    refused = account.release("deploy", "v2", *FAST)
+    assert refused.returncode == 6
+    assert "a release was cut off" in refused.stderr
+    assert "--resume" in refused.stderr
+    done = account.release("deploy", "--resume", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v2")
+    assert account.status()["releases"][0]["result"] == "done"
+
+
+def test_a_release_that_was_killed_is_taken_back_by_rollback(account: World) -> None:
+    cut_off(account)
+    done = account.release("rollback", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v1")
+    found = account.status()
+    assert [one["result"] for one in found["releases"]] == ["done", "failed", "done"]
+    assert found["under_way"] == ""
+
+
+def test_two_releases_at_once_are_refused_and_a_signal_says_where_it_stands(
+    account: World,
+) -> None:
+    account.fail("deploy", "trading", "slow")
+    first = account.start("deploy", "v2", *FAST)
+    until(lambda: len(account.runs()["trading"]) == 2, 20)
+    second = account.release("deploy", "v2", *FAST)
+    assert second.returncode == 6
+    assert "machines" in second.stderr or "under way" in second.stderr
+    first.send_signal(signal.SIGTERM)
+    _, errors = first.communicate(timeout=90)
+    assert first.returncode == 1
+    assert "cut off: deploy" in errors
+    assert "at trading: deploying" in errors
+    assert "Traceback" not in errors
+
+
+def test_nothing_begins_with_an_image_a_file_or_an_account_that_is_wrong(account: World) -> None:
+    account.push("v2")
+    tagless = account.release("deploy", "v9", *FAST)
+    assert tagless.returncode == 2
+    assert "no fly files are known for v9" in tagless.stderr
+    state = account.state()
+    del state["registry"]["registry.fly.io/betatrader-trading:v2"]
+    account.change(registry=state["registry"])
+    absent = account.release("deploy", "v2", *FAST)
+    assert absent.returncode == 2
+    assert "betatrader-trading:v2 is not in the registry" in absent.stderr
+    account.change(user="")
+    stranger = account.release("deploy", "v2", *FAST)
+    assert stranger.returncode == 4
+    assert "nobody is logged in at fly" in stranger.stderr
+    account.change(user="ann@example.com")
+    other = account.release("deploy", "v2", *FAST, "--prefix", "elsewhere")
+    assert other.returncode == 4
+    assert "fly knows no app elsewhere-jobs" in other.stderr
+    without = account.release("deploy", "v2", *FAST, BETATRADER_FLY="no-fly-here")
+    assert without.returncode == 4
+    assert "no no-fly-here command is here" in without.stderr
+    assert account.runs() == at("v1")
+    assert account.status()["under_way"] == ""
+    for done in (tagless, absent, stranger, other, without):
+        assert len([x for x in done.stderr.splitlines() if x]) <= 8
+        assert "Traceback" not in done.stderr
+
+
+def test_a_fly_file_with_a_wrong_line_stops_a_release(account: World) -> None:
+    path = account.checkout / "fly/jobs.toml"
+    path.write_text(path.read_text().replace('app = "--role jobs"', 'app = "--role job"'))
+    account.publish("v3")
+    done = account.release("deploy", "v3", *FAST)
+    assert done.returncode == 3
+    assert "fly/jobs.toml at v3" in done.stderr
+    assert account.runs() == at("v1")
+
+
+def test_secrets_that_are_missing_extra_or_alike_stop_a_release(account: World) -> None:
+    state = account.state()
+    held = state["apps"]["betatrader-intel"]["secrets"]
+    key = dict(held["REDIS_URL"])
+    held["BETATRADER_BINANCE__KEY"] = {**key, "digest": "1"}
+    del state["apps"]["betatrader-jobs"]["secrets"]["REDIS_URL"]
+    trading = state["apps"]["betatrader-trading"]["secrets"]
+    trading["BETATRADER_CONTROL_TOKEN"]["digest"] = trading["REDIS_URL"]["digest"]
+    account.change(apps=state["apps"])
+    for done in (account.release("deploy", "v2", *FAST), account.release("secrets", "check")):
+        assert done.returncode == 3
+        assert "jobs: REDIS_URL is missing" in done.stderr
+        assert "intel: BETATRADER_BINANCE__KEY is set, and this app has no use" in done.stderr
+        assert "BETATRADER_CONTROL_TOKEN and REDIS_URL hold one and the same" in done.stderr
+    assert account.runs() == at("v1")
+
+
+def test_secrets_are_set_by_stdin_staged_and_never_shown(account: World) -> None:
+    value = "a#value with spaces and 'quotes'"
+    done = account.release(
+        "secrets", "set", "trading", given=f'BETATRADER_BINANCE__KEY="{value}"\n'
+    )
+    assert done.returncode == 0, done.stderr
+    kept = account.state()["apps"]["betatrader-trading"]["secrets"]["BETATRADER_BINANCE__KEY"]
+    assert (kept["value"], kept["status"]) == (value, "Staged")
+    written = [done.stdout, done.stderr, (account.fly / "commands.jsonl").read_text()]
+    every = [value, *(s for app in SECRETS.values() for s in app.values())]
+    assert not [s for s in every for text in written if s in text]
+    for role, line, why in (
+        ("intel", "BETATRADER_BINANCE__KEY=abcdefghijk", "it belongs to trading"),
+        ("trading", "BETATRADER_BINANCE__KEY=<your key>", "holds a placeholder"),
+        ("trading", "nonsense", "line 1 is not NAME=VALUE"),
+        ("trading", "", "no secret came on stdin"),
+    ):
+        refused = account.release("secrets", "set", role, given=line)
+        assert refused.returncode == 2
+        assert why in refused.stderr

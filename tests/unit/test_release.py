@@ -1,0 +1,210 @@
+"""The pure parts of a release: images, gates, secrets, files."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from betatrader.model.errors import ConfigurationError, UsageError
+from betatrader.model.secret import Secret
+from betatrader.release import configuration, credentials, fly
+from betatrader.release.apps import APPS, image
+from betatrader.release.fly import AppSecret, Check, ImageRef, Machine
+from betatrader.release.gates import Sight, Wanted, judge, surplus
+from betatrader.release.record import Held, Record, refused
+
+IMAGE = "registry.fly.io/betatrader-trading:v2"
+OLD = "registry.fly.io/betatrader-trading:v1"
+SECOND = 1_000_000_000
+
+
+def machine(name: str = "m2", tag: str = "v2", state: str = "started", **more: object) -> Machine:
+    ref = ImageRef("registry.fly.io", "betatrader-trading", tag, f"sha256:{tag}")
+    return Machine(name, state, "arn", ref, (Check("ready", "passing"),), **more)  # type: ignore[arg-type]
+
+
+def sight(*machines: Machine, holder: str = "m2", **beat: str) -> Sight:
+    told = {"image": IMAGE, "machine": "m2", "leads": "1", "reconciling": "0", "errors": "0"}
+    return Sight(machines or (machine(),), told | beat, {"holder": f"{holder} 17 abcd"})
+
+
+WANTED = Wanted("trading", IMAGE, "", 5)
+
+
+# images
+
+
+def test_a_tag_is_one_of_this_setup_and_a_reference_is_itself() -> None:
+    assert str(image("sha-1a2b")) == "registry.fly.io/betatrader-trading:sha-1a2b"
+    assert str(image("v1", "mine")) == "registry.fly.io/mine-trading:v1"
+    assert str(image("ghcr.io/ann/betatrader:v1")) == "ghcr.io/ann/betatrader:v1"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "latest", "a b", "x:y", "ghcr.io/ann/b", "r.io/a@sha256:ab", "-v", "v1;rm"]
+)
+def test_what_names_no_version_is_no_image(text: str) -> None:
+    with pytest.raises(UsageError):
+        image(text)
+
+
+def test_a_deploy_always_names_its_image_its_app_and_one_machine() -> None:
+    words = fly.deploy("betatrader-jobs", "fly/jobs.toml", image("v1"), "immediate")
+    assert words[:5] == ["deploy", "-c", "fly/jobs.toml", "-a", "betatrader-jobs"]
+    assert {"--ha=false", "--no-public-ips", "--yes"} < set(words)
+    assert words[words.index("--image") + 1] == "registry.fly.io/betatrader-trading:v1"
+    assert words[-2:] == ["--strategy", "immediate"]
+
+
+# gates
+
+
+def test_all_that_must_hold_holds() -> None:
+    assert judge(WANTED, sight()) == []
+    assert judge(WANTED, sight(image=f"{IMAGE}@sha256:v2")) == []
+    assert judge(Wanted("jobs", IMAGE, "sha256:v2", 5), sight(leads="0", holder="other")) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (Sight((), {}, {}), "0 machines run, not one"),
+        (sight(machine(), machine("m1", "v1")), "2 machines run, not one (m2 started"),
+        (sight(machine(tag="v1")), "machine m2 runs registry.fly.io/betatrader-trading:v1"),
+        (sight(machine(state="replacing")), "machine m2 is replacing"),
+        (sight(machine(host_status="unreachable")), "the host of machine m2 is unreachable"),
+        (Sight((machine(),), {}, {}), "it shows no heartbeat in Redis"),
+        (sight(image=OLD), f"the role says that it is {OLD}"),
+        (sight(not_ready="starting"), "the role is not ready: starting"),
+        (sight(errors="6"), "6 errors in its log, more than 5"),
+        (sight(holder="m1"), "the lease is with m1, not machine m2"),
+        (sight(leads="0"), "machine m2 does not lead"),
+        (sight(machine="m1"), "machine m2 does not lead"),
+        (sight(reconciling="1"), "it has not agreed with the venue yet"),
+        (sight(unexplained="2"), "2 differences to the venue that no order explains"),
+    ],
+)
+def test_what_does_not_hold_is_named(seen: Sight, why: str) -> None:
+    assert why in "; ".join(problem.text for problem in judge(WANTED, seen))
+
+
+def test_a_failing_check_and_none_at_all_are_no_health() -> None:
+    failing = Machine("m2", "started", "", machine().image_ref, (Check("ready", "critical"),))
+    none = Machine("m2", "started", "", machine().image_ref, ())
+    assert judge(WANTED, sight(failing))[0].text == "machine m2: ready critical"
+    assert judge(WANTED, sight(none))[0].text == "machine m2: no health check"
+
+
+def test_another_digest_under_the_same_tag_is_not_waited_for() -> None:
+    (problem,) = judge(Wanted("intel", IMAGE, "sha256:else", 5), sight())
+    assert problem.final
+
+
+def test_what_a_deploy_leaves_over_is_all_but_the_leader() -> None:
+    blue, green, twin = machine("m1", "v1"), machine("m2"), machine("m3", created_at="9")
+    assert surplus(WANTED, sight(blue, green)) == [blue]
+    assert surplus(WANTED, sight(green, twin)) == [twin]
+    assert surplus(Wanted("intel", IMAGE, "", 5), sight(green, twin)) == [green]
+    assert surplus(WANTED, sight(blue)) == [], "the only one is never removed"
+    assert surplus(WANTED, sight(green, machine("m1", "v1", "stopped"))) == []
+
+
+# secrets
+
+
+def test_every_secret_of_the_configuration_has_its_roles() -> None:
+    assert set(credentials.secret_fields()) == set(credentials.OWNERS)
+
+
+def test_a_venues_keys_are_tradings_alone_and_needed_where_it_is_traded() -> None:
+    key = "BETATRADER_BINANCE__KEY"
+    bare, traded = (
+        credentials.needs("trading", environment)
+        for environment in ({}, {"BETATRADER_BINANCE__SYMBOLS": '["BTCUSDT"]'})
+    )
+    assert key in bare.optional
+    assert key in traded.required
+    for app in set(APPS) - {"trading"}:
+        wanted = credentials.needs(app, {"BETATRADER_BINANCE__SYMBOLS": '["BTCUSDT"]'})
+        assert key not in wanted.required | wanted.optional, app
+
+
+def test_missing_extra_and_doubled_secrets_are_named_without_values() -> None:
+    found = [AppSecret("REDIS_URL", "d1"), AppSecret("OTHER", "d1")]
+    told = credentials.problems("trading", credentials.needs("trading", {}), found)
+    assert told == [
+        "trading: BETATRADER_CONTROL_TOKEN is missing",
+        "trading: OTHER is set, and this app has no use for it",
+        "trading: OTHER and REDIS_URL hold one and the same value",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "changeme", "CHANGE-ME-please", "<your key>", "xxxxxxxxxx", "your-api-key", "${REDIS}"],
+)
+def test_what_stands_for_a_secret_is_none(text: str) -> None:
+    assert credentials.is_placeholder(Secret(text))
+
+
+def test_what_is_written_for_fly_is_read_back_whole() -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\nabc+/=\n-----END PRIVATE KEY-----"
+    given = {"A": Secret("with # and 'quotes'"), "B": Secret(pem)}
+    assert credentials.read(credentials.written(given).reveal()) == given
+    assert credentials.read("# a comment\n\n C = \"x y\"\nD='z'\n") == {
+        "C": Secret("x y"),
+        "D": Secret("z"),
+    }
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "A B=c", 'A="""never ends\n'])
+def test_lines_that_are_no_secrets_are_refused_unseen(text: str) -> None:
+    with pytest.raises(UsageError) as told:
+        credentials.read(text)
+    assert "nonsense" not in str(told.value)
+
+
+# lock and files
+
+
+def test_a_lock_is_dead_where_its_process_is_or_where_it_has_long_been_silent() -> None:
+    held = Held(
+        id="a1", by="ann@x", host="elsewhere", pid=1, kind="deploy", image=IMAGE, step="intel: x"
+    )
+    assert not held.is_dead(14 * SECOND)
+    assert held.is_dead(16 * SECOND)
+    assert "a release was cut off" in str(refused(held, 16 * SECOND))
+    assert "another release is under way" in str(refused(held, 14 * SECOND))
+    assert "at intel: x" in str(refused(held, 14 * SECOND))
+
+
+def test_a_tags_files_come_from_git_else_from_its_record_else_not_at_all(tmp_path: Path) -> None:
+    kept = {role: f'[processes]\napp = "--role {role}"\n' for role in ("jobs", "intel", "trading")}
+    record = Record(id="a", kind="deploy", image=str(image("v1")), files=kept, result="done")
+    found = configuration.of_image(image("v1"), tmp_path, [record])
+    assert found.text == kept
+    with pytest.raises(UsageError, match="no fly files are known for v2"):
+        configuration.of_image(image("v2"), tmp_path, [record])
+    wrong = {**kept, "intel": "[processes]\napp = 'x'\n", "jobs": "nonsense"}
+    with pytest.raises(ConfigurationError) as told:
+        configuration.check(configuration.Files("", wrong, (0, 0)), "v3")
+    assert len(told.value.problems) == 2
+
+
+def test_a_revision_says_which_schemas_it_reads(tmp_path: Path) -> None:
+    git = ["git", "-C", str(tmp_path)]
+    (tmp_path / "betatrader/model").mkdir(parents=True)
+    (tmp_path / "fly").mkdir()
+    (tmp_path / "betatrader/model/event.py").write_text("SCHEMA_VERSION = 3\n")
+    for role in ("jobs", "intel", "trading"):
+        (tmp_path / f"fly/{role}.toml").write_text(f'[processes]\napp = "--role {role}"\n')
+    for words in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
+        ["tag", "v7"],
+    ):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    found = configuration.of_image(image("v7"), tmp_path, [])
+    assert found.reads == (2, 3)
+    assert configuration.of_image(image(f"sha-{found.revision[:8]}"), tmp_path, []) == found

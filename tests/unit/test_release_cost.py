@@ -1,0 +1,82 @@
+"""The bill: fly's published prices to the cent, and what a setup costs."""
+
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from betatrader.model.errors import ConfigurationError, UsageError
+from betatrader.release import cost, prices
+from betatrader.release.prices import Size
+
+FLY = Path(__file__).resolve().parents[2] / "fly"
+
+
+@pytest.mark.parametrize(
+    ("size", "region", "usd"),
+    [
+        (Size("shared", 1, 256), "ams", "2.02"),
+        (Size("shared", 1, 512), "ams", "3.32"),
+        (Size("shared", 1, 1024), "arn", "5.91"),
+        (Size("performance", 1, 2048), "arn", "32.19"),
+        (Size("shared", 1, 256), "sjc", "2.32"),
+        (Size("shared", 1, 1024), "sjc", "6.79"),
+        (Size("shared", 1, 512), "iad", "3.19"),
+        (Size("shared", 4, 1024), "nrt", "10.17"),
+    ],
+)
+def test_a_machine_costs_what_fly_publishes_to_a_cent(size: Size, region: str, usd: str) -> None:
+    assert abs(size.price(region) - Decimal(usd)) <= Decimal("0.01")
+
+
+def test_the_smallest_whole_setup_is_within_its_budget_with_traffic() -> None:
+    bill = cost.bill(cost.MINIMAL, cost.cheapest_region("polymarket"))
+    assert {line.name for line in bill.lines} == {
+        *("trading", "intel", "jobs", "redis", "volume", "traffic")
+    }
+    assert bill.usd <= Decimal("11.10")
+    assert bill.months_of(Decimal(100)) == Decimal("9.0")
+
+
+def test_the_files_of_this_tree_are_within_it_too() -> None:
+    plan, region = cost.plan_of({p.stem: p.read_text() for p in FLY.glob("*.toml")})
+    assert set(plan.machines) == {"trading", "intel", "jobs", "redis"}
+    assert plan.volume_gb == 1
+    usd = cost.bill(plan, region).usd
+    assert usd <= Decimal("11.10")
+    jobs = tomllib.loads((FLY / "jobs.toml").read_text())
+    assert jobs["env"]["BETATRADER_JOBS__COST_USD_PER_MONTH"] == str(usd)
+
+
+def test_three_sizes_grow_and_hold_what_they_say() -> None:
+    bills = [cost.bill(plan, "arn") for plan in cost.SIZES]
+    assert [bill.usd for bill in bills] == sorted(bill.usd for bill in bills)
+    assert [bill.name for bill in bills] == ["minimal", "standard", "comfortable"]
+    assert bills[2].usd == Decimal("32.19") + Decimal("6.64") + Decimal("3.32") + 10 + Decimal(
+        "3.60"
+    ) + Decimal("0.16")
+
+
+def test_intel_has_its_budget_on_the_bill() -> None:
+    without, with_it = (
+        cost.bill(cost.MINIMAL, "arn", intel_usd=Decimal(usd)).usd for usd in (0, 25)
+    )
+    assert with_it - without == 25
+
+
+def test_a_day_is_rounded_up() -> None:
+    assert cost.daily_usd(Decimal("11.03")) == Decimal("0.37")
+
+
+def test_every_region_near_a_venue_has_a_price() -> None:
+    for regions in prices.VENUES.values():
+        assert set(regions) <= set(prices.REGIONS)
+    assert set(prices.TRAFFIC_GB) == set(prices.REGIONS)
+
+
+def test_what_is_not_known_is_refused() -> None:
+    with pytest.raises(UsageError, match="no region is named 'mars'"):
+        cost.bill(cost.MINIMAL, "mars")
+    with pytest.raises(ConfigurationError, match="no machine is named 'huge'"):
+        cost.plan_of({"jobs": '[[vm]]\nsize = "huge"\n'})
