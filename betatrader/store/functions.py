@@ -1,17 +1,20 @@
 """The server-side functions (functions.lua), loaded by every role at its start."""
 
+import contextlib
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from betatrader.store import keys
 from betatrader.store.connection import Client
 
 
 async def load(redis: Client) -> None:
-    """Put this version's functions in place."""
-    await redis.function_load(files("betatrader.store").joinpath("functions.lua").read_text(), True)
+    """Put this version's functions in place; who may not (`acl.py`) uses what another has put."""
+    text = files("betatrader.store").joinpath("functions.lua").read_text()
+    with contextlib.suppress(NoPermissionError):
+        await redis.function_load(text, True)
 
 
 async def trim(redis: Client, stream: str, oldest_ms: int, groups: list[str]) -> int:
