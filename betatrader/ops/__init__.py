@@ -1,6 +1,7 @@
 """What every role shows, and what keeps processes alive.
 
 logs            JSON lines on stderr: role, version, instance, trace
+redaction       takes secrets out of what is logged or posted
 clock           the wall clock in ns, in one place
 metrics         every metric of ours, by name
 health          /livez, /readyz and /metrics over HTTP

@@ -18,7 +18,7 @@ from anyio.abc import TaskStatus
 from betatrader import __version__
 from betatrader.config import Config, find_file, load
 from betatrader.model.errors import BetatraderError, UnreachableError
-from betatrader.ops import health, home, logs
+from betatrader.ops import health, home, logs, redaction
 from betatrader.ops.process import age_s
 from betatrader.ops.webhook import Webhook
 from betatrader.roles import ROLES
@@ -186,6 +186,7 @@ def run_role(role: str, config_path: str | None) -> int:
     path = find_file(config_path, home.default_home())
     config = load(Path(path) if path is not None else None).config
     redis_url = home.redis_url()
+    redaction.learn_password(redis_url)
     module = importlib.import_module(ROLES[role])
     service = Service(role, config, redis_url)
     logs.configure(config.log_level, role=role, version=__version__, instance=service.instance)
