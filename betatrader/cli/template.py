@@ -76,6 +76,8 @@ stall_seconds = 5         # a trader that stands still so long is ended, to make
 [alerts]
 webhook = ""              # https://…: trouble is posted there as JSON; kept secret
 level = "error"           # info, warning, error, critical: the least that is posted
+deadman = ""              # https://…: asked while the trader leads and is well; kept secret
+deadman_seconds = 60      # how often
 
 # Without any [[strategies]], both that ship run with their defaults.
 # [[strategies]]

@@ -49,21 +49,22 @@ class Outage:
     def __init__(self, alert: Callable[[str, str], None]) -> None:
         self._alert = alert
         self._since: float | None = None
-        self._told = False
+        self.told = False
+        """Whether it has been away for long enough to be told."""
 
     def unanswered(self, now_s: float) -> None:
         """A call has failed."""
         if self._since is None:
             self._since = now_s
-        if not self._told and now_s - self._since >= AWAY_TOLD_S:
-            self._told = True
+        if not self.told and now_s - self._since >= AWAY_TOLD_S:
+            self.told = True
             self._alert("error", f"Redis does not answer, for {AWAY_TOLD_S:.0f} s and more")
 
     def answered(self, now_s: float) -> None:
         """A call has succeeded."""
-        if self._told and self._since is not None:
+        if self.told and self._since is not None:
             self._alert("error", f"Redis answers again, after {now_s - self._since:.0f} s")
-        self._since, self._told = None, False
+        self._since, self.told = None, False
 
 
 class Service:

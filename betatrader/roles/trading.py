@@ -26,6 +26,7 @@ from betatrader.model.instruction import CancelAll, Fenced, Started, TimerFired,
 from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, door, metrics, watchdog
+from betatrader.ops.deadman import Deadman
 from betatrader.ops.files import replace_whole
 from betatrader.roles.account import summarise
 from betatrader.roles.controlling import Control, open_control
@@ -98,6 +99,7 @@ async def _trade(role: "TradingRole", control: Control) -> None:
             intake.start_soon(role.publish_summary)
             intake.start_soon(role.keep_reconciled)
             intake.start_soon(role.hold_back)
+            intake.start_soon(Deadman(service.config.alerts, role.leadership.is_well).run)
             intake.start_soon(watchdog.watch, float(service.config.watchdog.stall_seconds))
             control.role = role
             service.ready()
@@ -138,6 +140,7 @@ class TradingRole:
             config.reconcile.unexplained,
             leadership.leads,
         )
+        self.reconciler.on_difference = lambda text: service.alert("error", text)
         self.desk.on_question = self.reconciler.look_now
         self.trader.on_alert = service.alert
         service.facts = lambda: {

@@ -119,7 +119,7 @@ USERS: dict[str, User] = {
             _beat("intel"),
         ),
     ),
-    "jobs": User("scan", (*_CHORES, _beat("jobs"))),
+    "jobs": User("scan", (*_CHORES, Grant("hgetall", reads=(keys.LEASE,)), _beat("jobs"))),
     "operator": User(
         "info scan function|load acl|whoami",
         (
