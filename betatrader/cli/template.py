@@ -47,6 +47,7 @@ speed = 1                 # recorded time this many times as fast
 [intel]
 models = ""               # a folder with a manifest; "": the models that ship
 threads = 1
+slot = ""                 # its name among several that share the work; "": the machine's
 
 [jobs]                    # five-field cron expressions, UTC
 pnl_report = "* * * * *"

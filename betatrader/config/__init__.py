@@ -108,6 +108,8 @@ class Intel(Section, frozen=True, kw_only=True):
     models: str = ""
     """A folder with a manifest; "" is the model that ships."""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    slot: str = ""
+    """Its name among all that share the work; "" is the machine's."""
 
 
 class Jobs(Section, frozen=True, kw_only=True):

@@ -115,6 +115,7 @@ USERS: dict[str, User] = {
         "",
         (
             *_consumes(keys.REQUESTS),
+            Grant("xinfo|consumers xgroup|delconsumer", both=(keys.REQUESTS,)),
             Grant("xadd", writes=(keys.signals(ANY_RUN),)),
             _beat("intel"),
         ),
