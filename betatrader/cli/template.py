@@ -47,6 +47,7 @@ speed = 1                 # recorded time this many times as fast
 [intel]
 models = ""               # a folder with a manifest; "": the models that ship
 threads = 1
+slot = ""                 # its name among several that share the work; "": the machine's
 
 [jobs]                    # five-field cron expressions, UTC
 pnl_report = "* * * * *"
@@ -77,6 +78,8 @@ stall_seconds = 5         # a trader that stands still so long is ended, to make
 [alerts]
 webhook = ""              # https://…: trouble is posted there as JSON; kept secret
 level = "error"           # info, warning, error, critical: the least that is posted
+deadman = ""              # https://…: asked while the trader leads and is well; kept secret
+deadman_seconds = 60      # how often
 
 # Without any [[strategies]], both that ship run with their defaults.
 # [[strategies]]

@@ -108,6 +108,8 @@ class Intel(Section, frozen=True, kw_only=True):
     models: str = ""
     """A folder with a manifest; "" is the model that ships."""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    slot: str = ""
+    """Its name among all that share the work; "" is the machine's."""
 
 
 class Jobs(Section, frozen=True, kw_only=True):
@@ -162,10 +164,18 @@ class Watchdog(Section, frozen=True, kw_only=True):
 
 
 class Alerts(Section, frozen=True, kw_only=True):
-    """[alerts]: trouble, posted as JSON. "" posts nothing; `level` is the least that is posted."""
+    """[alerts]: trouble, posted as JSON. "" posts nothing; `level` is the least that is posted.
+
+    `deadman` is asked by GET as long as the trader leads and is well: a service there tells you
+    when that stops.
+    """
 
     webhook: Annotated[Secret, msgspec.Meta(extra={"web": True})] = Secret()
     level: Literal["info", "warning", "error", "critical"] = "error"
+    deadman: Annotated[Secret, msgspec.Meta(extra={"web": True})] = Secret()
+    deadman_seconds: Annotated[Decimal, msgspec.Meta(extra={"least": 1, "most": 3600})] = Decimal(
+        60
+    )
 
 
 class Config(Section, frozen=True, kw_only=True):

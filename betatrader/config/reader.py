@@ -19,6 +19,8 @@ NOT_FIELDS = (
 )
 """Environment variables of ours that are no fields of the configuration."""
 
+REDIS_PASSWORD = "REDIS_PASSWORD_"  # noqa: S105  how those for the server's users begin
+
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all tables."""
@@ -42,7 +44,7 @@ class Reader:
             if not variable.startswith(ENVIRONMENT):
                 continue
             tail = variable.removeprefix(ENVIRONMENT)
-            if tail in NOT_FIELDS:
+            if tail in NOT_FIELDS or tail.startswith(REDIS_PASSWORD):
                 continue
             *tables, field = tail.lower().split("__")
             inner = values

@@ -2,6 +2,16 @@
 
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+SHORTEST_KNOWN = 8
+"""A shorter text would be found in words that are none of its business."""
+
+_known: set[str] = set()
+
+
+def known() -> frozenset[str]:
+    """Every secret text that this process has held: logs look for them (`ops/redaction.py`)."""
+    return frozenset(_known)
+
 
 class Secret:
     """Prints as `***` wherever it turns up; `reveal` is the one way to the text."""
@@ -10,6 +20,8 @@ class Secret:
 
     def __init__(self, text: str = "") -> None:
         self._text = text
+        if len(text) >= SHORTEST_KNOWN:
+            _known.add(text)
 
     def reveal(self) -> str:
         """The text itself: for the wire alone."""

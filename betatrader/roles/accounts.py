@@ -85,6 +85,16 @@ class Accounts:
         venues = [one.desk.venue for one in self._all]
         return venues[0] if len(venues) == 1 else Routing(venues, self._state)
 
+    @property
+    def unexplained_seen(self) -> int:
+        """Balances of this run that no order of ours explains."""
+        return sum(one.reconciler.unexplained_seen for one in self._all)
+
+    def on_difference(self, told: Callable[[str], None]) -> None:
+        """Have it told in one sentence what was repaired."""
+        for one in self._all:
+            one.reconciler.on_difference = told
+
     def check(self) -> None:
         """Raises ConfigurationError where our books hold something at a venue that is configured no
         more: it would be nobody's."""

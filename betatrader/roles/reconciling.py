@@ -38,6 +38,9 @@ PAUSE_S = 0.2
 DOUBT_S = 0.5
 """How soon the venue is asked for an order that stays without an answer."""
 
+SHOWN = 3
+"""Differences that an alert names."""
+
 UNANSWERED = (*IN_FLIGHT, OrderState.PENDING_CANCEL)
 
 
@@ -63,6 +66,8 @@ class Reconciler:
         self.unexplained_seen = 0
         """Balances of this run that no order of ours explains."""
         self._may = may
+        self.on_difference: Callable[[str], None] = lambda _text: None
+        """Told in one sentence what was repaired."""
         self._made: tuple[int, int] | None = None
         self._wake = anyio.Event()
         self._log = structlog.get_logger()
@@ -229,7 +234,13 @@ class Reconciler:
         if strange and self._unexplained == "halt":
             text = f"unexplained at {self._venue.name}: {describe(strange[0])}"
             self._take(Halt(clock.now_ns(), "reconciliation", "betatrader", text))
-        return [describe(event) for event in events]
+        told = [describe(event) for event in events]
+        differ = [t for t, e in zip(told, events, strict=True) if not isinstance(e, Resolution)]
+        if differ:
+            more = len(differ) - SHOWN
+            shown = "; ".join(differ[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+            self.on_difference(f"our books differed from {self._venue.name}'s: {shown}")
+        return told
 
 
 def describe(event: Event) -> str:

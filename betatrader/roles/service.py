@@ -21,7 +21,7 @@ from betatrader.config import Config, find_file, load
 from betatrader.model.errors import BetatraderError, UnreachableError
 from betatrader.model.event import OLDEST_SCHEMA, SCHEMA_VERSION
 from betatrader.model.secret import without_password
-from betatrader.ops import build, health, home, logs
+from betatrader.ops import build, health, home, logs, redaction
 from betatrader.ops.process import age_s
 from betatrader.ops.webhook import Webhook
 from betatrader.roles import ROLES
@@ -52,21 +52,22 @@ class Outage:
     def __init__(self, alert: Callable[[str, str], None]) -> None:
         self._alert = alert
         self._since: float | None = None
-        self._told = False
+        self.told = False
+        """Whether it has been away for long enough to be told."""
 
     def unanswered(self, now_s: float) -> None:
         """A call has failed."""
         if self._since is None:
             self._since = now_s
-        if not self._told and now_s - self._since >= AWAY_TOLD_S:
-            self._told = True
+        if not self.told and now_s - self._since >= AWAY_TOLD_S:
+            self.told = True
             self._alert("error", f"Redis does not answer, for {AWAY_TOLD_S:.0f} s and more")
 
     def answered(self, now_s: float) -> None:
         """A call has succeeded."""
-        if self._told and self._since is not None:
+        if self.told and self._since is not None:
             self._alert("error", f"Redis answers again, after {now_s - self._since:.0f} s")
-        self._since, self._told = None, False
+        self._since, self.told = None, False
 
 
 class Service:
@@ -201,6 +202,7 @@ def run_role(role: str, config_path: str | None) -> int:
     path = find_file(config_path, home.default_home())
     config = load(Path(path) if path is not None else None).config
     redis_url = home.redis_url()
+    redaction.learn_password(redis_url)
     module = importlib.import_module(ROLES[role])
     service = Service(role, config, redis_url)
     logs.configure(config.log_level, role=role, version=__version__, instance=service.instance)

@@ -26,6 +26,7 @@ from betatrader.model.instruction import CancelAll, Fenced, Started, TimerFired,
 from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, door, metrics, watchdog
+from betatrader.ops.deadman import Deadman
 from betatrader.ops.files import replace_whole
 from betatrader.roles import vitals
 from betatrader.roles.account import summarise
@@ -99,6 +100,7 @@ async def _trade(role: "TradingRole", control: Control) -> None:
             intake.start_soon(role.publish_summary)
             intake.start_soon(role.keep_reconciled)
             intake.start_soon(role.hold_back)
+            intake.start_soon(Deadman(service.config.alerts, role.leadership.is_well).run)
             intake.start_soon(watchdog.watch, float(service.config.watchdog.stall_seconds))
             control.role = role
             service.ready()
@@ -135,6 +137,7 @@ class TradingRole:
             config.reconcile.unexplained,
             leadership.leads,
         )
+        self.accounts.on_difference(lambda text: service.alert("error", text))
         self.trader.connect(Gateway(self.accounts.sender, leadership))
         self.shipper = Shipper(service.redis, lambda: whole_engine(engine, standby.described))
         self.shipper.on_fenced = leadership.lose
@@ -144,7 +147,7 @@ class TradingRole:
         service.facts = lambda: {
             "stale": standing_still(engine.state, engine.limits, clock.now_ns())
         }
-        service.vitals = lambda: vitals.of_trader(engine.state, leadership, self.reconciler)
+        service.vitals = lambda: vitals.of_trader(engine.state, leadership, self.accounts)
         leadership.on_fenced = self._fenced
         leadership.on_regained = self._regained
         self.signals = self._consumer(keys.signals(self.run), Forecast)
