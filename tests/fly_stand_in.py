@@ -21,8 +21,6 @@ import subprocess
 import sys
 import time
 import tomllib
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -209,7 +207,10 @@ def play(app: str, machine: dict[str, Any], entry: dict[str, Any]) -> None:
         return
     import redis
 
-    with redis.Redis.from_url(url) as client:
+    with (
+        contextlib.suppress(redis.RedisError),
+        redis.Redis.from_url(url, socket_timeout=1) as client,
+    ):
         client.delete(f"bt:{{role:{role}}}:beat")
         beat = {
             "pid": "1",
@@ -262,6 +263,9 @@ def checks(machine: dict[str, Any], *, real: bool, broken: bool) -> list[dict[st
 
 
 def answers(port: int, check: dict[str, Any]) -> bool:
+    import urllib.error
+    import urllib.request
+
     try:
         if check["type"] == "tcp":
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -378,8 +382,8 @@ def bluegreen(
     launch(app, green)
     keep(app, green)
     print(f"Creating green machines\n  Created machine {green['id']} [app]")
-    if kind == "slow":
-        time.sleep(30)
+    if kind in ("slow", "hangs"):
+        time.sleep(30 if kind == "hangs" else 5)
     if not healthy(app, green["id"]):
         halt(green)
         forget(app, green)
