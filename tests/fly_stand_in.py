@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 
 HERE = Path(os.environ["FLY_STAND_IN"])
 PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
 WAIT_S = 40.0
 RESTARTS = 10
 
@@ -170,7 +171,6 @@ def command_of(
 
 def own_redis(data: Path, environment: dict[str, str]) -> list[str]:
     """A server with a user a role, where the image's script has one password for all."""
-    sys.path.insert(0, str(PROJECT))
     from betatrader.ops.embedded_redis import binary
 
     prefix = "BETATRADER_REDIS_PASSWORD_"
@@ -207,11 +207,13 @@ def play(app: str, machine: dict[str, Any], entry: dict[str, Any]) -> None:
         return
     import redis
 
+    from betatrader.store import keys
+
     with (
         contextlib.suppress(redis.RedisError),
         redis.Redis.from_url(url, socket_timeout=1) as client,
     ):
-        client.delete(f"bt:{{role:{role}}}:beat")
+        client.delete(keys.beat(role))
         beat = {
             "pid": "1",
             "port": str(machine["_port"]),
@@ -227,9 +229,9 @@ def play(app: str, machine: dict[str, Any], entry: dict[str, Any]) -> None:
             "reconciling": "0",
             "unexplained": str(entry.get("unexplained", 0)),
         }
-        client.hset(f"bt:{{role:{role}}}:beat", mapping=beat)
+        client.hset(keys.beat(role), mapping=beat)
         if role == "trading":
-            client.hset("bt:{lease:trading}:l", "holder", f"{machine['id']} 1 ab")
+            client.hset(keys.LEASE, "holder", f"{machine['id']} 1 ab")
 
 
 def alive(pid: int) -> bool:

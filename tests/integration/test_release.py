@@ -15,6 +15,7 @@ from fly_world import SECRETS, World
 from running import until
 
 from betatrader.ops.embedded_redis import EmbeddedRedis
+from betatrader.store import keys
 
 FAST = ("--watch", "0.2s", "--gate-timeout", "3s")
 
@@ -215,7 +216,7 @@ def test_files_of_a_tag_that_git_does_not_have_come_from_the_record(
 def test_a_version_that_cannot_read_what_is_stored_is_refused(account: World) -> None:
     assert account.release("deploy", "v2", *FAST).returncode == 0
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
-        client.set("bt:{release}:schema", 2)
+        client.set(keys.RELEASE_SCHEMA, 2)
     done = account.release("rollback", "v1", *FAST)
     assert done.returncode == 6
     assert "v1 reads schemas 1 to 1, and schema 2 is stored" in done.stderr
