@@ -21,14 +21,13 @@ import subprocess
 import sys
 import time
 import tomllib
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 HERE = Path(os.environ["FLY_STAND_IN"])
 PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
 WAIT_S = 40.0
 RESTARTS = 10
 
@@ -172,7 +171,6 @@ def command_of(
 
 def own_redis(data: Path, environment: dict[str, str]) -> list[str]:
     """A server with a user a role, where the image's script has one password for all."""
-    sys.path.insert(0, str(PROJECT))
     from betatrader.ops.embedded_redis import binary
 
     prefix = "BETATRADER_REDIS_PASSWORD_"
@@ -209,8 +207,13 @@ def play(app: str, machine: dict[str, Any], entry: dict[str, Any]) -> None:
         return
     import redis
 
-    with redis.Redis.from_url(url) as client:
-        client.delete(f"bt:{{role:{role}}}:beat")
+    from betatrader.store import keys
+
+    with (
+        contextlib.suppress(redis.RedisError),
+        redis.Redis.from_url(url, socket_timeout=1) as client,
+    ):
+        client.delete(keys.beat(role))
         beat = {
             "pid": "1",
             "port": str(machine["_port"]),
@@ -226,9 +229,9 @@ def play(app: str, machine: dict[str, Any], entry: dict[str, Any]) -> None:
             "reconciling": "0",
             "unexplained": str(entry.get("unexplained", 0)),
         }
-        client.hset(f"bt:{{role:{role}}}:beat", mapping=beat)
+        client.hset(keys.beat(role), mapping=beat)
         if role == "trading":
-            client.hset("bt:{lease:trading}:l", "holder", f"{machine['id']} 1 ab")
+            client.hset(keys.LEASE, "holder", f"{machine['id']} 1 ab")
 
 
 def alive(pid: int) -> bool:
@@ -262,6 +265,9 @@ def checks(machine: dict[str, Any], *, real: bool, broken: bool) -> list[dict[st
 
 
 def answers(port: int, check: dict[str, Any]) -> bool:
+    import urllib.error
+    import urllib.request
+
     try:
         if check["type"] == "tcp":
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -378,8 +384,8 @@ def bluegreen(
     launch(app, green)
     keep(app, green)
     print(f"Creating green machines\n  Created machine {green['id']} [app]")
-    if kind == "slow":
-        time.sleep(30)
+    if kind in ("slow", "hangs"):
+        time.sleep(30 if kind == "hangs" else 5)
     if not healthy(app, green["id"]):
         halt(green)
         forget(app, green)

@@ -200,6 +200,29 @@ def cost(*, as_json: bool, project: Path, **more: Any) -> None:
         click.echo(f"${found['budget_usd']} buys {bill['months']} months")
 
 
+@release.command()
+@click.argument(
+    "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="fly"
+)
+@json_option
+def check(folder: Path, *, as_json: bool) -> None:
+    """Check fly files: keys, ranges, and what we ask of them; status 3 where one is wrong.
+
+    Example: betatrader release check fly
+    """
+    from betatrader.release.configuration import wrong_in
+
+    found = wrong_in(folder)
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo(f"{folder}: nothing is wrong")
+    for problem in [] if as_json else found:
+        click.echo(problem, err=True)
+    if found:
+        click.get_current_context().exit(3)
+
+
 @click.group(cls=Group)
 def secrets() -> None:
     """Each app's own secrets: checked, set, and a venue's key rotated.

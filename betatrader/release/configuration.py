@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from betatrader.model.errors import ConfigurationError, UsageError
-from betatrader.release.apps import ORDER, Image
+from betatrader.release.apps import APPS, ORDER, Image
 from betatrader.release.record import Record
 
 GIT_S = 20.0
@@ -55,6 +55,13 @@ def of_checkout(project: Path) -> Files:
 
 def check(files: Files, name: str) -> None:
     """Raises ConfigurationError with everything that is wrong."""
+    problems = wrong(files, name)
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def wrong(files: Files, name: str) -> list[str]:
+    """Everything that is wrong with the files of a version, one line each."""
     problems = []
     for role in ORDER:
         if role not in files.text:
@@ -67,20 +74,24 @@ def check(files: Files, name: str) -> None:
             continue
         if found.get("processes") != {"app": f"--role {role}"}:
             problems.append(f'fly/{role}.toml at {name}: [processes] app is to be "--role {role}"')
-    problems += [] if problems else _deeper(files, name)
-    if problems:
-        raise ConfigurationError(problems)
+    return problems or _deeper(files, name)
+
+
+def wrong_in(folder: Path) -> list[str]:
+    """What is wrong with a folder of fly files, one line each."""
+    found = {path.stem: path.read_text() for path in sorted(folder.glob("*.toml"))}
+    return wrong(Files("", found, (0, 0)), str(folder))
 
 
 def _deeper(files: Files, name: str) -> list[str]:
-    """What the checks of fly/ find."""
+    """What the checks of fly/ find, key by key."""
     if find_spec("betatrader.release.fly_files") is None:
         return []
     checks = importlib.import_module("betatrader.release.fly_files")
     with tempfile.TemporaryDirectory(prefix="betatrader-fly-") as folder:
         write(files, Path(folder))
-        found = checks.check_files(Path(folder))
-    return [f"{problem} (at {name})" for problem in found]
+        found = [str(problem) for problem in checks.check_files(Path(folder))]
+    return [problem.replace(folder, f"fly at {name}") for problem in found]
 
 
 def write(files: Files, folder: Path) -> None:
@@ -104,7 +115,7 @@ def _revision(project: Path, tag: str) -> str:
 
 
 def _at(project: Path, revision: str) -> dict[str, str]:
-    texts = {role: _git(project, "show", f"{revision}:fly/{role}.toml") for role in ORDER}
+    texts = {app: _git(project, "show", f"{revision}:fly/{app}.toml") for app in APPS}
     return {role: text for role, text in texts.items() if text}
 
 

@@ -15,6 +15,7 @@ from fly_world import SECRETS, World
 from running import until
 
 from betatrader.ops.embedded_redis import EmbeddedRedis
+from betatrader.store import keys
 
 FAST = ("--watch", "0.2s", "--gate-timeout", "3s")
 
@@ -27,35 +28,42 @@ class Base(NamedTuple):
     """What Redis holds then."""
 
 
+class Server(NamedTuple):
+    """The Redis of all tests here."""
+
+    url: str
+    pid: int
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def server() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="bt-", dir="/tmp") as run:
         folder = Path(run)
         with EmbeddedRedis(folder / "own", folder) as started:
-            yield started.url
+            yield Server(started.url, started.pid)
 
 
 @pytest.fixture(scope="module")
-def base(server: str) -> Iterator[Base]:
+def base(server: Server) -> Iterator[Base]:
     """Four apps, and version v1 deployed; v2 is published."""
     with tempfile.TemporaryDirectory(prefix="bt-", dir="/tmp") as run:
         folder = Path(run) / "world"
         made = World(folder)
-        os.environ["REDIS_URL"] = server
+        os.environ["REDIS_URL"] = server.url
         made.create_apps()
         made.publish("v1")
         first = made.release("deploy", "v1", *FAST, BETATRADER_HOME=f"{run}/home")
         assert first.returncode == 0, first.stderr
         made.publish("v2")
-        with redis.Redis.from_url(server) as client:
+        with redis.Redis.from_url(server.url) as client:
             kept = [(key, client.dump(key)) for key in client.scan_iter()]
         yield Base(folder, kept)
 
 
 @pytest.fixture
-def account(own_home: Path, monkeypatch: pytest.MonkeyPatch, server: str, base: Base) -> World:
-    monkeypatch.setenv("REDIS_URL", server)
-    with redis.Redis.from_url(server) as client:
+def account(own_home: Path, monkeypatch: pytest.MonkeyPatch, server: Server, base: Base) -> World:
+    monkeypatch.setenv("REDIS_URL", server.url)
+    with redis.Redis.from_url(server.url) as client:
         client.flushall()
         for key, value in base.kept:
             client.restore(key, 0, value)
@@ -208,7 +216,7 @@ def test_files_of_a_tag_that_git_does_not_have_come_from_the_record(
 def test_a_version_that_cannot_read_what_is_stored_is_refused(account: World) -> None:
     assert account.release("deploy", "v2", *FAST).returncode == 0
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
-        client.set("bt:{release}:schema", 2)
+        client.set(keys.RELEASE_SCHEMA, 2)
     done = account.release("rollback", "v1", *FAST)
     assert done.returncode == 6
     assert "v1 reads schemas 1 to 1, and schema 2 is stored" in done.stderr
@@ -224,7 +232,7 @@ def test_a_release_raises_the_schema_once_every_role_reads_it(account: World) ->
 
 def cut_off(account: World) -> None:
     """A release of v2 that is killed while fly works at trading."""
-    account.fail("deploy", "trading", "slow")
+    account.fail("deploy", "trading", "hangs")
     process = account.start("deploy", "v2", *FAST)
     until(lambda: len(account.runs()["trading"]) == 2, 20)
     process.kill()
@@ -256,10 +264,29 @@ def test_a_release_that_was_killed_is_taken_back_by_rollback(account: World) -> 
     assert found["under_way"] == ""
 
 
+def test_redis_going_away_leaves_a_release_that_can_be_gone_on_with(
+    account: World, server: Server
+) -> None:
+    account.fail("deploy", "trading", "slow")
+    process = account.start("deploy", "v2", *FAST)
+    until(lambda: len(account.runs()["trading"]) == 2, 20)
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert process.returncode == 4
+    assert "Redis went away during a release, at trading: deploying" in errors
+    assert "--resume" in errors
+    done = account.release("deploy", "--resume", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v2")
+
+
 def test_two_releases_at_once_are_refused_and_a_signal_says_where_it_stands(
     account: World,
 ) -> None:
-    account.fail("deploy", "trading", "slow")
+    account.fail("deploy", "trading", "hangs")
     first = account.start("deploy", "v2", *FAST)
     until(lambda: len(account.runs()["trading"]) == 2, 20)
     second = account.release("deploy", "v2", *FAST)

@@ -1,5 +1,6 @@
 """The pure parts of a release: images, gates, secrets, files."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from betatrader.release.fly import AppSecret, Check, ImageRef, Machine
 from betatrader.release.gates import Sight, Wanted, judge, surplus
 from betatrader.release.record import Held, Record, refused
 
+FLY = Path(__file__).resolve().parents[2] / "fly"
 IMAGE = "registry.fly.io/betatrader-trading:v2"
 OLD = "registry.fly.io/betatrader-trading:v1"
 SECOND = 1_000_000_000
@@ -179,7 +181,7 @@ def test_a_lock_is_dead_where_its_process_is_or_where_it_has_long_been_silent() 
 
 
 def test_a_tags_files_come_from_git_else_from_its_record_else_not_at_all(tmp_path: Path) -> None:
-    kept = {role: f'[processes]\napp = "--role {role}"\n' for role in ("jobs", "intel", "trading")}
+    kept = {path.stem: path.read_text() for path in sorted(FLY.glob("*.toml"))}
     record = Record(id="a", kind="deploy", image=str(image("v1")), files=kept, result="done")
     found = configuration.of_image(image("v1"), tmp_path, [record])
     assert found.text == kept
@@ -194,10 +196,8 @@ def test_a_tags_files_come_from_git_else_from_its_record_else_not_at_all(tmp_pat
 def test_a_revision_says_which_schemas_it_reads(tmp_path: Path) -> None:
     git = ["git", "-C", str(tmp_path)]
     (tmp_path / "betatrader/model").mkdir(parents=True)
-    (tmp_path / "fly").mkdir()
+    shutil.copytree(FLY, tmp_path / "fly")
     (tmp_path / "betatrader/model/event.py").write_text("SCHEMA_VERSION = 3\n")
-    for role in ("jobs", "intel", "trading"):
-        (tmp_path / f"fly/{role}.toml").write_text(f'[processes]\napp = "--role {role}"\n')
     for words in (
         ["init", "-q"],
         ["add", "-A"],
