@@ -8,6 +8,7 @@ from betatrader.model.event import MarketInput
 from betatrader.net.serving import serving
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
+from betatrader.venues.polymarket.serve.listings import SLUGS
 from betatrader.venues.polymarket.serve.server import PolymarketServer
 from betatrader.venues.polymarket.serve.state import Rules
 
@@ -47,6 +48,7 @@ def addresses(port: int) -> dict[str, str]:
         "data": base,
         "geoblock": f"{base}/api/geoblock",
         "relayer": base,
+        "follow": SLUGS,
         "market_socket": f"ws://{HOST}:{port}/ws/market",
         "user_socket": f"ws://{HOST}:{port}/ws/user",
     }
