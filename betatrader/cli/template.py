@@ -34,8 +34,11 @@ venues = []               # "binance", "polymarket": simulators of them here, ov
 
 # [polymarket]            # BETATRADER_POLYMARKET__PRIVATE_KEY
 # markets = ["0x…"]       # condition ids
+# follow = []             # beginnings of market names (slugs), traded as they open
 # signature_type = 0      # 0 an account of its own, 1 proxy, 2 Safe, 3 deposit wallet
 # funder = ""             # the wallet that holds the money, for types 1 to 3
+# redeem = true           # what has ended; it takes BETATRADER_POLYMARKET__RELAYER_KEY
+# merge = false           # pairs of YES and NO into cash, with the same key
 
 [feed]
 data = []                 # recordings or segments; none: the packaged excerpt

@@ -33,7 +33,10 @@ class Polymarket(Section, frozen=True, kw_only=True):
     """[polymarket]: the CLOB of exchange version 2, on Polygon."""
 
     markets: tuple[str, ...] = ()
-    """Condition ids, 0x and 64 hexadecimal digits. None: the venue is not traded."""
+    """Condition ids, 0x and 64 hexadecimal digits. None, and none to follow: the venue is not
+    traded."""
+    follow: tuple[str, ...] = ()
+    """Beginnings of market names (slugs): markets whose names begin so are traded as they open."""
     clob: str = "https://clob.polymarket.com"
     gamma: str = "https://gamma-api.polymarket.com"
     data: str = "https://data-api.polymarket.com"

@@ -234,5 +234,5 @@ def check_name(config: Config, name: str) -> None:
     """Raises UsageError where nothing at this venue is configured."""
     if name == "binance" and not config.binance.symbols:
         raise UsageError('[binance] symbols names none\nSet it, as ["BTCUSDT"].')
-    if name == "polymarket" and not config.polymarket.markets:
+    if name == "polymarket" and not (config.polymarket.markets or config.polymarket.follow):
         raise UsageError("[polymarket] markets names none\nSet condition ids.")

@@ -93,5 +93,6 @@ def settings(venue: str, found: Variables) -> Variables:
         made[f"{table}SYMBOLS"] = json.dumps(["BTCUSDT", "GENUSDT"])
     else:
         made[f"{table}MARKETS"] = json.dumps([found["market"]])
+        made[f"{table}FOLLOW"] = json.dumps([found["follow"]])  # those that come after it
         made[f"{table}PRIVATE_KEY"] = f"0x{secrets.token_hex(32)}"  # an account of its own
     return made

@@ -68,7 +68,7 @@ async def polymarket() -> AsyncIterator[tuple[Polymarket, str]]:
                 await anyio.sleep(0.01)
         names = ("clob", "market_socket")
         settings = Polymarket(**{name: told[0][name] for name in names})
-        yield settings, contracts.condition(feed)
+        yield settings, contracts.condition(feed, start_ns)
         group.cancel_scope.cancel()
 
 

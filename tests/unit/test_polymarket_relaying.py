@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from poly_scene import CONDITION, PRIVATE, YES_ID, Clock, Wallet, market, server
+from poly_scene import CASH, CONDITION, NO_ID, PRIVATE, YES_ID, Clock, Wallet, market, server
 
-from betatrader.model.money import parse
+from betatrader.model.market import Resolution
+from betatrader.model.money import SCALE, parse
 from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, Request
 from betatrader.ops import clock
@@ -14,6 +15,7 @@ from betatrader.venues.polymarket import calldata, relay
 from betatrader.venues.polymarket.calldata import Call
 from betatrader.venues.polymarket.eip712 import NEG_RISK, STANDARD
 from betatrader.venues.polymarket.serve.server import PolymarketServer
+from betatrader.venues.polymarket.serve.state import Rules
 from betatrader.venues.polymarket.sign import SAFE, Signer
 
 FUNDER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -115,3 +117,23 @@ async def test_offers_that_nothing_stands_behind_any_more_are_cancelled(
     assert told["state"] == "STATE_CONFIRMED"
     assert ledger.held(YES_ID) == parse("3")
     assert venue.state.desk.working(SIGNER.address) == []
+
+
+async def test_a_winner_is_paid_when_its_holder_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of accounts that have not let the venue's operator redeem for them."""
+    time = Clock()
+    monkeypatch.setattr(clock, "now_ns", time)
+    venue = server(Rules(CASH, auto_redeem=False))
+    for event in market(time.now_ns):
+        venue.play(event)
+    wallet = await Wallet(venue).connect()
+    await wallet.place("BUY", "0.52", "10")
+    ledger = venue.state.exchange.ledgers[SIGNER.address]
+    before = ledger.cash
+    for name, payout in ((YES_ID, SCALE), (NO_ID, 0)):
+        venue.play(Resolution(time.now_ns, name, payout))
+    assert (ledger.held(YES_ID), ledger.cash) == (parse("10"), before)
+    call = calldata.redeem(CONDITION, STANDARD, (0, 0))[0]
+    told = await ended(venue, await post(venue, body(call=call)))
+    assert told["state"] == "STATE_CONFIRMED"
+    assert (ledger.held(YES_ID), ledger.cash) == (0, before + parse("10"))

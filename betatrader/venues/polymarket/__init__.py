@@ -11,6 +11,7 @@ ids        which order of ours is which of the venue's
 wire       the venue's JSON as typed structs, and its book hash; pure
 limits     the venue's rate limits, and its clock as ours sees it
 rest       questions over REST, and answers by what they mean
+following  markets that follow each other, found by how their names begin
 listing    markets as instruments, with their fees and their ends
 books      the market channel as market events, with a book of each token; pure
 market     the market channel, and a watch over books that stand still

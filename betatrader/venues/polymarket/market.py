@@ -120,8 +120,8 @@ class MarketStream:
             case "market_resolved":
                 self._resolved(message)
             case "new_market":
-                if self.listing is not None and message.market in self.listing.conditions:
-                    self.listing.look_now()
+                if self.listing is not None:
+                    self.listing.announced(message.market, message.slug)
             case _:
                 self._frames.odd("unknown", kind or "no event_type")
 

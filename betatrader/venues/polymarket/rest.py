@@ -108,6 +108,10 @@ class Rest:
         """A market: its end, and whether it takes orders."""
         return _as(wire.Market, await self._get(f"/markets/{condition}", {}, "other"))
 
+    async def market_of(self, token: str) -> bytes:
+        """Which market a token is of."""
+        return await self._get(f"/markets-by-token/{token}", {}, "other")
+
     async def book(self, token: str) -> wire.Book:
         """A token's book."""
         return _as(wire.Book, await self._get("/book", {"token_id": token}, "book"))

@@ -126,6 +126,8 @@ class Statement:
         """Those that are held, or moved, or were never asked for; and some of the others."""
         paying = [name.rpartition(".")[0] for name in self._listing.payouts]
         every = dict.fromkeys([*self._listing.tokens, *paying])
+        for token in [token for token in self._balances if token not in every]:
+            del self._balances[token]
         due = [t for t in every if t in moved or self._balances.get(t, 1)]
         others = [t for t in self._balances if t in every and t not in due]
         return due + others[:TOKENS_A_LOOK]

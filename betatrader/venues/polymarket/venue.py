@@ -26,6 +26,7 @@ from betatrader.ops import clock
 from betatrader.venues.pace import Breaker
 from betatrader.venues.polymarket import forms
 from betatrader.venues.polymarket.account import Accounts, Happening
+from betatrader.venues.polymarket.following import Following
 from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.heartbeat import Heartbeat
 from betatrader.venues.polymarket.ids import Ids
@@ -75,7 +76,7 @@ class PolymarketVenue:
     def __init__(
         self, settings: Polymarket, transport: Transport, take: Take, market: Take
     ) -> None:
-        if not settings.markets:
+        if not settings.markets and not settings.follow:
             raise UsageError("[polymarket] markets names none: set condition ids to trade there")
         if 2 * len(settings.markets) > MOST_TOKENS:
             raise UsageError(f"[polymarket] markets: one socket carries {MOST_TOKENS // 2} at most")
@@ -95,6 +96,11 @@ class PolymarketVenue:
         self._accounts = Accounts(self.ids, self._curve)
         self._market = MarketStream(transport, settings.market_socket, self.rest, market)
         self._listing = Listing(settings.markets, self.rest, market, self._market.listen)
+        if settings.follow:
+            self._listing.following = Following(
+                transport, settings.gamma, self.rest, settings.follow
+            )
+            self._listing.is_flat = lambda token: self._statement.held(token) == 0
         self._market.listing = self._listing
         self._market.turned = self._turned
         self._user = UserStream(
@@ -160,7 +166,11 @@ class PolymarketVenue:
     def remember(self, orders: Iterable[Order]) -> None:
         """Orders from before this process, also those that have ended: their ids at the venue are
         made from them again."""
+        orders = list(orders)
         self.ids.remember(orders)
+        if self._listing.following is not None:
+            traded = {forms.token_of(order.terms.instrument) for order in orders}
+            self._listing.following.unplaced |= traded - {"", *self._listing.rules}
         self._accounts.begin_anew()
         self._statement.begin_anew()
         self._heartbeat.leads = True
@@ -334,7 +344,8 @@ class PolymarketVenue:
     def _turned(self, reason: str) -> None:
         """The venue is reached while both channels are open and REST answers."""
         answers = self._answered_s > 0 and clock.boot_s() - self._answered_s < DOWN_S
-        up = self._market.flows and self._user.is_ready and answers
+        known = self._listing.has_looked  # else what is held would count as gone
+        up = self._market.flows and self._user.is_ready and answers and known
         if up is self.connected:
             return
         self.connected = up

@@ -9,6 +9,7 @@ from betatrader.net.serving import serving
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
 from betatrader.venues.polymarket.serve import acts
+from betatrader.venues.polymarket.serve.listings import SLUGS
 from betatrader.venues.polymarket.serve.server import PolymarketServer
 from betatrader.venues.polymarket.serve.state import Rules
 from betatrader.venues.stage import PATH, Stage
@@ -53,6 +54,7 @@ def addresses(port: int) -> dict[str, str]:
         "geoblock": f"{base}/api/geoblock",
         "relayer": base,
         "stage": f"{base}{PATH}",
+        "follow": SLUGS,
         "market_socket": f"ws://{HOST}:{port}/ws/market",
         "user_socket": f"ws://{HOST}:{port}/ws/user",
     }
