@@ -78,6 +78,7 @@ class BinanceServer:
         self, exchange: SimulatedExchange, cash: int, accounts: list[Account], faults: FaultyLink
     ) -> None:
         self.exchange = exchange
+        exchange.keeps_fees = True
         self.faults = faults
         self.troubles = Troubles()
         self.sessions: dict[ApiSession, None] = {}
@@ -237,8 +238,7 @@ class BinanceServer:
         hearing = [one for one in self.sessions if one.subscribed and one.subscribed.owner == owner]
         if not hearing:
             return
-        quote = self.market.pool(record.symbol)[0].quote
-        event = record.report(kind, quote, last)
+        event = record.report(kind, self.market.pool(record.symbol)[0], last)
         position = self._position(owner) if last is not None else None
         for session in hearing:
             session.tell(event)
