@@ -154,7 +154,9 @@ class Answering:
 
     def _close(self, strategy: StrategyId, seen: Market, reason: str) -> None:
         held, lot = self.state.portfolio.quantity(seen.id), seen.definition.lot
-        quantity = held // lot * lot or held  # a fee may have left a part of a lot, which stays
+        quantity = held // lot * lot
+        if not quantity:
+            return  # a fee has left a part of a lot, which no order can sell
         terms = OrderTerms(seen.id, Side.SELL, OrderType.MARKET, 0, quantity)
         self._place(strategy, Place(terms, reason))
 

@@ -26,7 +26,7 @@ from betatrader.model.account import (
 )
 from betatrader.model.command import CancelOrder, SubmitOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId
-from betatrader.model.instrument import BinaryContract
+from betatrader.model.instrument import BinaryContract, ProportionalFees
 from betatrader.model.market import (
     BookDelta,
     BookSnapshot,
@@ -36,7 +36,7 @@ from betatrader.model.market import (
     Quote,
     Resolution,
 )
-from betatrader.model.money import SCALE
+from betatrader.model.money import SCALE, Money
 from betatrader.model.order import OrderState, OrderType, Side, TimeInForce
 from betatrader.sim import admission
 from betatrader.sim.ledger import (
@@ -73,6 +73,8 @@ class SimulatedExchange:
         self.ledgers: dict[str, Ledger] = {US: Ledger()}
         self.keep: Callable[[str, Entry], None] | None = None
         """Where a ledger's entries are kept: called with owner and entry, before it is answered."""
+        self.keeps_fees = False
+        """Whether a buy of a pair pays its fee in what it buys: that much does not arrive."""
         self.refuses = ""
         """Why every order is refused now (a rate limit, say); empty: none is for that."""
         self.pairs_across = False  # whether orders of both outcomes meet
@@ -347,7 +349,11 @@ class SimulatedExchange:
     ) -> None:
         self._trades += 1
         order.remaining -= quantity
-        terms = order.terms
+        terms, definition = order.terms, pool.definition
+        fee, kept = definition.fees.fee(price, quantity, maker=maker), 0
+        fees = definition.fees
+        if self.keeps_fees and terms.side is Side.BUY and isinstance(fees, ProportionalFees):
+            fee, kept = Money(0), fees.kept(quantity, maker=maker)
         fill = Fill(
             self._return_ns(now_ns),
             order.id,
@@ -355,11 +361,11 @@ class SimulatedExchange:
             terms.side,
             price,
             quantity,
-            pool.definition.fees.fee(price, quantity, maker=maker),
+            fee,
             maker,
             f"T{self._trades}",
+            kept,
         )
-        definition = pool.definition
         nets = isinstance(definition, BinaryContract) and definition.nets
         self._book(Executed(fill, definition.complement if nets else None), order.owner)  # type: ignore[union-attr]
         self._report(fill, order.owner)

@@ -675,3 +675,17 @@ def test_a_part_of_a_lot_that_a_fee_left_holds_no_flattening_up() -> None:
     tick(scene, 3.0)
     assert scene.state.portfolio.quantity(COIN) == parse("0.005")
     assert not scene.state.flattening, "nothing more can be sold"
+
+
+def test_a_part_of_a_lot_that_a_stop_left_is_not_offered_again_and_again() -> None:
+    scene = Scene()
+    order = scene.propose(terms(BUY, "9.90", "0.5"), stop=parse("9.50"))
+    assert isinstance(order, Approved)
+    fill = _filled(scene.state.orders.open[order.order], parse("0.5"), "T1", 0)
+    scene.take(msgspec.structs.replace(fill, kept=parse("0.005")))
+    step = scene.quote("9.40", "9.42")
+    assert step is not None
+    [sale] = [change for change in step.changes if isinstance(change, Approved)]
+    scene.fill(sale, trade="T2")
+    assert scene.state.portfolio.quantity(COIN) == parse("0.005")
+    assert [scene.quote(bid, "9.42") for bid in ("9.39", "9.38")] == [None, None]

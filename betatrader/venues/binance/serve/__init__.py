@@ -1,6 +1,7 @@
 """A simulator of Binance spot that speaks its own protocol: REST, streams and the WebSocket API.
 
-Behind it stands `sim.exchange`; what it charges is charged in the quote asset, as its ledger says.
+Behind it stands `sim.exchange`. A buy pays its commission in what it buys, a sell in the quote, as
+the venue does for an account without BNB.
 
 server     the core: a market played, requests taken, reports told
 requests   parameters, keys and signatures, as the venue checks them
