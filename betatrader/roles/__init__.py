@@ -6,6 +6,7 @@ trading     feeds to engine to venue, and the bus
 trader      the synchronous run from an event to the venue's sender
 account     the trader's Summary
 desks       where it trades: the paper venue inside, or a venue over a socket
+live_paper  the paper venue inside, on what real venues show now
 abroad      whether the venue serves this machine's address, asked for and obeyed
 proving     from keys to a proven connection, a step at a time
 choosing    which venue that is, as the configuration says

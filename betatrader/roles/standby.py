@@ -16,8 +16,9 @@ from betatrader.ops import metrics
 from betatrader.roles import strategies
 from betatrader.roles.abroad import Abroad
 from betatrader.roles.choosing import venue_of
-from betatrader.roles.desks import Desk, PaperDesk, RemoteDesk
+from betatrader.roles.desks import Desk, RemoteDesk
 from betatrader.roles.following import Follower
+from betatrader.roles.live_paper import paper_desk
 from betatrader.roles.recovering import recover
 from betatrader.roles.service import Service
 from betatrader.store import shipping
@@ -42,7 +43,7 @@ class Standby:
         self.desk: Desk = (
             RemoteDesk(venue_of(config), self._state, self._taken)
             if config.paper.link or config.paper.venue
-            else PaperDesk(config, service.home, service.redis, self._state, self._taken)
+            else paper_desk(config, service.home, service.redis, self._state, self._taken)
         )
         self.abroad = Abroad(self.desk, service.alert)
         self._service = service

@@ -78,6 +78,7 @@ class SimulatedExchange:
         """Where a ledger's entries are kept: called with owner and entry, before it is answered."""
         self.refuses = ""
         """Why every order is refused now (a rate limit, say); empty: none is for that."""
+        self._is_live = False
         self._share_book = share_book
         self._due: list[tuple[int, int, str, Any]] = []
         self._outbox: dict[str, list[OrderEvent]] = {}
@@ -93,6 +94,12 @@ class SimulatedExchange:
             InstrumentStatus: self._on_status,
             Resolution: self._on_resolution,
         }
+
+    def follow_live(self) -> None:
+        """The market is a live one: another snapshot of a book is the same market, seen again, and
+        not a feed that begins anew. Books are kept here, since the engine's may be restored."""
+        self._is_live = True
+        self._share_book = None
 
     # Requests, from the gateway.
 
@@ -193,19 +200,25 @@ class SimulatedExchange:
         if pool.taken:
             pool.forget(Side.BUY, event.bids)
             pool.forget(Side.SELL, event.asks)
+        self._meet(pool, event.time_ns)
+
+    def _meet(self, pool: Pool, now_ns: int) -> None:
+        """Fill what rests where the recorded book has come to it."""
         book = pool.book
         if book.best_bid >= pool.lowest_sell or 0 < book.best_ask <= pool.highest_buy:
-            self._fill_crossed(pool, event.time_ns)
+            self._fill_crossed(pool, now_ns)
 
     def _on_snapshot(self, event: BookSnapshot) -> None:
         pool = self.pools[event.instrument]
-        if pool.opened:
+        if pool.opened and not self._is_live:
             self._end_all(pool, event.time_ns, "the feed began anew")
         pool.opened = True
         pool.quote = None
         if not pool.shared:
             pool.book.replace(event.bids, event.asks, event.update_id)
         pool.taken.clear()
+        if self._is_live:
+            self._meet(pool, event.time_ns)
 
     def _on_trade(self, event: PublicTrade) -> None:
         pool = self.pools[event.instrument]

@@ -69,7 +69,11 @@ class Rest:
     not sent (NotSentError, also by our own rate limit), refused (RefusalError), or unclear."""
 
     def __init__(
-        self, transport: Transport, address: str, signer: Signer, keys: Credentials | None
+        self,
+        transport: Transport,
+        address: str,
+        signer: Signer | None,
+        keys: Credentials | None,
     ) -> None:
         self.limits = Limits()
         self.clock = VenueClock()
@@ -158,7 +162,7 @@ class Rest:
         query = {"asset_type": "CONDITIONAL", "token_id": token}
         if not token:
             query = {"asset_type": "COLLATERAL"}
-        query["signature_type"] = str(self._signer.signature_type)
+        query["signature_type"] = str(self._account().signature_type)
         body = await self._signed("GET", "/balance-allowance", "balance", query=query)
         text = _as(wire.Balance, body).balance
         if not text.isdecimal():
@@ -195,6 +199,12 @@ class Rest:
 
     # The wire.
 
+    def _account(self) -> Signer:
+        """Whose questions these are; without one, only public ones are asked."""
+        if self._signer is None:
+            raise NotSentError("not sent: this question needs a key")
+        return self._signer
+
     async def _list(self, path: str, query: Mapping[str, str]) -> list[msgspec.Raw]:
         found: list[msgspec.Raw] = []
         cursor = ""
@@ -211,7 +221,7 @@ class Rest:
         return await self._ask("GET", path, kind, query=query)
 
     async def _l1(self, method: str, path: str) -> bytes:
-        made = headers.l1(self._signer, self.clock.now_s())
+        made = headers.l1(self._account(), self.clock.now_s())
         return await self._ask(method, path, "auth", proof=made)
 
     async def _signed(
@@ -226,7 +236,7 @@ class Rest:
     ) -> bytes:
         if self.keys is None:
             raise NotSentError("not sent: there is no API key yet")
-        proof = self.keys.l2(self._signer.address, self.clock.now_s(), method, path, body)
+        proof = self.keys.l2(self._account().address, self.clock.now_s(), method, path, body)
         return await self._ask(
             method, path, kind, query=query, proof=proof, body=body, timeout_s=timeout_s
         )

@@ -1,0 +1,34 @@
+"""Going live takes two halves: the mode in the configuration, and --live on the command line."""
+
+import pytest
+
+from betatrader.config import Config, loads
+from betatrader.config.live import check_command_line, on_live_market, traded_venues
+from betatrader.model.errors import RefusedError
+
+SPOT = '[binance]\nsymbols = ["BTCUSDT"]\n'
+
+
+def config(text: str) -> Config:
+    return loads(text, "f.toml", {}).config
+
+
+def test_either_half_alone_is_refused_and_both_go_on() -> None:
+    live = config(f'mode = "live"\n{SPOT}')
+    with pytest.raises(RefusedError, match="--live is not on the command line") as refused:
+        check_command_line(live, live=False)
+    assert refused.value.exit_status == 6
+    for mode in ("paper", "shadow"):
+        with pytest.raises(RefusedError, match=f'says mode = "{mode}"'):
+            check_command_line(config(f'mode = "{mode}"\n{SPOT}'), live=True)
+        check_command_line(config(f'mode = "{mode}"\n{SPOT}'), live=False)
+    check_command_line(live, live=True)
+
+
+def test_what_is_traded_on_live_is_what_the_tables_name() -> None:
+    both = config(f'{SPOT}[polymarket]\nmarkets = ["0x1"]\n[paper]\nmarket = "live"')
+    assert traded_venues(both) == ("binance", "polymarket")
+    assert on_live_market(both)
+    assert not on_live_market(config(SPOT))
+    assert on_live_market(config(f'mode = "shadow"\n{SPOT}'))
+    assert not on_live_market(config(f'mode = "live"\n{SPOT}'))
