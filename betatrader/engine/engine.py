@@ -78,6 +78,7 @@ class Engine(Answering):
             account.CancelRejected: self._on_report,
             account.OrderInDoubt: self._on_report,
             account.OrderFound: self._on_found,
+            account.OrderSigned: self._on_signed,
             account.CashFlow: self._on_told,
             account.PositionTransfer: self._on_told,
             account.Reconciled: self._on_reconciled,
@@ -199,6 +200,10 @@ class Engine(Answering):
         self._note(Booked("found", event.order, "an order of ours that our journal had lost"))
         self._note(Alert("error", f"order {event.order} was not in our journal: it is cancelled"))
         self._note(CancelOrder(event.order, event.terms.instrument, "not in our journal"))
+
+    def _on_signed(self, event: account.OrderSigned, _seen: object) -> None:
+        text = event.digest or f"has no form there: {event.reason}"
+        self._note(Booked("signed", event.order, f"{text}, not sent"))
 
     def _on_told(self, event: booking.Told, _seen: object) -> None:
         for change in booking.told(event):

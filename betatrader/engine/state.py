@@ -368,6 +368,7 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     account.OrderExpired: _fold_report,
     account.CancelRejected: _fold_report,
     account.OrderInDoubt: _fold_report,
+    account.OrderSigned: _fold_report,
     account.OrderFound: _fold_found,
     account.Fill: _fold_fill,
     account.CashFlow: _fold_cash,

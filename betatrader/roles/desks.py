@@ -79,6 +79,8 @@ class Desk(Protocol):
 class PaperDesk:
     """The simulated exchange in this process, on recorded and generated markets."""
 
+    venue_type: type[PaperVenue] = PaperVenue
+
     def __init__(
         self, config: Config, home: Path, redis: Client, state: Callable[[], State], take: Take
     ) -> None:
@@ -93,7 +95,7 @@ class PaperDesk:
             if shipped
             else LedgerFile(home / "paper" / "ledger.btl")
         )
-        self.venue = PaperVenue(exchange, take, books)
+        self.venue = self.venue_type(exchange, take, books)
         self._cash = configuration.units(config.paper.cash_usd)
         self._state = state
         self._take = take

@@ -1,5 +1,7 @@
 """The paper venue inside the trader, on what real venues show now: no key, and nothing is sent.
 
+In shadow each order is signed besides, with the real keys, and still nothing is sent.
+
 Each venue's own market half brings the market, over the real protocol; the orders of the trader
 meet the live book in the simulated exchange. A venue that is away leaves the others trading: what
 it showed last grows stale, and risk lets no order by on it.
@@ -7,7 +9,7 @@ it showed last grows stale, and risk lets no order by on it.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import anyio
 import structlog
@@ -23,24 +25,18 @@ from betatrader.net.transport import Transport
 from betatrader.ops import clock
 from betatrader.roles.desks import PaperDesk, Take
 from betatrader.store.connection import Client
+from betatrader.venues.shadow import ShadowVenue
 
 CLOSE_S = 1.0
-
-
-class Market(Protocol):
-    """A venue's market half."""
-
-    name: str
-
-    async def run(self) -> None:
-        """Show the market until cancelled."""
 
 
 def paper_desk(
     config: Config, home: Path, redis: Client, state: Callable[[], State], take: Take
 ) -> PaperDesk:
     """The paper venue inside this process, on the market that the configuration asks for."""
-    kind = LivePaperDesk if on_live_market(config) else PaperDesk
+    kind = PaperDesk
+    if on_live_market(config):
+        kind = ShadowDesk if config.mode == "shadow" else LivePaperDesk
     return kind(config, home, redis, state, take)
 
 
@@ -55,10 +51,9 @@ class LivePaperDesk(PaperDesk):
         self.markets = [
             (market, transport)
             for name in traded_venues(config)
-            for market, transport in (_market(config, name, self._shown, _told_by(name)),)
+            for market, transport in (self._market(config, name),)
         ]
         self._quiet = False
-        self._log = structlog.get_logger()
 
     def _shown(self, event: Event) -> None:
         """What was due at the exchange before it comes before it, and the trader sees it first."""
@@ -68,6 +63,23 @@ class LivePaperDesk(PaperDesk):
             self.venue.advance(event.time_ns)
         self._take(event)
         self.venue.market(event)
+
+    def _market(self, config: Config, name: str) -> tuple[Any, Transport]:
+        """One venue's market half, at the addresses of its table, and the transport it uses."""
+        from betatrader.net.live import LiveTransport
+
+        transport, settings = LiveTransport(), getattr(config, name)
+        return self._kind(name)(settings, transport, self._shown, _told_by(name)), transport
+
+    def _kind(self, name: str) -> Any:
+        """The adapter's half for a venue, loaded where it is used."""
+        if name == "binance":
+            from betatrader.venues.binance.public import BinanceMarket
+
+            return BinanceMarket
+        from betatrader.venues.polymarket.public import PolymarketMarket
+
+        return PolymarketMarket
 
     async def run(self) -> None:
         """Carry reports and show the markets, until cancelled."""
@@ -113,6 +125,28 @@ class LivePaperDesk(PaperDesk):
         await super().settle()
 
 
+class ShadowDesk(LivePaperDesk):
+    """The same, and each approved order is built and signed as the real adapter would send it."""
+
+    venue_type = ShadowVenue
+
+    def __init__(
+        self, config: Config, home: Path, redis: Client, state: Callable[[], State], take: Take
+    ) -> None:
+        super().__init__(config, home, redis, state, take)
+        assert isinstance(self.venue, ShadowVenue)
+        self.venue.signers = {market.name: market for market, _ in self.markets}
+
+    def _kind(self, name: str) -> Any:
+        if name == "binance":
+            from betatrader.venues.binance.shadow import BinanceShadow
+
+            return BinanceShadow
+        from betatrader.venues.polymarket.shadow import PolymarketShadow
+
+        return PolymarketShadow
+
+
 def _told_by(name: str) -> Callable[[str], None]:
     log = structlog.get_logger()
 
@@ -123,19 +157,3 @@ def _told_by(name: str) -> Callable[[str], None]:
             log.info("market_flows", venue=name)
 
     return changed
-
-
-def _market(
-    config: Config, name: str, show: Callable[[Event], None], changed: Callable[[str], None]
-) -> tuple[Market, Transport]:
-    """One venue's market half, at the addresses of its table, and the transport that it uses."""
-    from betatrader.net.live import LiveTransport
-
-    transport = LiveTransport()
-    if name == "binance":
-        from betatrader.venues.binance.public import BinanceMarket
-
-        return BinanceMarket(config.binance, transport, show, changed), transport
-    from betatrader.venues.polymarket.public import PolymarketMarket
-
-    return PolymarketMarket(config.polymarket, transport, show, changed), transport

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from listening import overheard
 from running import run, until, up, venue_ledger
 from test_setup import served
 
@@ -68,3 +69,40 @@ def test_paper_trades_on_the_live_market_without_a_key(
         assert all(report["invariants"].values())
 
         assert venue_ledger(told["link"], told.get("account", "us")).orders == {}
+
+
+def told(kind: str) -> list[dict]:
+    """What the audit has booked of one kind."""
+    return [
+        change
+        for event in json.loads(run("events", "--json").stdout)
+        if event["kind"] == "Step"
+        for change in event["changes"]
+        if change["kind"] == kind
+    ]
+
+
+@pytest.mark.parametrize("name", ["binance", "polymarket"])
+def test_shadow_signs_each_order_and_sends_none(own_home: Path, tmp_path: Path, name: str) -> None:
+    """Every byte that the trader sends is read: no request of an order is among them."""
+    with shown(name, own_home.parent) as (_, more), overheard(more) as (led, listeners):
+        led["BETATRADER_MODE"] = "shadow"
+        with up("up", "--strategy", buyer(tmp_path), **led) as running:
+            running.runtime()
+            found = until(lambda: status() if status()["fills"] else None, 30)
+            assert found["mode"] == "SHADOW"
+            assert "SHADOW" in run("status").stdout
+            code, report, errors = running.end()
+        assert (code, report["mode"]) == (0, "SHADOW"), errors
+        signed = [one["text"] for one in told("signed")]
+        assert len(signed) == report["orders"] > 0
+        digest = "sha256:" if name == "binance" else "0x"
+        assert all(text.startswith(digest) and text.endswith(", not sent") for text in signed)
+        sent = {variable: bytes(one.sent) for variable, one in listeners.items()}
+    if name == "binance":
+        assert sent.pop("BETATRADER_BINANCE__API") == b"", "orders go there, and nobody went there"
+        assert b"GET /api/v3/depth" in sent["BETATRADER_BINANCE__REST"]
+    else:
+        assert b"GET /clob-markets/" in sent["BETATRADER_POLYMARKET__CLOB"]
+    for order in (b"POST /order", b"DELETE /order", b"POST /api/v3", b"DELETE /api/v3"):
+        assert order not in b"".join(sent.values())

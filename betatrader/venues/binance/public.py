@@ -46,7 +46,10 @@ class PublicRest(Rest):
 
 class BinanceMarket:
     """The market half of the adapter; `market` gets events, `changed` the reason where it breaks
-    off, and "" where it flows. Raises UsageError where the settings name no symbols."""
+    off, and "" where it flows. `rest` is given where there is an account to ask for.
+
+    Raises UsageError where the settings name no symbols.
+    """
 
     name = VENUE
 
@@ -56,10 +59,13 @@ class BinanceMarket:
         transport: Transport,
         market: Callable[[Event], None],
         changed: Callable[[str], None],
+        rest: Rest | None = None,
     ) -> None:
         if not settings.symbols:
             raise UsageError("[binance] symbols names none: set it, as BTCUSDT, to trade there")
-        rest = PublicRest(transport, settings.rest, Secret(), Unsigned(), settings.recv_window_ms)
+        if rest is None:
+            window_ms = settings.recv_window_ms
+            rest = PublicRest(transport, settings.rest, Secret(), Unsigned(), window_ms)
         self._executions = Executions()
         self._listing = Listing(settings.symbols, rest, self._executions, market)
         self._stream = MarketStream(transport, settings.stream, rest, market, changed)

@@ -13,6 +13,7 @@ rest       questions over REST, and answers by what they mean
 listing    markets as instruments, with their fees and their ends
 books      the market channel as market events, with a book of each token; pure
 public     the market alone, without a key
+shadow     orders built and signed, and not sent
 market     the market channel, and a watch over books that stand still
 account    orders and trades as account events, each fill once; pure
 user       the user channel

@@ -19,7 +19,10 @@ PAUSE_S = 2.0
 
 class PolymarketMarket:
     """The market half of the adapter; `market` gets events, `changed` the reason where it breaks
-    off, and "" where it flows. Raises UsageError where the settings name no markets."""
+    off, and "" where it flows. `rest` is given where there is an account to ask for.
+
+    Raises UsageError where the settings name no markets.
+    """
 
     name = VENUE
 
@@ -29,12 +32,13 @@ class PolymarketMarket:
         transport: Transport,
         market: Callable[[Event], None],
         changed: Callable[[str], None],
+        rest: Rest | None = None,
     ) -> None:
         if not settings.markets:
             raise UsageError("[polymarket] markets names none: set condition ids to trade there")
         if 2 * len(settings.markets) > MOST_TOKENS:
             raise UsageError(f"[polymarket] markets: one socket carries {MOST_TOKENS // 2} at most")
-        self._rest = Rest(transport, settings.clob, None, None)
+        self._rest = rest or Rest(transport, settings.clob, None, None)
         self._stream = MarketStream(transport, settings.market_socket, self._rest, market)
         self._stream.turned = changed
         self._listing = Listing(settings.markets, self._rest, market, self._stream.listen)
@@ -46,11 +50,15 @@ class PolymarketMarket:
         """What decides about an order's form, by token."""
         return self._listing.rules
 
+    async def _greet(self) -> None:
+        """What is asked before the market; raises ConnectionError or TimeoutError."""
+        await self._rest.measure_clock()
+
     async def run(self) -> None:
         """Show the market until cancelled."""
         while True:
             try:
-                await self._rest.measure_clock()
+                await self._greet()
                 break
             except (OSError, TimeoutError) as error:
                 self._log.warning("venue_away", venue=VENUE, error=str(error))
