@@ -8,14 +8,17 @@ one by one, by name. A test holds the two together over random states.
 from msgspec.structs import replace
 
 from betatrader.engine.market import Market
+from betatrader.engine.orders import Orders
 from betatrader.engine.state import State
 from betatrader.model.ids import venue_of
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.limits import Limits, calm
+from betatrader.model.limits import UNBOUND, Limits, calm
 from betatrader.model.money import SCALE
 from betatrader.model.order import OrderTerms, Side
 
 BUY = Side.BUY
+UNCOUNTED = UNBOUND // 2
+"""Sizes are not held to the venue's minimum, even by 80% of that limit."""
 
 
 def wary(limits: Limits) -> Limits:
@@ -70,6 +73,8 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
             return False
     portfolio = state.portfolio
     equity = portfolio.cash
+    if _near_ceilings(orders, near, spent):
+        return False
     spent *= 2  # no fee is above the notional, so that twice that covers both
     if spent > equity or len(open_orders) >= near.open_orders:
         return False
@@ -92,6 +97,16 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
             equity >= state.equity_high
             or (state.equity_high - equity) * SCALE <= near.drawdown * state.equity_high
         )
+    )
+
+
+def _near_ceilings(orders: Orders, near: Limits, spent: int) -> bool:
+    """Whether a ceiling of live trading may bind; yesterday's counts only make it likelier."""
+    today = orders.today
+    return (
+        today.bought + spent > near.daily_bought
+        or today.buys >= near.daily_orders
+        or near.minimum_times < UNCOUNTED
     )
 
 
