@@ -7,9 +7,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from betatrader.config.reader import Section
 from betatrader.model.errors import RefusedError
+from betatrader.model.limits import Limits
+from betatrader.model.money import SCALE
 
 if TYPE_CHECKING:
     from betatrader.config import Config
@@ -50,7 +53,20 @@ def fault(config: "Config") -> tuple[tuple[str, ...], str] | None:
         return field, f"{said} and paper.{other} contradict each other; leave one of them out"
     if not traded_venues(config):
         return field, f"{said} needs a venue: set [binance] symbols, or [polymarket] markets"
+    if config.mode == "live" and len(traded_venues(config)) > 1:
+        return field, '"live" trades one venue so far; name nothing in the other tables'
     return None
+
+
+def bound(limits: Limits, config: "Config") -> Limits:
+    """The limits with the ceilings of live trading; in any other mode as they are."""
+    live = config.live
+    if config.mode != "live":
+        return limits
+    limits = replace(limits, daily_bought=int(live.daily_usd * SCALE))
+    if live.stage == "full":
+        return limits
+    return replace(limits, daily_orders=live.micro_orders_a_day, minimum_times=1)
 
 
 def check_command_line(config: "Config", *, live: bool) -> None:

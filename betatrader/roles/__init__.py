@@ -19,6 +19,7 @@ explaining  the life of one order, from the journal
 controlling the operator's orders over HTTP, where Redis is away
 leading     the lease: waited for, kept, and what happens where it is lost
 standby     before a trader leads: an engine that follows
+keeping     where the books are: those of real money apart
 following   the shipped journal into an engine
 recovering  the engine as the last run's journal left it
 reconciling our books beside the venue's, at the start and while running

@@ -2,6 +2,7 @@
 used, and nowhere else."""
 
 from betatrader.config import Config
+from betatrader.config.live import traded_venues
 from betatrader.roles.desks import Choice
 from betatrader.venues.egress import of_binance, of_polymarket
 from betatrader.venues.link.client import LinkVenue
@@ -9,6 +10,8 @@ from betatrader.venues.link.client import LinkVenue
 
 def venue_of(config: Config) -> Choice:
     """The remote venue of this configuration; raises UsageError where its settings cannot serve."""
+    if config.mode == "live":
+        return named(config, traded_venues(config)[0])
     if config.paper.venue:
         return named(config, config.paper.venue)
     host, _, port = config.paper.link.rpartition(":")

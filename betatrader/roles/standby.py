@@ -9,11 +9,12 @@ from collections.abc import Callable
 import anyio
 import structlog
 
+from betatrader.config.live import bound
 from betatrader.engine.engine import Engine
 from betatrader.model.event import Event
 from betatrader.model.market import BookDelta, BookSnapshot, InstrumentListed, PublicTrade, Quote
 from betatrader.ops import metrics
-from betatrader.roles import strategies
+from betatrader.roles import keeping, strategies
 from betatrader.roles.abroad import Abroad
 from betatrader.roles.choosing import venue_of
 from betatrader.roles.desks import Desk, RemoteDesk
@@ -35,19 +36,21 @@ class Standby:
         config = service.config
         self.described = strategies.described(config.strategies)
         loaded = strategies.load_all(config.strategies)
-        limits = strategies.limits_of(config.risk, config.strategies, loaded)
+        limits = bound(strategies.limits_of(config.risk, config.strategies, loaded), config)
         self.engine = Engine(limits, loaded)
-        self.recovered = recover(service.home / "journal", self.engine, self.described)
+        folder = keeping.journals(service.home, config.mode)
+        self.recovered = recover(folder, self.engine, self.described)
         self.take: Callable[[Event], None] = self._watch
         """Where the venue's events go: to the trader, once it leads."""
         self.desk: Desk = (
             RemoteDesk(venue_of(config), self._state, self._taken)
-            if config.paper.link or config.paper.venue
+            if config.mode == "live" or config.paper.link or config.paper.venue
             else paper_desk(config, service.home, service.redis, self._state, self._taken)
         )
         self.abroad = Abroad(self.desk, service.alert)
         self._service = service
-        self._follower = Follower(service.redis, self.engine, self.described)
+        self._shipped = keeping.shipped(config.mode)
+        self._follower = Follower(service.redis, self.engine, self.described, self._shipped)
         self._log = structlog.get_logger()
 
     @property
@@ -87,7 +90,7 @@ class Standby:
             self._log.error("strategy_failed_watching", strategy=strategy, error=error)
         while not self._service.is_stopping():
             try:
-                await shipping.fence(self._service.redis, epoch)
+                await shipping.fence(self._service.redis, epoch, self._shipped)
                 await self._follower.catch_up()
             except AWAY as error:
                 self._log.warning("redis_away", what="following", error=str(error))

@@ -27,6 +27,7 @@ from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, door, metrics, watchdog
 from betatrader.ops.files import replace_whole
+from betatrader.roles import keeping
 from betatrader.roles.account import summarise
 from betatrader.roles.controlling import Control, open_control
 from betatrader.roles.leading import Leadership
@@ -128,7 +129,11 @@ class TradingRole:
         self.journal = self._open_journal(standby.described, engine)
         self.trader = Trader(engine, self.run, self.audit, self.journal)
         self.trader.connect(Gateway(self.desk.venue, leadership))
-        self.shipper = Shipper(service.redis, lambda: whole_engine(engine, standby.described))
+        self.shipper = Shipper(
+            service.redis,
+            lambda: whole_engine(engine, standby.described),
+            keeping.shipped(config.mode),
+        )
         self.shipper.on_fenced = leadership.lose
         self.trader.ship(self.shipper, hold=config.journal.durability == "shipped")
         self.reconciler = Reconciler(
@@ -154,7 +159,7 @@ class TradingRole:
         setup = Setup(
             limits=msgspec.Raw(msgspec.msgpack.encode(engine.limits)), strategies=described
         )
-        folder = self.service.home / "journal" / self.run
+        folder = keeping.journals(self.service.home, self.service.config.mode) / self.run
         snapshot = engine.snapshot() if engine.state.event_sequence else b""
         return Journal(folder, self.run, __version__, setup, snapshot=snapshot)
 

@@ -4,6 +4,7 @@
 |---|---|---|---|---|
 | bt:{lease:trading}:l, :e | hash, string | trading | trading, command line | one |
 | bt:{trading}:journal | stream | trading | trading, taking over | two snapshots, what followed |
+| bt:{trading}:live, :live-fence | stream, hash | trading, live | trading, taking over | as above |
 | bt:{paper}:ledger, :fence | stream, hash | paper venue, if shipped | paper venue | as above |
 | bt:{trading}:fence | hash | trading | trading | one |
 | bt:{trading}:run | string | trading | command line, jobs | one |
@@ -22,6 +23,8 @@ LEASE = "bt:{lease:trading}:l"
 LEASE_EPOCH = "bt:{lease:trading}:e"
 JOURNAL = "bt:{trading}:journal"
 FENCE = "bt:{trading}:fence"
+LIVE_JOURNAL = "bt:{trading}:live"
+LIVE_FENCE = "bt:{trading}:live-fence"
 PAPER_LEDGER = "bt:{paper}:ledger"
 PAPER_FENCE = "bt:{paper}:fence"
 RUN = "bt:{trading}:run"

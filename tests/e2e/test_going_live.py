@@ -1,6 +1,8 @@
 """The way to live, rehearsed: simulated venues stand where the real ones would, over sockets."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,8 @@ import pytest
 from listening import overheard
 from running import run, until, up, venue_ledger
 from test_setup import served
+
+from betatrader.model.money import SCALE
 
 BUYER = """
 from betatrader.engine.strategy import Place, Strategy
@@ -106,3 +110,53 @@ def test_shadow_signs_each_order_and_sends_none(own_home: Path, tmp_path: Path, 
         assert b"GET /clob-markets/" in sent["BETATRADER_POLYMARKET__CLOB"]
     for order in (b"POST /order", b"DELETE /order", b"POST /api/v3", b"DELETE /api/v3"):
         assert order not in b"".join(sent.values())
+
+
+@pytest.mark.parametrize("name", ["binance", "polymarket"])
+def test_micro_trades_the_minimum_a_few_times_a_day_and_comes_back(
+    own_home: Path, tmp_path: Path, name: str
+) -> None:
+    """Real orders over the venue's protocol; killed in between, it takes its account up again."""
+    with shown(name, own_home.parent) as (told_by_venue, more):
+        more["BETATRADER_MODE"] = "live"
+        more["BETATRADER_LIVE__MICRO_ORDERS_A_DAY"] = "2"
+        command = ("up", "--live", "--strategy", buyer(tmp_path, most=9))
+        with up(*command, **more) as running:
+            runtime = running.runtime()
+            until(lambda: status()["denials"].get("daily_orders") and status()["fills"], 30)
+            found = status()
+            assert (found["mode"], found["orders"]) == ("LIVE", 2)
+            assert "LIVE" in run("status").stdout
+            os.kill(runtime.roles["trading"], signal.SIGKILL)
+            until(lambda: status()["run"] != found["run"], 15)
+            until(lambda: status()["denials"].get("daily_orders", 0) > 0, 30)
+            assert status()["orders"] == 2
+            assert status()["fills"] >= found["fills"]
+            limits = json.loads(run("limits", "show", "--json").stdout)
+            assert [one["used"] for one in limits if one["name"] == "micro_orders_a_day"] == ["2"]
+            code, report, errors = running.end()
+        assert (code, report["mode"]) == (0, "LIVE"), errors
+        assert all(report["invariants"].values())
+        if name == "binance":
+            ledger = venue_ledger(told_by_venue["link"], told_by_venue["account"])
+            assert sum(1 for _ in ledger.orders) == 2
+            worth = [terms.price * terms.quantity // SCALE for terms in ledger.orders.values()]
+            assert all(5 * SCALE <= one <= 6 * SCALE for one in worth), "the venue's minimum is 5"
+    assert not (own_home / "journal").exists(), "paper's books are elsewhere"
+    assert json.loads(run("journal", "verify", "--json").stdout)["run"] == report["run"]
+
+
+def test_either_half_of_going_live_alone_trades_nothing(own_home: Path) -> None:
+    tables = {"BETATRADER_BINANCE__SYMBOLS": '["BTCUSDT"]'}
+    for command, more, said in (
+        (("up",), {"BETATRADER_MODE": "live"}, "--live is not on the command line"),
+        (("up", "--live"), {}, 'says mode = "paper"'),
+        (("--role", "trading"), {"BETATRADER_MODE": "live"}, "--live is not on the command line"),
+        (("--role", "trading", "--live"), {}, 'says mode = "paper"'),
+        (("demo",), {"BETATRADER_MODE": "live"}, "--live is not on the command line"),
+        (("up", "--venue", "binance-sim"), {"BETATRADER_MODE": "shadow"}, "--venue is for"),
+    ):
+        refused = run(*command, **{**tables, **more})
+        assert (refused.returncode, refused.stderr.count("\n")) == (6, 2), refused.stderr
+        assert said in refused.stderr
+    assert not (own_home / "live").exists()

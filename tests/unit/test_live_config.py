@@ -3,9 +3,12 @@
 import pytest
 
 from betatrader.config import Config, loads
-from betatrader.config.live import check_command_line, on_live_market, traded_venues
-from betatrader.model.errors import RefusedError
+from betatrader.config.live import bound, check_command_line, on_live_market, traded_venues
+from betatrader.model.errors import ConfigurationError, RefusedError
+from betatrader.model.limits import UNBOUND, Limits
+from betatrader.model.money import SCALE
 
+CENTS = SCALE // 100
 SPOT = '[binance]\nsymbols = ["BTCUSDT"]\n'
 
 
@@ -32,3 +35,19 @@ def test_what_is_traded_on_live_is_what_the_tables_name() -> None:
     assert not on_live_market(config(SPOT))
     assert on_live_market(config(f'mode = "shadow"\n{SPOT}'))
     assert not on_live_market(config(f'mode = "live"\n{SPOT}'))
+
+
+def test_the_ceilings_bind_in_live_alone_and_full_has_no_minimum_size() -> None:
+    text = f'mode = "live"\n{SPOT}[live]\ndaily_usd = 7.5\nmicro_orders_a_day = 3\n'
+    micro = bound(Limits(), config(text))
+    assert (micro.daily_bought, micro.daily_orders, micro.minimum_times) == (750 * CENTS, 3, 1)
+    full = bound(Limits(), config(f'{text}stage = "full"\n'))
+    assert (full.daily_bought, full.daily_orders) == (750 * CENTS, UNBOUND)
+    assert full.minimum_times == UNBOUND
+    assert bound(Limits(), config(SPOT)) == Limits()
+
+
+def test_live_is_one_venue_so_far() -> None:
+    with pytest.raises(ConfigurationError) as found:
+        config(f'mode = "live"\n{SPOT}[polymarket]\nmarkets = ["0x1"]')
+    assert "one venue so far" in found.value.problems[0]
