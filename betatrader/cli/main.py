@@ -19,6 +19,7 @@ COMMANDS = {
     "signals": "show",
     "events": "show",
     "limits": "show",
+    "live": "ladder",
     "halt": "control",
     "reduce": "control",
     "resume": "control",

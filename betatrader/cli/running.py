@@ -125,7 +125,7 @@ def _environment(home: Path, options: dict[str, Any]) -> tuple[dict[str, str], A
 
     from betatrader.config import find_file, load
     from betatrader.config.live import check_command_line
-    from betatrader.roles import feeds, strategies
+    from betatrader.roles import feeds, ladder, strategies
 
     path = find_file(options["config_path"], home)
     added = {}
@@ -152,6 +152,8 @@ def _environment(home: Path, options: dict[str, Any]) -> tuple[dict[str, str], A
             f'--venue is for simulated venues, and the configuration says mode = "{config.mode}"\n'
             'Leave --venue out, or set mode = "paper".'
         )
+    if config.journal.durability == "local":  # else Redis may know more: the trader looks there
+        ladder.check(config, ladder.load(home))
     return added, config
 
 

@@ -92,6 +92,7 @@ class Engine(Answering):
             instruction.CancelAll: self._on_cancel_all,
             instruction.Flatten: self._on_flatten,
             instruction.ConfirmLimits: self._on_confirm,
+            instruction.StageAllowed: self._on_allowed,
             instruction.TimerFired: self._on_timer,
         }
         if self._trade:
@@ -259,6 +260,11 @@ class Engine(Answering):
         if self.state.halt_reason.startswith(risk.UNCONFIRMED):
             self._change_state(TradingState.ACTIVE, event.reason)
         self._acknowledge(event)
+
+    def _on_allowed(self, event: instruction.StageAllowed, _seen: object) -> None:
+        text = f"{event.stage} allowed by {event.author} without its record: {event.reason}"
+        self._note(Booked("allowed", event.id, text))
+        self._note(Alert("warning", text))
 
     def _on_cancel_all(self, event: instruction.CancelAll, _seen: object) -> None:
         self._cancel_resting(event.reason or "cancel-all")

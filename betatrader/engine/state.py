@@ -384,6 +384,7 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     instruction.CancelAll: lifecycle.fold_cancel_all,
     instruction.Flatten: lifecycle.fold_instruction,
     instruction.ConfirmLimits: lifecycle.fold_confirm,
+    instruction.StageAllowed: lifecycle.fold_instruction,
     instruction.TimerFired: _fold_timer,
     Approved: fold_submit,
     CancelOrder: _fold_cancel,

@@ -19,6 +19,7 @@ explaining  the life of one order, from the journal
 controlling the operator's orders over HTTP, where Redis is away
 leading     the lease: waited for, kept, and what happens where it is lost
 standby     before a trader leads: an engine that follows
+ladder      paper, shadow, micro, full: the record of each step, and who may enter it
 keeping     where the books are: those of real money apart
 following   the shipped journal into an engine
 recovering  the engine as the last run's journal left it

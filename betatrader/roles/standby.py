@@ -49,14 +49,18 @@ class Standby:
         )
         self.abroad = Abroad(self.desk, service.alert)
         self._service = service
-        self._shipped = keeping.shipped(config.mode)
-        self._follower = Follower(service.redis, self.engine, self.described, self._shipped)
+        self.shipped = keeping.shipped(config.mode)
+        self._follower = Follower(service.redis, self.engine, self.described, self.shipped)
         self._log = structlog.get_logger()
 
     @property
     def is_new(self) -> bool:
         """Whether nothing is known of an account: no journal here, and none was shipped."""
         return self.recovered is None and self._follower.records == 0
+
+    def whole(self) -> bytes:
+        """All that the engine knows, as the shipped journal keeps it."""
+        return shipping.whole_engine(self.engine, self.described)
 
     def _state(self):  # type: ignore[no-untyped-def]
         return self.engine.state
@@ -90,7 +94,7 @@ class Standby:
             self._log.error("strategy_failed_watching", strategy=strategy, error=error)
         while not self._service.is_stopping():
             try:
-                await shipping.fence(self._service.redis, epoch, self._shipped)
+                await shipping.fence(self._service.redis, epoch, self.shipped)
                 await self._follower.catch_up()
             except AWAY as error:
                 self._log.warning("redis_away", what="following", error=str(error))

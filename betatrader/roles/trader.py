@@ -51,6 +51,8 @@ class Trader:
         self.broken: JournalBrokenError | None = None
         """Why nothing is taken any more, None while the journal can be written."""
         self.on_alert: Callable[[str, str], None] = lambda _level, _text: None
+        self.on_done: Callable[[Event, Step | None], None] = lambda _event, _step: None
+        """Called when all is done with an event that is more than a quote or a tick."""
         self._audit = audit
         self._log = structlog.get_logger()
         self._journal = journal
@@ -131,6 +133,8 @@ class Trader:
             self._count(event)
         if step is not None:
             self._publish(step)
+        if told or step is not None:
+            self.on_done(event, step)
 
     def _offer(self, event: Event | None, step: Step | None) -> int:
         """Ship what changes the books; the ticket for which orders wait, 0 where they do not."""

@@ -30,6 +30,7 @@ from betatrader.ops.files import replace_whole
 from betatrader.roles import keeping
 from betatrader.roles.account import summarise
 from betatrader.roles.controlling import Control, open_control
+from betatrader.roles.ladder import Witness, permit
 from betatrader.roles.leading import Leadership
 from betatrader.roles.reconciling import Reconciler
 from betatrader.roles.service import Service
@@ -40,7 +41,7 @@ from betatrader.store.audit import AuditLog
 from betatrader.store.bus import Consumer, Seen
 from betatrader.store.connection import AWAY
 from betatrader.store.journal import Journal, JournalBrokenError, Setup
-from betatrader.store.shipping import Shipper, whole_engine
+from betatrader.store.shipping import Shipper
 from betatrader.venues.gateway import Gateway
 
 SLOT = "trading-0"
@@ -63,6 +64,7 @@ PAUSE_S = 0.5
 
 async def serve(service: Service) -> None:
     """Trade until told to stop or the feed ends; then drain, and write the final summary."""
+    await permit(service)
     leadership = Leadership(service)
     standby = Standby(service)
     control = open_control(service, leadership.may_order)
@@ -129,11 +131,7 @@ class TradingRole:
         self.journal = self._open_journal(standby.described, engine)
         self.trader = Trader(engine, self.run, self.audit, self.journal)
         self.trader.connect(Gateway(self.desk.venue, leadership))
-        self.shipper = Shipper(
-            service.redis,
-            lambda: whole_engine(engine, standby.described),
-            keeping.shipped(config.mode),
-        )
+        self.shipper = Shipper(service.redis, standby.whole, standby.shipped)
         self.shipper.on_fenced = leadership.lose
         self.trader.ship(self.shipper, hold=config.journal.durability == "shipped")
         self.reconciler = Reconciler(
@@ -152,6 +150,7 @@ class TradingRole:
         leadership.on_regained = self._regained
         self.signals = self._consumer(keys.signals(self.run), Forecast)
         self.instructions = self._consumer(keys.instructions(self.run), OperatorInput)
+        self.witness = Witness(service, self.trader, leadership.leads)
         self.seen = Seen()
         self.error = ""
 
@@ -227,7 +226,7 @@ class TradingRole:
         for seen in list(before.markets.values()):  # a replica of this run must know them too
             self.trader.take(InstrumentListed(now, seen.definition))
         self.standby.take = self.trader.take
-        for run in (self.shipper.run, self.audit.run, self.keep_journal):
+        for run in (self.shipper.run, self.audit.run, self.keep_journal, self.witness.run):
             group.start_soon(run)
         await self.desk.open(epoch, is_new=is_new)
         await self.reconciler.at_start(made, self.desk.settle_lost)

@@ -8,6 +8,7 @@
 | bt:{paper}:ledger, :fence | stream, hash | paper venue, if shipped | paper venue | as above |
 | bt:{trading}:fence | hash | trading | trading | one |
 | bt:{trading}:run | string | trading | command line, jobs | one |
+| bt:{trading}:ladder | hash | trading, command line, if shipped | both | one |
 | bt:{trading}:kept | hash | trading | trading at its next start | one |
 | bt:{trading:RUN}:audit | stream | trading | command line, jobs | by age, 200,000 entries |
 | bt:{trading:RUN}:signals | stream | intel | trading (group) | upkeep, what is read |
@@ -28,6 +29,7 @@ LIVE_FENCE = "bt:{trading}:live-fence"
 PAPER_LEDGER = "bt:{paper}:ledger"
 PAPER_FENCE = "bt:{paper}:fence"
 RUN = "bt:{trading}:run"
+LADDER = "bt:{trading}:ladder"
 KEPT = "bt:{trading}:kept"
 REQUESTS = "bt:{intel}:requests"
 TRADING_GROUP = "trading"

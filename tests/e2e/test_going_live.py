@@ -28,9 +28,10 @@ class Buyer(Strategy):
         if self.bought >= {most} or not market.ask or not view.may_add_risk:
             return None
         self.bought += 1
-        lot = market.definition.lot
-        quantity = 8 * SCALE * SCALE // market.ask // lot * lot
-        terms = OrderTerms(market.id, Side.BUY, OrderType.LIMIT, market.ask, quantity)
+        tick, lot = market.definition.tick, market.definition.lot
+        price = market.ask + max(2, market.ask // 200 // tick) * tick
+        quantity = 8 * SCALE * SCALE // price // lot * lot
+        terms = OrderTerms(market.id, Side.BUY, OrderType.LIMIT, price, quantity)
         return [Place(terms, "a rehearsal")]
 """
 
@@ -47,6 +48,12 @@ def buyer(folder: Path, most: int = 3) -> str:
     path = folder / "buyer.py"
     path.write_text(BUYER.replace("{most}", str(most)))
     return str(path)
+
+
+def allow(stage: str, variables: dict[str, str]) -> None:
+    """A person's override: days cannot be waited for here."""
+    stated = run("live", "allow", stage, "--reason", "a rehearsal", **variables)
+    assert stated.returncode == 0, stated.stderr
 
 
 def status() -> dict:
@@ -91,6 +98,7 @@ def test_shadow_signs_each_order_and_sends_none(own_home: Path, tmp_path: Path, 
     """Every byte that the trader sends is read: no request of an order is among them."""
     with shown(name, own_home.parent) as (_, more), overheard(more) as (led, listeners):
         led["BETATRADER_MODE"] = "shadow"
+        allow("shadow", led)
         with up("up", "--strategy", buyer(tmp_path), **led) as running:
             running.runtime()
             found = until(lambda: status() if status()["fills"] else None, 30)
@@ -120,6 +128,7 @@ def test_micro_trades_the_minimum_a_few_times_a_day_and_comes_back(
     with shown(name, own_home.parent) as (told_by_venue, more):
         more["BETATRADER_MODE"] = "live"
         more["BETATRADER_LIVE__MICRO_ORDERS_A_DAY"] = "2"
+        allow("micro", more)
         command = ("up", "--live", "--strategy", buyer(tmp_path, most=9))
         with up(*command, **more) as running:
             runtime = running.runtime()
@@ -160,3 +169,37 @@ def test_either_half_of_going_live_alone_trades_nothing(own_home: Path) -> None:
         assert (refused.returncode, refused.stderr.count("\n")) == (6, 2), refused.stderr
         assert said in refused.stderr
     assert not (own_home / "live").exists()
+
+
+def test_each_step_asks_for_the_record_of_the_one_before(own_home: Path, tmp_path: Path) -> None:
+    with shown("binance", own_home.parent) as (_, more):
+        steps = (("shadow", "shadow", ()), ("live", "micro", ("--live",)))
+        for mode, stage, flag in steps:
+            tables = {**more, "BETATRADER_MODE": mode}
+            refused = run("up", *flag, **tables)
+            assert (refused.returncode, refused.stderr.count("\n")) == (6, 2), refused.stderr
+            assert f"{stage} at BINANCE 127.0.0.1 needs the record" in refused.stderr
+            assert f"betatrader live allow {stage} --reason" in refused.stderr
+        standing = json.loads(run("live", "status", "--json", **more).stdout)
+        lacks = {one["stage"]: one["open"] for one in standing["places"]["BINANCE 127.0.0.1"]}
+        assert lacks == {"paper": True, "shadow": False, "micro": False, "full": False}
+        assert run("live", "allow", "shadow", "--reason", " ", **more).returncode == 2
+
+        allow("shadow", more)
+        assert "allowed by" in run("live", "status", **more).stdout
+        strategy = buyer(tmp_path)
+        with up("up", "--strategy", strategy, **more, BETATRADER_MODE="shadow") as running:
+            running.runtime()
+            until(lambda: status()["fills"], 30)
+            [override] = told("allowed")
+            assert "shadow allowed by" in override["text"]
+            assert "a rehearsal" in override["text"]
+            running.end()
+        shadow = json.loads(run("live", "status", "--json", **more).stdout)
+        _, step, *_ = shadow["places"]["BINANCE 127.0.0.1"]
+        assert (step["days"], step["unexplained"]) == (1, 0)
+        assert step["signed"] == step["orders"] > 0
+        assert step["fills"] > 0
+        shipped = {"BETATRADER_JOURNAL__DURABILITY": "shipped", "BETATRADER_LEASE__MODE": "strict"}
+        away = run("live", "allow", "micro", "--reason", "x", **more, **shipped)
+        assert away.returncode == 4, "Redis has the record too, and is not there"
