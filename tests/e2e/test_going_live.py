@@ -129,7 +129,7 @@ def test_micro_trades_the_minimum_a_few_times_a_day_and_comes_back(
         more["BETATRADER_MODE"] = "live"
         more["BETATRADER_LIVE__MICRO_ORDERS_A_DAY"] = "2"
         allow("micro", more)
-        command = ("up", "--live", "--strategy", buyer(tmp_path, most=9))
+        command = ("up", "--live", "--strategy", buyer(tmp_path, most=100_000))
         with up(*command, **more) as running:
             runtime = running.runtime()
             until(lambda: status()["denials"].get("daily_orders") and status()["fills"], 30)
@@ -203,3 +203,28 @@ def test_each_step_asks_for_the_record_of_the_one_before(own_home: Path, tmp_pat
         shipped = {"BETATRADER_JOURNAL__DURABILITY": "shipped", "BETATRADER_LEASE__MODE": "strict"}
         away = run("live", "allow", "micro", "--reason", "x", **more, **shipped)
         assert away.returncode == 4, "Redis has the record too, and is not there"
+
+
+def test_the_daily_ceiling_is_kept_over_a_restart_and_raised_by_a_person_alone(
+    own_home: Path, tmp_path: Path
+) -> None:
+    with shown("binance", own_home.parent) as (_, more):
+        more["BETATRADER_MODE"] = "live"
+        more["BETATRADER_LIVE__MICRO_ORDERS_A_DAY"] = "9"
+        allow("micro", more)
+        command = ("up", "--live", "--strategy", buyer(tmp_path, most=100_000))
+        with up(*command, **more, BETATRADER_LIVE__DAILY_USD="7") as running:
+            running.runtime()
+            until(lambda: status()["denials"].get("daily_bought") and status()["fills"], 30)
+            assert status()["orders"] == 1, "a second one would go over 7 USD"
+            running.end()
+        with up(*command, **more, BETATRADER_LIVE__DAILY_USD="12") as running:
+            running.runtime()
+            found = status()
+            assert found["trading_state"] == "REDUCING"
+            assert "(daily_bought)" in found["reason"]
+            assert run("limits", "confirm", "--reason", "a good day").returncode == 0
+            until(lambda: status()["orders"] == 2 and status()["denials"]["daily_bought"] > 1, 30)
+            assert "LIVE" in run("limits", "show").stdout
+            code, report, errors = running.end()
+        assert (code, report["orders"]) == (0, 2), errors
