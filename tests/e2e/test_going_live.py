@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +23,12 @@ from betatrader.model.order import OrderTerms, OrderType, Side
 
 class Buyer(Strategy):
     name = "buyer"
-    bought = 0
+    last_ns = 0
 
     def on_quote(self, view, market):
-        if self.bought >= {most} or not market.ask or not view.may_add_risk:
+        if view.now_ns < self.last_ns + {pause} or not market.ask or not view.may_add_risk:
             return None
-        self.bought += 1
+        self.last_ns = view.now_ns
         tick, lot = market.definition.tick, market.definition.lot
         price = market.ask + max(2, market.ask // 200 // tick) * tick
         quantity = 8 * SCALE * SCALE // price // lot * lot
@@ -44,9 +45,10 @@ def shown(name: str, folder: Path) -> Iterator[tuple[dict[str, str], dict[str, s
         yield told, more
 
 
-def buyer(folder: Path, most: int = 3) -> str:
+def buyer(folder: Path) -> str:
+    """A strategy that buys for 8 USD about once a second and a half, as long as risk lets it."""
     path = folder / "buyer.py"
-    path.write_text(BUYER.replace("{most}", str(most)))
+    path.write_text(BUYER.replace("{pause}", "1_500_000_000"))
     return str(path)
 
 
@@ -129,7 +131,7 @@ def test_micro_trades_the_minimum_a_few_times_a_day_and_comes_back(
         more["BETATRADER_MODE"] = "live"
         more["BETATRADER_LIVE__MICRO_ORDERS_A_DAY"] = "2"
         allow("micro", more)
-        command = ("up", "--live", "--strategy", buyer(tmp_path, most=100_000))
+        command = ("up", "--live", "--strategy", buyer(tmp_path))
         with up(*command, **more) as running:
             runtime = running.runtime()
             until(lambda: status()["denials"].get("daily_orders") and status()["fills"], 30)
@@ -171,60 +173,129 @@ def test_either_half_of_going_live_alone_trades_nothing(own_home: Path) -> None:
     assert not (own_home / "live").exists()
 
 
-def test_each_step_asks_for_the_record_of_the_one_before(own_home: Path, tmp_path: Path) -> None:
+def test_each_step_asks_for_the_record_of_the_one_before(own_home: Path) -> None:
     with shown("binance", own_home.parent) as (_, more):
-        steps = (("shadow", "shadow", ()), ("live", "micro", ("--live",)))
-        for mode, stage, flag in steps:
-            tables = {**more, "BETATRADER_MODE": mode}
-            refused = run("up", *flag, **tables)
+        for mode, stage, flag in (("shadow", "shadow", ()), ("live", "micro", ("--live",))):
+            refused = run("up", *flag, **more, BETATRADER_MODE=mode)
             assert (refused.returncode, refused.stderr.count("\n")) == (6, 2), refused.stderr
             assert f"{stage} at BINANCE 127.0.0.1 needs the record" in refused.stderr
             assert f"betatrader live allow {stage} --reason" in refused.stderr
-        standing = json.loads(run("live", "status", "--json", **more).stdout)
-        lacks = {one["stage"]: one["open"] for one in standing["places"]["BINANCE 127.0.0.1"]}
-        assert lacks == {"paper": True, "shadow": False, "micro": False, "full": False}
+        assert {one["stage"]: one["open"] for one in steps(more)} == {
+            "paper": True,
+            "shadow": False,
+            "micro": False,
+            "full": False,
+        }
         assert run("live", "allow", "shadow", "--reason", " ", **more).returncode == 2
-
-        allow("shadow", more)
-        assert "allowed by" in run("live", "status", **more).stdout
-        strategy = buyer(tmp_path)
-        with up("up", "--strategy", strategy, **more, BETATRADER_MODE="shadow") as running:
-            running.runtime()
-            until(lambda: status()["fills"], 30)
-            [override] = told("allowed")
-            assert "shadow allowed by" in override["text"]
-            assert "a rehearsal" in override["text"]
-            running.end()
-        shadow = json.loads(run("live", "status", "--json", **more).stdout)
-        _, step, *_ = shadow["places"]["BINANCE 127.0.0.1"]
-        assert (step["days"], step["unexplained"]) == (1, 0)
-        assert step["signed"] == step["orders"] > 0
-        assert step["fills"] > 0
         shipped = {"BETATRADER_JOURNAL__DURABILITY": "shipped", "BETATRADER_LEASE__MODE": "strict"}
         away = run("live", "allow", "micro", "--reason", "x", **more, **shipped)
         assert away.returncode == 4, "Redis has the record too, and is not there"
+    nowhere = run("live", "allow", "micro", "--reason", "x")
+    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (2, 2)
 
 
-def test_the_daily_ceiling_is_kept_over_a_restart_and_raised_by_a_person_alone(
+def steps(more: dict[str, str]) -> list[dict]:
+    """What `live status` tells of the simulated Binance."""
+    found = json.loads(run("live", "status", "--json", **more).stdout)
+    rows: list[dict] = found["places"]["BINANCE 127.0.0.1"]
+    return rows
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "going-live.md"
+
+
+def told_in_the_guide() -> set[str]:
+    """Every command of docs/going-live.md."""
+    lines = (line.strip() for line in GUIDE.read_text().splitlines() if line.startswith("    "))
+    return {line.partition("#")[0].strip() for line in lines if line.startswith("betatrader ")}
+
+
+class Journey:
+    """A person at the guide: each command as it stands there, and the file that they edit."""
+
+    def __init__(self, home: Path, more: dict[str, str]) -> None:
+        self.done: set[str] = {"betatrader venue serve binance"}
+        self._file, self._more = home / "betatrader.toml", more
+
+    def edit(self, **fields: str) -> None:
+        """Set fields of the file: the key, and its value as TOML writes it."""
+        text = self._file.read_text()
+        for key, value in fields.items():
+            text, count = re.subn(rf"(?m)^{key} = [^#\n]*", f"{key} = {value} ", text, count=1)
+            assert count == 1, key
+        self._file.write_text(text)
+
+    def does(self, command: str, status: int = 0) -> str:
+        """Run it, and give what it prints."""
+        self.done.add(command)
+        arguments = [*command.split()[1:]]
+        done = run(*("rehearsed" if one == "TEXT" else one for one in arguments), **self._more)
+        assert done.returncode == status, (command, done.stdout, done.stderr)
+        assert self._more["BETATRADER_BINANCE__SECRET"] not in done.stdout + done.stderr
+        return done.stdout
+
+    @contextmanager
+    def runs(self, command: str, strategy: str) -> Iterator[None]:
+        """`up` for as long as the block lasts; it ends well, and says its mode."""
+        self.done.add(command)
+        with up(*command.split()[1:], "--strategy", strategy, **self._more) as running:
+            running.runtime()
+            yield
+            code, report, errors = running.end()
+        assert code == 0, errors
+        assert all(report["invariants"].values())
+        assert self._more["BETATRADER_BINANCE__SECRET"] not in errors
+
+
+@pytest.mark.timeout(400)
+def test_the_guide_from_keys_to_full_every_command_as_it_stands_there(
     own_home: Path, tmp_path: Path
 ) -> None:
     with shown("binance", own_home.parent) as (_, more):
-        more["BETATRADER_MODE"] = "live"
-        more["BETATRADER_LIVE__MICRO_ORDERS_A_DAY"] = "9"
-        allow("micro", more)
-        command = ("up", "--live", "--strategy", buyer(tmp_path, most=100_000))
-        with up(*command, **more, BETATRADER_LIVE__DAILY_USD="7") as running:
-            running.runtime()
+        own_home.mkdir(exist_ok=True)
+        more["BETATRADER_RISK__POSITION_NOTIONAL_USD"] = "100"
+        journey, strategy = Journey(own_home, more), buyer(tmp_path)
+        journey.does("betatrader config init")
+        journey.edit(market='"live"')
+        journey.does("betatrader config check")
+        assert "placed, accepted and cancelled" in journey.does("betatrader setup binance")
+        journey.does("betatrader doctor --venue binance")
+
+        with journey.runs("betatrader up", strategy):
+            until(lambda: status()["fills"], 30)
+            assert "PAPER" in journey.does("betatrader status")
+        assert "paper   open  1 days" in journey.does("betatrader live status")
+
+        journey.edit(mode='"shadow"')
+        journey.does("betatrader live allow shadow --reason TEXT")
+        with journey.runs("betatrader up", strategy):
+            until(lambda: told("signed"), 30)
+            assert "SHADOW" in journey.does("betatrader status")
+            assert "shadow allowed by" in journey.does("betatrader events")
+        shadow = steps(more)[1]
+        assert shadow["signed"] == shadow["orders"] > 0
+
+        journey.edit(mode='"live"', daily_usd="7")
+        journey.does("betatrader live allow micro --reason TEXT")
+        with journey.runs("betatrader up --live", strategy):
             until(lambda: status()["denials"].get("daily_bought") and status()["fills"], 30)
             assert status()["orders"] == 1, "a second one would go over 7 USD"
-            running.end()
-        with up(*command, **more, BETATRADER_LIVE__DAILY_USD="12") as running:
-            running.runtime()
+            assert "LIVE" in journey.does("betatrader limits show")
+            journey.does("betatrader halt --reason TEXT")
+            journey.does("betatrader flatten --reason TEXT")
+            journey.does("betatrader resume --reason TEXT")
+
+        journey.edit(stage='"full"', daily_usd="40")
+        journey.does("betatrader live allow full --reason TEXT")
+        with journey.runs("betatrader up --live", strategy):
             found = status()
             assert found["trading_state"] == "REDUCING"
-            assert "(daily_bought)" in found["reason"]
-            assert run("limits", "confirm", "--reason", "a good day").returncode == 0
-            until(lambda: status()["orders"] == 2 and status()["denials"]["daily_bought"] > 1, 30)
-            assert "LIVE" in run("limits", "show").stdout
-            code, report, errors = running.end()
-        assert (code, report["orders"]) == (0, 2), errors
+            for limit in ("daily_bought", "daily_orders", "minimum_times"):
+                assert limit in found["reason"]
+            bought = found["orders"]
+            journey.does("betatrader limits confirm --reason TEXT")
+            until(lambda: status()["orders"] > bought, 30)
+        assert journey.done == told_in_the_guide()
+    secret = more["BETATRADER_BINANCE__SECRET"].encode()
+    for path in own_home.rglob("*"):
+        assert not path.is_file() or secret not in path.read_bytes(), path
