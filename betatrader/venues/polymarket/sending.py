@@ -24,7 +24,8 @@ from betatrader.net.transport import NotSentError
 from betatrader.ops import clock
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.account import Accounts, Happening
-from betatrader.venues.polymarket.forms import VENUE
+from betatrader.venues.polymarket.forms import VENUE, Form
+from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.rest import BATCH, ORDER_S, RefusalError, Rest
 
@@ -52,6 +53,15 @@ class Sent(NamedTuple):
     body: str
     kind: str
     made_s: float
+
+
+def body_of(order_json: str, keys: Credentials, form: Form) -> str:
+    """The body that one signed order is sent with."""
+    return (
+        f'{{"order":{order_json},"owner":"{keys.key.reveal()}",'
+        f'"orderType":"{form.kind}","deferExec":false,'
+        f'"postOnly":{"true" if form.post_only else "false"}}}'
+    )
 
 
 class Sending:

@@ -35,7 +35,7 @@ from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
 from betatrader.venues.polymarket.redeeming import Redeemer
 from betatrader.venues.polymarket.relayer import Relayer
 from betatrader.venues.polymarket.rest import ORDER_S, PAGE, RefusalError, Rest
-from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent
+from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent, body_of
 from betatrader.venues.polymarket.sign import EOA, Signer
 from betatrader.venues.polymarket.statement import Statement
 from betatrader.venues.polymarket.user import UserStream
@@ -210,11 +210,7 @@ class PolymarketVenue:
             return None
         assert self.rest.keys is not None
         signed = self.ids.sign(order, terms, now_ns, form, rules)
-        body = (
-            f'{{"order":{signed.json},"owner":"{self.rest.keys.key.reveal()}",'
-            f'"orderType":"{form.kind}","deferExec":false,'
-            f'"postOnly":{"true" if form.post_only else "false"}}}'
-        )
+        body = body_of(signed.json, self.rest.keys, form)
         return Sent(order, signed.id, body, form.kind, clock.boot_s())
 
     def _held_back(self, terms: OrderTerms) -> str:
