@@ -30,11 +30,11 @@ def wary(limits: Limits) -> Limits:
 
 def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerms) -> bool:
     """Whether an order that rests on no forecast passes every check, held to `wary` limits."""
-    definition = market.definition
+    definition, name = market.definition, terms.instrument
     price, quantity = terms.price, terms.quantity
     if (
         not state.may_add_risk  # ACTIVE, and some account open
-        or (state.shut and not state.is_open(terms.instrument))
+        or (state.shut and not state.is_open(name))
         or (state.armed_until and not _protected(state, terms))
         or not market.tradable  # what has resolved is not
         or price <= 0
@@ -51,7 +51,6 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
         return False
     if terms.side is not BUY:
         return _sale(state, market, terms)
-    name = terms.instrument
     worth = price * quantity // SCALE + 1
     if (
         worth > near.order_notional
