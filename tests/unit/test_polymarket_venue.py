@@ -145,6 +145,10 @@ def test_settings_that_cannot_be_are_told(monkeypatch: pytest.MonkeyPatch) -> No
         World(monkeypatch, markets=())
     with pytest.raises(UsageError, match="private_key"):
         World(monkeypatch, private_key=Secret())
+    with pytest.raises(UsageError, match="merge needs relayer_key, and a wallet"):
+        World(monkeypatch, merge=True)
+    with pytest.raises(UsageError, match="merge needs relayer_key, and a wallet"):
+        World(monkeypatch, merge=True, relayer_key=Secret("k"))
     with pytest.raises(UsageError, match="api_secret"):
         World(monkeypatch, api_secret=Secret("x"))
 
@@ -152,13 +156,16 @@ def test_settings_that_cannot_be_are_told(monkeypatch: pytest.MonkeyPatch) -> No
 def test_no_secret_is_ever_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = World(monkeypatch).go(2)
+    relayer, funder = "a key of the relayer", "0x" + "70" * 20
+    world = World(
+        monkeypatch, relayer_key=Secret(relayer), signature_type=2, funder=funder, merge=True
+    ).go(2)
     world.fake.rest["POST /order"] = refuse(401, "Unauthorized/Invalid api key")
     world.submit(approved(1))
     world.do(world.fake.socket("user").cut, "gone").go(3)
     shown = capsys.readouterr()
     text = shown.out + shown.err + repr(world.events) + repr(vars(world.venue))
-    for secret in (PRIVATE[2:], API_SECRET, "aa" * 32):
+    for secret in (PRIVATE[2:], API_SECRET, "aa" * 32, relayer):
         assert secret not in text
 
 

@@ -120,6 +120,10 @@ class PolymarketVenue:
 
     def _redeeming(self, settings: Polymarket, transport: Transport, signer: Signer) -> Redeemer:
         relayer = None
+        if settings.merge and not (settings.relayer_key and signer.signature_type != EOA):
+            raise UsageError(
+                "[polymarket] merge needs relayer_key, and a wallet: signature_type 1 to 3"
+            )
         if settings.relayer_key and signer.signature_type != EOA:
             address, key = settings.relayer, settings.relayer_key
             relayer = Relayer(transport, address, signer, key, settings.relayer_address)
