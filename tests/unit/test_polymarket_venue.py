@@ -50,6 +50,7 @@ from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
 from betatrader.venues.polymarket.sign import Signer
+from betatrader.venues.polymarket.venue import UNKNOWN
 from betatrader.venues.reconcile import order_reports
 
 FAK, FOK = TimeInForce.IOC, TimeInForce.FOK
@@ -411,6 +412,28 @@ def test_all_can_be_cancelled_at_once(world: World) -> None:
     }  # fmt: skip
     world.do(lambda: world.venue.cancel_all())
     assert [e.order for e in world.since() if isinstance(e, OrderCanceled)] == [name(1), name(2)]
+
+
+def test_several_are_cancelled_in_one_request(world: World) -> None:
+    first, second, third = [world.submit(approved(number)) for number in (1, 2, 3)]
+    world.fake.rest[f"GET /data/order/{first}"] = lambda _: order(first, "CANCELED")
+    world.since()
+    world.fake.rest["DELETE /orders"] = lambda _: {
+        "canceled": [first], "not_canceled": {second: "the order is being matched"},
+    }  # fmt: skip
+    commands = [CancelOrder(name(number), YES) for number in (1, 2, 3, 9)]
+    world.do(lambda: world.venue.cancel_many(commands))
+    assert world.fake.posted("DELETE /orders") == [{"all": [first, second, third]}]
+    found = {event.order: event for event in world.since()}
+    assert isinstance(found[name(1)], OrderCanceled)
+    reasons = {name(2): "the order is being matched", name(3): "the venue does not say why"}
+    for one, reason in {**reasons, name(9): UNKNOWN}.items():
+        assert isinstance(found[one], CancelRejected)
+        assert found[one].reason == reason
+    for reply, kind in ((refuse(400, "no"), "CancelRejected"), (cut, "OrderInDoubt")):
+        world.fake.rest["DELETE /orders"] = reply
+        world.do(lambda: world.venue.cancel_many(commands[1:3]))
+        assert world.kinds() == [kind, kind]
 
 
 # Reports.

@@ -163,6 +163,16 @@ class PolymarketVenue:
             return
         self._sending.cancel(command.order)
 
+    def cancel_many(self, commands: Iterable[CancelOrder]) -> None:
+        """Send several cancels in one request (DELETE /orders)."""
+        known = []
+        for command in commands:
+            if self.ids.theirs(command.order):
+                known.append(command.order)
+            else:
+                self._take(CancelRejected(clock.now_ns(), command.order, UNKNOWN))
+        self._sending.cancel_many(known)
+
     def cancel_all(self) -> bool:
         """Take everything of our API key off the book; False where that cannot be sent."""
         return self._sending.cancel_all()
