@@ -63,25 +63,25 @@ def run(progress: Callable[[str], None]) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="bt-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         server = stack.enter_context(EmbeddedRedis(folder / "redis", folder))
-        link = stack.enter_context(_Venue(folder)).link
-        started: list[_Trader] = []
+        link = stack.enter_context(Venue(folder)).link
+        started: list[Trader] = []
 
-        def start() -> _Trader:
+        def start() -> Trader:
             home = folder / ("blue", "green")[len(started) % 2]
-            trader = _Trader(home, server.url, link)
+            trader = Trader(home, server.url, link)
             started.append(stack.enter_context(trader))
             return trader
 
-        def take_over(leader: _Trader, how: signal.Signals) -> tuple[_Trader, Takeover]:
+        def take_over(leader: Trader, how: signal.Signals) -> tuple[Trader, Takeover]:
             standby = start()
-            _until(lambda: standby.said("standby"), "the standby")
+            until(lambda: standby.said("standby"), "the standby")
             time.sleep(SETTLED_S)
             took = _end(leader, standby, how)
             progress(f"failover: {how.name}: {_told(took)}")
             return standby, took
 
         leader = start()
-        _until(lambda: leader.first_order(0), "the first trader's first order")
+        until(lambda: leader.first_order(0), "the first trader's first order")
         leader, new = take_over(leader, signal.SIGKILL)
         killed, handed = [], []
         for _ in range(ROUNDS):
@@ -97,10 +97,10 @@ def run(progress: Callable[[str], None]) -> list[Result]:
     ]
 
 
-def _end(leader: "_Trader", standby: "_Trader", how: signal.Signals) -> Takeover:
+def _end(leader: "Trader", standby: "Trader", how: signal.Signals) -> Takeover:
     ended_ns = time.time_ns()
     leader.process.send_signal(how)
-    ordered_ns = _until(lambda: standby.first_order(ended_ns), "the standby's first order")
+    ordered_ns = until(lambda: standby.first_order(ended_ns), "the standby's first order")
     leader.process.wait(WITHIN_S)
     records = list(standby.records())
     leading_ns = next(r.time_ns for r in records if isinstance(r, Started))
@@ -138,7 +138,8 @@ def _told(took: Takeover) -> str:
     return ", ".join(f"{name} {value:.3f} s" for name, value in took._asdict().items())
 
 
-def _until(look: Callable[[], T], what: str) -> T:
+def until(look: Callable[[], T], what: str) -> T:
+    """What `look` finds, as soon as it finds something true; raises UnreachableError."""
     deadline = time.monotonic() + WITHIN_S
     while time.monotonic() < deadline:
         found = look()
@@ -193,16 +194,16 @@ class _Process:
 P = TypeVar("P", bound=_Process)
 
 
-class _Venue(_Process):
+class Venue(_Process):
     """The reference venue, and where it is reached."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(["venue", "serve", "sim"], folder / "venue")
         self.link = ""
 
-    def __enter__(self) -> "_Venue":
+    def __enter__(self) -> "Venue":
         try:
-            said = _until(lambda: [x["link"] for x in self.lines() if "link" in x], "the venue")
+            said = until(lambda: [x["link"] for x in self.lines() if "link" in x], "the venue")
         except BaseException:
             self.__exit__()
             raise
@@ -210,7 +211,7 @@ class _Venue(_Process):
         return self
 
 
-class _Trader(_Process):
+class Trader(_Process):
     """A trading role with a strict lease, and what its journal tells."""
 
     def __init__(self, home: Path, redis_url: str, link: str) -> None:

@@ -65,6 +65,7 @@ class Tap:
         self.spans: list[int] = []
         self.frames: list[bytes] = []
         """What the market channel has said."""
+        self.tokens: tuple[str, ...] = ()
         self.heard: Handler | None = None
         self._inner = Direct(core)
         self._began = 0
@@ -138,7 +139,7 @@ def run(progress: Callable[[str], None]) -> list[Result]:
         ),
         at_least(
             "wire_polymarket_books_per_s",
-            _books(tap.frames),
+            _books(tap.frames, tap.tokens),
             "1/s",
             GOAL_BOOKS_PER_S,
             "messages of the market channel, decoded and applied",
@@ -153,12 +154,13 @@ async def _wire_to_wire() -> Tap:
     feed, now_ns = Feed(), clock.now_ns()
     events = list(islice(contracts.as_polymarket(feed, now_ns), EVENTS))
     tap = Tap(server)
+    tap.tokens = tuple(name.rpartition(".")[0] for name in contracts.tokens(feed, now_ns))
     engine = Engine(RICH, [MarketMaker(Parameters(requote_seconds=0.0))])
     with tempfile.TemporaryDirectory(prefix="bt-bench-") as folder:
         journal = Journal(Path(folder), "bench", "0", SETUP)
         trader = Trader(engine, "bench", Silent(), journal)  # type: ignore[arg-type]
         settings = Polymarket(
-            markets=(contracts.condition(feed),),
+            markets=(contracts.condition(feed, now_ns),),
             clob="http://x",
             market_socket="ws://x/ws/market",
             user_socket="ws://x/ws/user",
@@ -228,10 +230,9 @@ def _signed_by_the_official_client() -> float | None:
     return quantile(sorted(spans), 0.5) / 1e3
 
 
-def _books(frames: list[bytes]) -> float:
+def _books(frames: list[bytes], tokens: tuple[str, ...]) -> float:
     """Messages a second of CPU: decoded, and applied to the books of both tokens."""
     nobody: Any = None
-    tokens = tuple(name.rpartition(".")[0] for name in contracts.tokens(Feed()))
     rates = []
     for _ in range(3):
         stream = MarketStream(nobody, "ws://x", nobody, lambda _: None)

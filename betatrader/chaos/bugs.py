@@ -143,7 +143,7 @@ def _never_taken_at_once() -> None:
     put(
         reconciling,
         "order_reports",
-        lambda state, account, now_ns, _: reports(state, account, now_ns, 0),
+        lambda state, account, venue, now_ns, _: reports(state, account, venue, now_ns, 0),
     )
 
 

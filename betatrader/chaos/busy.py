@@ -25,7 +25,7 @@ class Busy(Strategy):
 
     def on_quote(self, view: View, market: Market) -> Intents:
         """The next thing of the round."""
-        if not view.may_add_risk or not 0 < market.bid < market.ask:
+        if not view.may_add_risk_in(market) or not 0 < market.bid < market.ask:
             return None
         self.round += 1
         ours = view.orders(market.id)

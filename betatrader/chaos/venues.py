@@ -50,6 +50,8 @@ class Side(Protocol):
     """The exchange's name of our account."""
     middle: int
     """Around which price it moves."""
+    stake_usd: int
+    """The most at stake: some five of the smallest orders."""
 
     def listed(self) -> list[Instrument]:
         """What can be traded there."""
@@ -85,6 +87,7 @@ class _OfPairs:
     name: InstrumentId
     owner = "us"
     middle = 10 * SCALE
+    stake_usd = 10
 
     def listed(self) -> list[Instrument]:
         """A pair."""
@@ -154,7 +157,7 @@ class OfBinance(_OfPairs):
         """Its addresses, on this machine, and a key."""
         key, secret = self._keys
         return {
-            "paper": Paper(venue="binance"),
+            "paper": Paper(venues=("binance",)),
             "binance": Binance(
                 symbols=("COINUSD",),
                 rest="http://localhost",
@@ -182,6 +185,7 @@ class OfPolymarket:
     """Polymarket's adapter against Polymarket's simulator."""
 
     middle = SCALE // 2
+    stake_usd = 25
 
     def __init__(
         self, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
@@ -223,13 +227,14 @@ class OfPolymarket:
     def settings(self) -> dict[str, Any]:
         """Its addresses, on this machine, and a wallet."""
         return {
-            "paper": Paper(venue="polymarket"),
+            "paper": Paper(venues=("polymarket",)),
             "polymarket": Polymarket(
                 markets=(CONDITION,),
                 clob="http://localhost",
                 gamma="http://localhost",
                 data="http://localhost",
                 geoblock="http://localhost/api/geoblock",
+                relayer="http://localhost",
                 market_socket="ws://localhost/ws/market",
                 user_socket="ws://localhost/ws/user",
                 private_key=self._key,

@@ -352,8 +352,8 @@ def _config(venue: Side, *, pair: bool) -> Config:
     return Config(
         risk=Risk(
             order_notional_usd=Decimal(20),
-            position_notional_usd=Decimal(10),
-            total_notional_usd=Decimal(10),
+            position_notional_usd=Decimal(venue.stake_usd),
+            total_notional_usd=Decimal(venue.stake_usd),
             daily_loss_usd=Decimal(900),
             drawdown=Decimal(1),
             orders_per_minute=100_000,

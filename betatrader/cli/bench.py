@@ -49,6 +49,12 @@ def _failover(progress: Callable[[str], None]) -> list[Any]:
     return failover.run(progress)
 
 
+def _quota(progress: Callable[[str], None]) -> list[Any]:
+    from betatrader.bench import quota
+
+    return quota.run(progress)
+
+
 def _recorded(progress: Callable[[str], None]) -> list[Any]:
     from betatrader.roles.feeds import excerpt, read_file
 
@@ -90,10 +96,11 @@ BENCHMARKS = {
     "recovery": _recovery,
     "memory": _memory,
     "failover": _failover,
+    "quota": _quota,
     "soak": _soak,
     "wire": _wire,
 }
-LONG = ("soak", "wire")
+LONG = ("quota", "soak", "wire")
 """Run where they are named: they take minutes, or need raw recordings."""
 
 
@@ -101,10 +108,11 @@ LONG = ("soak", "wire")
 @click.argument("names", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def bench(names: tuple[str, ...], as_json: bool) -> None:
-    """Measure: engine, journal, bus, shipping, recovery, memory, failover, soak, wire.
+    """Measure: engine, journal, bus, shipping, recovery, memory, failover, quota, soak,
+    wire.
 
-    Without a name, all but soak and wire (two minutes). soak takes three by itself, for ten million
-    events; BETATRADER_SOAK_EVENTS=N sets how many.
+    Without a name, all but quota, soak and wire (two minutes). soak takes three by itself, for ten
+    million events; BETATRADER_SOAK_EVENTS=N sets how many.
 
     \b
     Examples:

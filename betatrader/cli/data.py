@@ -1,5 +1,6 @@
 """`data record|import|list|show`: market data files and the catalogue."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -74,21 +75,23 @@ def data_import(
 
 
 @data.command("record")
-@click.argument("venue", type=click.Choice(["binance"]))
-@click.argument("symbol")
+@click.argument("venue", type=click.Choice(["binance", "polymarket"]))
+@click.argument("symbol", metavar="SYMBOL|MARKET")
 @click.option("--for", "seconds", type=Duration(), metavar="60s", help="Stop after so long.")
 @click.option("--output", type=Path, help="The raw file. Default: the catalogue.")
-@click.option("--config", "config_path", metavar="FILE", help="Its [binance] addresses are used.")
+@click.option("--config", "config_path", metavar="FILE", help="Its venue's addresses are used.")
 @json_option
 def data_record(
     venue: str, symbol: str, *, seconds: float | None, config_path: str | None, **more: Any
 ) -> None:
-    """Record what a venue shows of one pair, raw and decoded, until Ctrl-C. No key is needed.
+    """Record what a venue shows of a pair, or of a market by its condition id, raw and decoded,
+    until Ctrl-C. No key is needed.
 
     \b
     Example: a minute, and the same minute again:
       betatrader data record binance BTCUSDT --for 60s --output day.jsonl.gz
       betatrader up --data day.btseg
+      betatrader data record polymarket 0x5f65... --output market.jsonl.gz
     """
     import anyio
 
@@ -96,23 +99,29 @@ def data_record(
     from betatrader.net.live import LiveTransport
     from betatrader.ops.clock import now_ns
     from betatrader.ops.home import default_home
-    from betatrader.roles.recording import record
+    from betatrader.roles.recording import record, record_polymarket
 
-    settings = load(find_file(config_path, default_home())).config.binance
-    target = (
-        more["output"] or catalogue() / f"{venue}_{symbol.lower()}_{now_ns() // 10**9}.jsonl.gz"
-    )
+    config = load(find_file(config_path, default_home())).config
+    if venue == "polymarket" and not re.fullmatch("0x[0-9a-fA-F]{64}", symbol):
+        raise UsageError(
+            f"{symbol!r} is no market\nGive its condition id: 0x and 64 hexadecimal digits."
+        )
+    name = symbol.lower()[:20]
+    target = more["output"] or catalogue() / f"{venue}_{name}_{now_ns() // 10**9}.jsonl.gz"
     if target.exists():
         raise RefusedError(f"{target} exists\nGive another --output.")
 
+    def progress(count: int) -> None:
+        click.echo(f"{count:,} messages", err=True)
+
     async def done() -> Any:
+        if venue == "polymarket":
+            settings, market = config.polymarket, symbol.lower()
+            given = (settings, LiveTransport(), market, target, seconds)
+            return await record_polymarket(*given, progress=progress)
+        pair = symbol.upper()
         return await record(
-            settings,
-            LiveTransport(),
-            symbol.upper(),
-            target,
-            seconds,
-            progress=lambda count: click.echo(f"{count:,} messages", err=True),
+            config.binance, LiveTransport(), pair, target, seconds, progress=progress
         )
 
     found = anyio.run(done)

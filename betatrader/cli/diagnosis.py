@@ -112,7 +112,8 @@ def _redis() -> Iterator[Finding]:
 
 
 async def _ask_redis(url: str) -> list[Finding]:
-    from betatrader.store.connection import connected, without_password
+    from betatrader.model.secret import without_password
+    from betatrader.store.connection import connected
 
     async with connected(url, 2.0) as redis:
         before = time.time()

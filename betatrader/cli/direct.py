@@ -15,6 +15,7 @@ from betatrader.model.errors import (
     UsageError,
 )
 from betatrader.model.instruction import Flatten, Instruction
+from betatrader.model.secret import without_password
 from betatrader.ops import door, home, http
 from betatrader.ops.clock import now_ns
 
@@ -50,7 +51,7 @@ def _home() -> Path:
     run, chosen = home.find_run(), os.environ.get("REDIS_URL")
     if run is None or run.home == str(home.default_home()):
         return home.default_home()
-    if chosen and chosen != run.redis_url:
+    if chosen and without_password(chosen, mark="") != run.redis_url:
         raise UnreachableError(
             f"the live run in {run.home} is not on REDIS_URL\n"
             "Choose the trader's home with BETATRADER_HOME."

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from betatrader.cli.sentences import describe
+from betatrader.cli.status import accounts
 from betatrader.model.money import parse, show_usd
 from betatrader.model.summary import MarketLine, Summary
 from betatrader.roles.local import Watch
@@ -60,6 +61,7 @@ class LiveView:
             f"equity {show_usd(parse(summary.equity))}   profit and loss "
             f"{show_usd(parse(summary.pnl))}   fees {show_usd(parse(summary.fees))}   "
             f"cash {show_usd(parse(summary.cash))}",
+            *accounts(summary),
             f"events {summary.events:,}   forecasts {summary.signals}   orders {summary.orders}   "
             f"fills {summary.fills}   denials {summary.risk_denials}   open {summary.open_orders}",
             "",

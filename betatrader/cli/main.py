@@ -1,7 +1,6 @@
 """The program: its commands, `--role`, and the one place where errors become an exit status."""
 
 import importlib
-import os
 import sys
 
 import click
@@ -62,27 +61,13 @@ class Program(click.Group):
 def _print_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if not value:
         return
-    from betatrader.ops import embedded_redis
+    from betatrader.ops import build, embedded_redis
 
-    revision = os.environ.get("GIT_REVISION") or _checked_out()
     click.echo(
-        f"betatrader {__version__} (revision {revision}, "
+        f"betatrader {__version__} (revision {build.checked_out()}, "
         f"Python {sys.version.split()[0]}, server {embedded_redis.version()})"
     )
     context.exit()
-
-
-def _checked_out() -> str:
-    """The revision of the checkout that this runs from."""
-    import subprocess
-    from pathlib import Path
-
-    project = Path(__file__).resolve().parents[2]
-    if not (project / ".git").exists():
-        return "unknown"
-    command = ["git", "-C", str(project), "rev-parse", "--short=12", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip() or "unknown"
 
 
 @click.group(

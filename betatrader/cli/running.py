@@ -27,8 +27,10 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--venue",
+                multiple=True,
                 type=click.Choice(["sim", "binance-sim", "polymarket-sim"]),
-                help="Trade at a simulated venue in a process of its own, over its protocol.",
+                help="Trade at a simulated venue in a process of its own, over its protocol; "
+                "two real venues may be traded at once.",
             ),
             click.option("--config", "config_path", metavar="FILE", help="Configuration file."),
             click.option("--json", "as_json", is_flag=True, help="Print the report as JSON."),
@@ -79,6 +81,15 @@ def demo(**options: Any) -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def _venues(named: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(named)) < len(named) or ("sim" in named and len(named) > 1):
+        raise click.UsageError(
+            "--venue: each once, and the reference venue `sim` alone; "
+            "for example --venue binance-sim --venue polymarket-sim"
+        )
+    return tuple(name.removesuffix("-sim") for name in named)
+
+
 def _run(home: Path, reports: Path, *, demo: bool, options: dict[str, Any]) -> None:
     from betatrader import __version__
     from betatrader.ops import logs
@@ -94,8 +105,8 @@ def _run(home: Path, reports: Path, *, demo: bool, options: dict[str, Any]) -> N
         from betatrader.cli.live import LiveView
 
         view = LiveView()
-    venue = (options["venue"] or "").removesuffix("-sim")
-    plan = Plan(home, reports, options["seconds"], environment, mode, demo, log_file, venue)
+    venues = _venues(options["venue"])
+    plan = Plan(home, reports, options["seconds"], environment, mode, demo, log_file, venues)
     try:
         result = run(plan, view.show if view is not None else None)
     finally:

@@ -8,6 +8,7 @@ from betatrader.model.command import (
     Approved,
     Booked,
     CancelOrder,
+    CheckBooks,
     Refused,
     StateChanged,
     Step,
@@ -52,6 +53,8 @@ def sentence(change: Any) -> str:
             return f"WARNING {change.check} is near: 80% is {change.limit}, now {change.actual}"
         case StateChanged():
             return f"state {change.state} {change.reason}".rstrip()
+        case CheckBooks(reason=reason) if reason:
+            return f"{reason}: the venue is asked whether our books are right"
         case StrategyFailed():
             return f"strategy {change.strategy} failed: {change.error}"
         case Booked(kind="fill"):

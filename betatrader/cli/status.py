@@ -1,6 +1,7 @@
 """What `betatrader status` gathers and shows."""
 
 import asyncio
+import socket
 from typing import Any
 
 import click
@@ -28,7 +29,7 @@ def gather() -> dict[str, Any]:
         except UnreachableError:
             url = ""
         if url:
-            roles, streams = asyncio.run(_roles_and_streams(url, found.summary.run))
+            roles, streams = asyncio.run(roles_and_streams(url, found.summary.run))
     return {
         "live": found.live,
         "age_ms": (now_ns() - found.summary.time_ns) // 1_000_000,
@@ -38,7 +39,8 @@ def gather() -> dict[str, Any]:
     }
 
 
-async def _roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[str, Any]]:
+async def roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Each role by its heartbeat, and the lag of each stream. Raises UnreachableError."""
     from redis.exceptions import ResponseError
 
     from betatrader.ops.probe import readiness
@@ -56,12 +58,16 @@ async def _roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[s
             if not beat:
                 roles[role] = {"health": "away"}
                 continue
-            health = beat["not_ready"] or await readiness(int(beat["port"]))
+            # on another machine its port may be out of reach: the beat is seconds old at most
+            here = beat.get("host", "") in ("", socket.gethostname())
+            health = beat["not_ready"] or (await readiness(int(beat["port"])) if here else "ok")
             roles[role] = {
                 "health": health,
                 "pid": int(beat["pid"]),
                 "port": int(beat["port"]),
                 "version": beat["version"],
+                "revision": beat.get("revision", "unknown"),
+                "host": beat.get("host", ""),
                 "instance": beat["instance"],
                 "ready_ms": int(beat["ready_ms"]),
             }
@@ -73,6 +79,18 @@ async def _roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[s
             for group in groups:
                 streams[stream] = {"waiting": group["lag"], "unacknowledged": group["pending"]}
     return roles, streams
+
+
+def accounts(summary: Summary) -> list[str]:
+    """A line for each account, where there are several or where one is not traded now."""
+    shut = any(one.away or not one.compared for one in summary.accounts)
+    if len(summary.accounts) < 2 and not shut:
+        return []
+    return [
+        f"  {one.venue:12} cash {show_usd(parse(one.cash))}"
+        + ("   AWAY" if one.away else "" if one.compared else "   not compared yet")
+        for one in summary.accounts
+    ]
 
 
 def print_status(found: dict[str, Any]) -> None:
@@ -92,6 +110,8 @@ def print_status(found: dict[str, Any]) -> None:
         f"equity {show_usd(parse(summary.equity))}   profit and loss {show_usd(parse(summary.pnl))}"
         f" after fees {show_usd(parse(summary.fees))}   cash {show_usd(parse(summary.cash))}"
     )
+    for account in accounts(summary):
+        click.echo(account)
     click.echo(
         f"events {summary.events:,}   forecasts {summary.signals}   orders {summary.orders}   "
         f"fills {summary.fills}   denials {summary.risk_denials}   open {summary.open_orders}"

@@ -26,7 +26,7 @@ cash_usd = 100
 latency_ms = 5            # one way, to the simulated venue and back
 link = ""                 # HOST:PORT of a venue of its own process: betatrader venue serve sim
 account = "us"            # ours there
-venue = ""                # binance, polymarket: a simulator of it here, over its own protocol
+venues = []               # "binance", "polymarket": simulators of them here, over their protocols
 
 # [binance]               # keys come from the environment: BETATRADER_BINANCE__KEY, …__SECRET
 # symbols = ["BTCUSDT"]
@@ -34,8 +34,11 @@ venue = ""                # binance, polymarket: a simulator of it here, over it
 
 # [polymarket]            # BETATRADER_POLYMARKET__PRIVATE_KEY
 # markets = ["0x…"]       # condition ids
+# follow = []             # beginnings of market names (slugs), traded as they open
 # signature_type = 0      # 0 an account of its own, 1 proxy, 2 Safe, 3 deposit wallet
 # funder = ""             # the wallet that holds the money, for types 1 to 3
+# redeem = true           # what has ended; it takes BETATRADER_POLYMARKET__RELAYER_KEY
+# merge = false           # pairs of YES and NO into cash, with the same key
 
 [feed]
 data = []                 # recordings or segments; none: the packaged excerpt
@@ -47,6 +50,7 @@ speed = 1                 # recorded time this many times as fast
 [intel]
 models = ""               # a folder with a manifest; "": the models that ship
 threads = 1
+slot = ""                 # its name among several that share the work; "": the machine's
 
 [jobs]                    # five-field cron expressions, UTC
 pnl_report = "* * * * *"
@@ -77,6 +81,8 @@ stall_seconds = 5         # a trader that stands still so long is ended, to make
 [alerts]
 webhook = ""              # https://…: trouble is posted there as JSON; kept secret
 level = "error"           # info, warning, error, critical: the least that is posted
+deadman = ""              # https://…: asked while the trader leads and is well; kept secret
+deadman_seconds = 60      # how often
 
 # Without any [[strategies]], both that ship run with their defaults.
 # [[strategies]]

@@ -76,9 +76,9 @@ class Paper(Section, frozen=True, kw_only=True):
     """HOST:PORT of a venue in a process of its own (`betatrader venue serve sim`)."""
     account: str = "us"
     """Ours there."""
-    venue: Literal["", "binance", "polymarket"] = ""
-    """Paper trading over a real venue's own protocol, at a simulator of it on this machine: the
-    addresses in its table are loopback ones (`betatrader venue serve binance`)."""
+    venues: tuple[Literal["binance", "polymarket"], ...] = ()
+    """Paper trading over real venues' own protocols, at simulators of them on this machine: the
+    addresses in their tables are loopback ones (`betatrader venue serve binance`)."""
 
 
 class Feed(Section, frozen=True, kw_only=True):
@@ -108,6 +108,8 @@ class Intel(Section, frozen=True, kw_only=True):
     models: str = ""
     """A folder with a manifest; "" is the model that ships."""
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    slot: str = ""
+    """Its name among all that share the work; "" is the machine's."""
 
 
 class Jobs(Section, frozen=True, kw_only=True):
@@ -162,10 +164,18 @@ class Watchdog(Section, frozen=True, kw_only=True):
 
 
 class Alerts(Section, frozen=True, kw_only=True):
-    """[alerts]: trouble, posted as JSON. "" posts nothing; `level` is the least that is posted."""
+    """[alerts]: trouble, posted as JSON. "" posts nothing; `level` is the least that is posted.
+
+    `deadman` is asked by GET as long as the trader leads and is well: a service there tells you
+    when that stops.
+    """
 
     webhook: Annotated[Secret, msgspec.Meta(extra={"web": True})] = Secret()
     level: Literal["info", "warning", "error", "critical"] = "error"
+    deadman: Annotated[Secret, msgspec.Meta(extra={"web": True})] = Secret()
+    deadman_seconds: Annotated[Decimal, msgspec.Meta(extra={"least": 1, "most": 3600})] = Decimal(
+        60
+    )
 
 
 class Config(Section, frozen=True, kw_only=True):
@@ -194,6 +204,13 @@ class Loaded(msgspec.Struct, frozen=True):
 
     config: Config
     sources: dict[str, str]
+
+
+def _no_venue_twice(config: Config, reader: Reader) -> None:
+    venues = config.paper.venues
+    if len(set(venues)) < len(venues):
+        place = reader.place(("paper", "venues"))
+        raise ConfigurationError([f"{place}: paper.venues: each venue once; found {venues}"])
 
 
 def units(amount: Decimal) -> int:
@@ -241,15 +258,16 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
         raise ConfigurationError(
             [f'{place}: mode: "{config.mode}" needs a real venue, not there yet; use "paper"']
         )
-    if config.paper.venue:
-        far = elsewhere(getattr(config, config.paper.venue))
+    _no_venue_twice(config, reader)
+    for venue in config.paper.venues:
+        far = elsewhere(getattr(config, venue))
         if far:
-            place = reader.place(("paper", "venue"))
+            place = reader.place(("paper", "venues"))
             raise ConfigurationError(
                 [
-                    f'{place}: paper.venue: "{config.paper.venue}" is a simulator on this machine, '
-                    f"and {config.paper.venue}.{far[0]} is an address elsewhere; start "
-                    f"`betatrader venue serve {config.paper.venue}` and use its addresses"
+                    f'{place}: paper.venues: "{venue}" is a simulator on this machine, '
+                    f"and {venue}.{far[0]} is an address elsewhere; start "
+                    f"`betatrader venue serve {venue}` and use its addresses"
                 ]
             )
     if config.lease.mode == "solo" and config.journal.durability == "shipped":

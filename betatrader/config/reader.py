@@ -19,6 +19,8 @@ NOT_FIELDS = (
 )
 """Environment variables of ours that are no fields of the configuration."""
 
+REDIS_PASSWORD = "REDIS_PASSWORD_"  # noqa: S105  how those for the server's users begin
+
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all tables."""
@@ -42,7 +44,7 @@ class Reader:
             if not variable.startswith(ENVIRONMENT):
                 continue
             tail = variable.removeprefix(ENVIRONMENT)
-            if tail in NOT_FIELDS:
+            if tail in NOT_FIELDS or tail.startswith(REDIS_PASSWORD):
                 continue
             *tables, field = tail.lower().split("__")
             inner = values
@@ -90,11 +92,12 @@ class Reader:
         variable = self._from_environment.get(dotted)
         self.sources[dotted] = f"environment {variable}" if variable else self.place(path)
         if get_origin(kind) is Literal and value not in arguments:
-            text = f"expected one of {', '.join(arguments)}, found {_shown(value)}"
-            self._problem(path, text + did_you_mean(str(value), list(arguments), also=False))
+            known = [str(one) for one in arguments]
+            text = f"expected one of {', '.join(known)}, found {_shown(value)}"
+            self._problem(path, text + did_you_mean(str(value), known, also=False))
             return None
-        if variable and (kind is Secret or get_args(kind)[:1] == (Secret,)):
-            value = self._texts[dotted]
+        if variable and (kind in (Secret, str) or get_args(kind)[:1] == (Secret,)):
+            value = self._texts[dotted]  # an address 0x… is no number
         try:
             made = msgspec.convert(value, kind, dec_hook=_secret)
         except msgspec.ValidationError as error:

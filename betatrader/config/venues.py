@@ -33,12 +33,17 @@ class Polymarket(Section, frozen=True, kw_only=True):
     """[polymarket]: the CLOB of exchange version 2, on Polygon."""
 
     markets: tuple[str, ...] = ()
-    """Condition ids, 0x and 64 hexadecimal digits. None: the venue is not traded."""
+    """Condition ids, 0x and 64 hexadecimal digits. None, and none to follow: the venue is not
+    traded."""
+    follow: tuple[str, ...] = ()
+    """Beginnings of market names (slugs): markets whose names begin so are traded as they open."""
     clob: str = "https://clob.polymarket.com"
     gamma: str = "https://gamma-api.polymarket.com"
     data: str = "https://data-api.polymarket.com"
     market_socket: str = "wss://ws-subscriptions-clob.polymarket.com/ws/market"
     user_socket: str = "wss://ws-subscriptions-clob.polymarket.com/ws/user"
+    relayer: str = "https://relayer-v2.polymarket.com"
+    """Sends a wallet's transactions, and pays for them."""
     geoblock: str = "https://polymarket.com/api/geoblock"
     """Where the venue says whether it serves this machine's address."""
     chain: int = 137
@@ -51,6 +56,14 @@ class Polymarket(Section, frozen=True, kw_only=True):
     api_key: Secret = Secret()
     api_secret: Secret = Secret()
     api_passphrase: Secret = Secret()
+    relayer_key: Secret = Secret()
+    """An API key of the relayer. Without one nothing is redeemed or merged here."""
+    relayer_address: str = ""
+    """The account that the relayer key is of. None: the signing account."""
+    redeem: bool = True
+    """Redeem what has ended, with a relayer key and a wallet (types 1 to 3)."""
+    merge: bool = False
+    """Merge pairs of YES and NO into cash as soon as both are held and not offered."""
 
 
 def elsewhere(venue: Binance | Polymarket) -> list[str]:

@@ -4,6 +4,8 @@ answering  what it answers: intents through risk, stops, halts, flattening
 engine     the order of work for one event, nothing else
 state      everything the engine knows, and `fold`, which applies a record and never decides
 lifecycle  folds of what starts, stops and holds back the trader
+bookkeeping folds of what venues say of our orders: reports and fills
+outside    folds of balances that changed without an order: cash, shares, merged pairs
 booking    what is answered where nothing is decided: sentences, requests for forecasts
 book       an order book from snapshots and deltas
 market     one instrument as the engine sees it

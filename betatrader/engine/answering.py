@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from betatrader.engine import booking, closing, risk
-from betatrader.engine.checks import OPERATOR, STOP
 from betatrader.engine.market import Market
+from betatrader.engine.proposal import OPERATOR, STOP
 from betatrader.engine.state import FOLDS, State, fold_refused, fold_submit
 from betatrader.engine.strategy import Ask, Cancel, Intent, Listener, Place
 from betatrader.model import instruction
@@ -14,6 +14,7 @@ from betatrader.model.command import (
     Booked,
     CancelOrder,
     Change,
+    CheckBooks,
     StateChanged,
     StrategyFailed,
 )
@@ -113,10 +114,20 @@ class Answering:
     def _guard_losses(self) -> None:
         if self.state.trading_state is TradingState.HALTED:
             return
-        reason = risk.breached(self.state, self.limits)
-        if reason:
+        state = self.state
+        reason = risk.breached(state, self.limits)
+        if not reason:
+            if state.doubted_ns:
+                self._note(CheckBooks(""))
+            return
+        by = risk.confirmed(state)
+        if by:
+            reason = f"{reason} ({by})"
             self._halt(reason)
             self._note(Alert("critical", reason))
+        elif not state.doubted_ns:
+            self._note(CheckBooks(reason))
+            self._cancel_resting(reason)
 
     def _halt(self, reason: str) -> None:
         self._change_state(TradingState.HALTED, reason)
@@ -143,7 +154,9 @@ class Answering:
 
     def _close(self, strategy: StrategyId, seen: Market, reason: str) -> None:
         held, lot = self.state.portfolio.quantity(seen.id), seen.definition.lot
-        quantity = held // lot * lot or held  # a fee may have left a part of a lot, which stays
+        quantity = held // lot * lot
+        if not quantity:
+            return  # a fee has left a part of a lot, which no order can sell
         terms = OrderTerms(seen.id, Side.SELL, OrderType.MARKET, 0, quantity)
         self._place(strategy, Place(terms, reason))
 

@@ -2,19 +2,28 @@
 
 from betatrader.engine.state import State
 from betatrader.engine.strategy import Ask
-from betatrader.model.account import CashFlow, PositionTransfer, Protection, VenueConnection
+from betatrader.model.account import (
+    CashFlow,
+    PairsMerged,
+    PositionTransfer,
+    Protection,
+    VenueConnection,
+)
 from betatrader.model.command import Alert, Booked, Change, RequestForecast
 from betatrader.model.instruction import Fenced
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.money import show
 
-Told = CashFlow | PositionTransfer | VenueConnection | Protection | Fenced
+Told = CashFlow | PositionTransfer | PairsMerged | VenueConnection | Protection | Fenced
 
 
 def told(event: Told) -> list[Change]:
     """What the Step says of it."""
     if isinstance(event, CashFlow):
         return [Booked("cash_flow", event.venue, show(event.amount))]
+    if isinstance(event, PairsMerged):
+        text = f"{show(event.quantity)} with as many of {event.complement}"
+        return [Booked("merged", event.instrument, text)]
     if isinstance(event, VenueConnection):
         text = f"{event.venue} is reached" if event.up else f"{event.venue} is away: {event.reason}"
         return [Alert("info" if event.up else "error", text)]

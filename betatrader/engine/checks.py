@@ -5,9 +5,9 @@ A check gets a proposal and answers None, or the limit and the actual value.
 
 from collections.abc import Callable
 
-from betatrader.engine.exposure import event_loss, venue_notional
+from betatrader.engine.exposure import event_loss, reserved_at, venue_notional
 from betatrader.engine.market import Market
-from betatrader.engine.proposal import BUY, SELL, Proposal
+from betatrader.engine.proposal import BUY, CLOSING, OPERATOR, SELL, Proposal
 from betatrader.model.ids import InstrumentId, StrategyId, venue_of
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
@@ -18,15 +18,6 @@ from betatrader.model.order import OrderState
 ACTIVE, REDUCING = TradingState.ACTIVE, TradingState.REDUCING
 
 UNANSWERED = (OrderState.SUBMITTED, OrderState.IN_DOUBT)
-
-OPERATOR = StrategyId("operator")
-"""Orders that `flatten` makes."""
-
-STOP = StrategyId("stop")
-"""Orders that a protective stop makes."""
-
-CLOSING = (OPERATOR, STOP)
-"""What they order takes at once or ends: it never rests."""
 
 Breach = tuple[str, str] | None
 """(limit, actual), or None where the check passes."""
@@ -52,7 +43,10 @@ def venue_allowed(proposal: Proposal) -> Breach:
 
 def venue_connection(proposal: Proposal) -> Breach:
     """The venue is reached."""
-    return None if proposal.state.connected else ("a venue that is reached", "it is away")
+    state = proposal.state
+    if state.away and state.account_of(proposal.terms.instrument) in state.away:
+        return "a venue that is reached", "it is away"
+    return None
 
 
 def protection(proposal: Proposal) -> Breach:
@@ -67,7 +61,8 @@ def protection(proposal: Proposal) -> Breach:
 
 def reconciled(proposal: Proposal) -> Breach:
     """Our books have been compared with the venue's since the start."""
-    if proposal.state.reconciling:
+    state = proposal.state
+    if state.uncompared and state.account_of(proposal.terms.instrument) in state.uncompared:
         return "books compared with the venue's", "reconciliation has not ended"
     return None
 
@@ -173,11 +168,13 @@ def netting(proposal: Proposal) -> Breach:
 
 
 def buying_power(proposal: Proposal) -> Breach:
-    """Cash covers this order, its fee, and every open buy order at its worst."""
+    """Cash in its account covers this order, its fee, and every open buy order at its worst."""
     market = proposal.market
     if not proposal.buying or market is None:
         return None
-    free = proposal.state.portfolio.cash - proposal.reserved
+    state = proposal.state
+    account = state.account_of(proposal.terms.instrument)
+    free = state.cash_at(account) - reserved_at(state, account)
     if 2 * proposal.notional <= free:
         return None  # the common case: no fee is above the notional
     fees = market.definition.fees

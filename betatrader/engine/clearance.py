@@ -30,7 +30,8 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
     definition = market.definition
     price, quantity = terms.price, terms.quantity
     if (
-        not state.may_add_risk  # ACTIVE, connected and reconciled
+        not state.may_add_risk  # ACTIVE, and some account open
+        or (state.shut and not state.is_open(terms.instrument))
         or (state.armed_until and not _protected(state, terms))
         or not market.tradable  # what has resolved is not
         or price <= 0
@@ -70,8 +71,9 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
             return False
     portfolio = state.portfolio
     equity = portfolio.cash
+    cash = equity if len(state.accounts) < 2 else state.cash_at(state.account_of(name))
     spent *= 2  # no fee is above the notional, so that twice that covers both
-    if spent > equity or len(open_orders) >= near.open_orders:
+    if spent > cash or len(open_orders) >= near.open_orders:
         return False
     kinds = len(open_orders) + 1
     for held, position in portfolio.positions.items():

@@ -1,7 +1,7 @@
 """What must be out of the way before a whole position is sold: by a stop, or by `flatten`."""
 
-from betatrader.engine.checks import OPERATOR, STOP
 from betatrader.engine.market import Market
+from betatrader.engine.proposal import OPERATOR, STOP
 from betatrader.engine.state import State
 from betatrader.model.command import CancelOrder
 from betatrader.model.ids import InstrumentId

@@ -12,6 +12,7 @@ import msgspec
 from betatrader.engine import booking, risk, sweeping
 from betatrader.engine.answering import Answering
 from betatrader.engine.market import Market
+from betatrader.engine.orders import FOUND
 from betatrader.engine.state import FOLDS, State
 from betatrader.engine.strategy import Listener, Strategy, listeners
 from betatrader.model import account, instruction, market
@@ -80,6 +81,7 @@ class Engine(Answering):
             account.OrderFound: self._on_found,
             account.CashFlow: self._on_told,
             account.PositionTransfer: self._on_told,
+            account.PairsMerged: self._on_told,
             account.Reconciled: self._on_reconciled,
             account.VenueConnection: self._on_told,
             account.Protection: self._on_told,
@@ -196,9 +198,11 @@ class Engine(Answering):
         self._end_flattening()
 
     def _on_found(self, event: account.OrderFound, _seen: object) -> None:
-        self._note(Booked("found", event.order, "an order of ours that our journal had lost"))
-        self._note(Alert("error", f"order {event.order} was not in our journal: it is cancelled"))
-        self._note(CancelOrder(event.order, event.terms.instrument, "not in our journal"))
+        twice = self.state.orders.open[event.order].reason != FOUND
+        where = "twice at the venue" if twice else "not in our journal"
+        self._note(Booked("found", event.order, f"an order of ours, {where}"))
+        self._note(Alert("error", f"order {event.order} was {where}: it is cancelled"))
+        self._note(CancelOrder(event.order, event.terms.instrument, where))
 
     def _on_told(self, event: booking.Told, _seen: object) -> None:
         for change in booking.told(event):

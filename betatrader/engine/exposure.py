@@ -21,6 +21,15 @@ def venue_notional(state: State, venue: str) -> int:
     )
 
 
+def reserved_at(state: State, account: str) -> int:
+    """What open buys in one account may still take of its cash, fees included."""
+    return sum(
+        reserve(state, order)
+        for order in state.orders.open.values()
+        if order.terms.side is BUY and state.account_of(order.terms.instrument) == account
+    )
+
+
 def event_loss(state: State, contract: BinaryContract, adding: OrderTerms | None = None) -> int:
     """The most that this contract's event may cost from here, at its worst outcome, without fees.
 

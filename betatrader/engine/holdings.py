@@ -8,6 +8,9 @@ import msgspec
 
 from betatrader.model.ids import InstrumentId, StrategyId
 
+UNKNOWN = StrategyId("unknown")
+"""Whose fill it is where no order of ours is known for it."""
+
 
 class Holdings(msgspec.Struct):
     """Quantities by instrument and strategy; strategies that are flat are not kept."""

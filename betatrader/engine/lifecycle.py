@@ -27,8 +27,9 @@ def fold_started(state: "State", event: instruction.Started) -> None:
     state.order_counter = 0
     state.trading_state = event.trading_state
     state.halt_reason = event.reason
-    state.reconciling = event.reconcile
-    state.connected = True
+    state.accounts = event.accounts or state.accounts
+    state.uncompared = list(state.accounts or ("",)) if event.reconcile else []
+    state.away = []
     state.armed_until = dict.fromkeys(state.armed_until, 0)
     if event.limits is not None:
         more = state.confirmed is not None and raised(event.limits, state.confirmed)
@@ -46,34 +47,41 @@ def fold_protection(state: "State", event: account.Protection) -> None:
 def fold_connection(state: "State", event: account.VenueConnection) -> None:
     """The venue is reached, or is away: then its market and our books are of the past."""
     arrive(state, event.time_ns)
-    state.connected = event.up
-    state.reconciling = state.reconciling or not event.up  # what happened meanwhile comes first
+    account = state.account(event.venue)
+    if account in state.away:
+        state.away.remove(account)
     if not event.up:
+        state.away.append(account)
+        if account not in state.uncompared:
+            state.uncompared.append(account)  # what happened meanwhile comes first
         for seen in state.markets.values():
-            seen.updated_ns = 0  # a connection is worth something once data has come over it
+            if state.account_of(seen.id) == account:
+                seen.updated_ns = 0  # a connection is worth something once data has come over it
     watch_risk(state)
 
 
 def fold_reconciled(state: "State", event: account.Reconciled) -> None:
     """Our books and the venue's agree."""
     arrive(state, event.time_ns)
-    state.reconciling = False
-    state.agreed = state.now_ns, state.orders.fills
+    account = state.account(event.venue)
+    if account in state.uncompared:
+        state.uncompared.remove(account)
+    state.agreed[account] = state.now_ns, state.orders.fills
     watch_risk(state)
 
 
 def fold_fenced(state: "State", event: instruction.Fenced) -> None:
-    """No order passes until the books are compared with the venue's again."""
+    """No order passes until the books are compared with the venues' again."""
     arrive(state, event.time_ns)
-    state.reconciling = True
+    state.uncompared = list(state.accounts or ("",))
     watch_risk(state)
 
 
 def watch_risk(state: "State") -> None:
     """Keep whether new risk is let through at all."""
-    state.may_add_risk = (
-        state.trading_state is TradingState.ACTIVE and state.connected and not state.reconciling
-    )
+    state.shut = tuple(sorted({*state.away, *state.uncompared}))
+    some = len(state.shut) < max(1, len(state.accounts))
+    state.may_add_risk = state.trading_state is TradingState.ACTIVE and some
 
 
 def fold_instruction(state: "State", event: instruction.Instruction) -> None:

@@ -21,6 +21,9 @@ from betatrader.model.order import CLOSED, TRANSITIONS, Order, OrderState, Side
 SUBMITTED = OrderState.SUBMITTED
 PENDING_CANCEL, PARTIALLY_FILLED = OrderState.PENDING_CANCEL, OrderState.PARTIALLY_FILLED
 
+FOUND = "found"
+"""The reason of an order whose intent was lost with its journal."""
+
 DENIED_KEPT = 500
 UNKNOWN_KEPT = 4_000
 """Orders of fills that we do not know (any more), whose trade ids are still remembered: more than a
@@ -75,11 +78,18 @@ class Orders(msgspec.Struct):
         """Take an order of ours into the books that they had lost, or took for ended."""
         if found.order in self.open:
             return
-        self.closed.pop(found.order, None)
+        ended = self.closed.pop(found.order, None)
         now = found.time_ns
-        working = PARTIALLY_FILLED if found.filled else OrderState.ACCEPTED
         self.open[found.order] = Order(
-            found.order, strategy, found.terms, now, working, found.filled, "found", now
+            found.order,
+            strategy,
+            found.terms,
+            ended.created_ns if ended is not None else now,
+            PARTIALLY_FILLED if found.filled else OrderState.ACCEPTED,
+            found.filled,
+            FOUND,
+            now,
+            venue_id=found.venue_id,
         )
 
     def deny(self, refused: Refused, now_ns: int) -> None:

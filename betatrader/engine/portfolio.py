@@ -23,18 +23,26 @@ class Position(msgspec.Struct, gc=False):
 
 
 class Portfolio(msgspec.Struct):
-    """Cash and positions. `cash + sum(position cost) == deposits + realised - fees` always."""
+    """Cash and positions. `cash + sum(position cost) == deposits + realised - fees` always.
+
+    Cash lies in accounts, by name ("" where there is but one): `cash` is their sum.
+    """
 
     cash: int = 0
+    accounts: dict[str, int] = msgspec.field(default_factory=dict)
     deposits: int = 0
     positions: dict[InstrumentId, Position] = msgspec.field(default_factory=dict)
     realised: int = 0
     fees: int = 0
 
-    def deposit(self, amount: int) -> None:
+    def deposit(self, amount: int, account: str = "") -> None:
         """Book cash that came from (or went) outside, apart from profit and loss."""
-        self.cash += amount
+        self._pay(account, amount)
         self.deposits += amount
+
+    def _pay(self, account: str, amount: int) -> None:
+        self.cash += amount
+        self.accounts[account] = self.accounts.get(account, 0) + amount
 
     def position(self, instrument: InstrumentId) -> Position:
         """The position of an instrument, made flat where there was none."""
@@ -48,30 +56,49 @@ class Portfolio(msgspec.Struct):
         position = self.positions.get(instrument)
         return position.quantity if position is not None else 0
 
-    def take_fill(self, fill: Fill, complement: InstrumentId | None) -> None:
+    def take_fill(self, fill: Fill, complement: InstrumentId | None, account: str = "") -> None:
         """Book one fill; `complement` is given where the venue pairs YES with NO by itself."""
         position = self.position(fill.instrument)
         if fill.side is Side.BUY:
             paid = cost(fill.price, fill.quantity)
-            self.cash -= paid + fill.fee
+            self._pay(account, -paid - fill.fee)
             self._move(position, fill.quantity - fill.kept, paid)
         else:
             got = proceeds(fill.price, fill.quantity)
-            self.cash += got - fill.fee
+            self._pay(account, got - fill.fee)
             self._move(position, -fill.quantity, -got)
         position.fees += fill.fee
         self.fees += fill.fee
         if complement is not None:
-            self._net(position, self.position(complement))
+            self._pay(account, self._net(position, self.position(complement)))
 
-    def settle(self, instrument: InstrumentId, payout: int) -> None:
+    def take_fee(self, instrument: InstrumentId, quantity: int) -> None:
+        """A fee was taken out of what is held of this: its share of the cost is the fee."""
+        position = self.positions.get(instrument)
+        if position is None or position.quantity <= 0:
+            return
+        taken = min(quantity, position.quantity)
+        value = position.cost * taken // position.quantity
+        position.quantity -= taken
+        position.cost -= value
+        position.fees += value
+        self.fees += value
+
+    def settle(self, instrument: InstrumentId, payout: int, account: str = "") -> None:
         """A binary contract has ended: every share pays `payout`."""
         position = self.positions.get(instrument)
         if position is None or position.quantity == 0:
             return
         paid = proceeds(payout, position.quantity)
-        self.cash += paid
+        self._pay(account, paid)
         self._move(position, -position.quantity, -paid)
+
+    def merge(
+        self, instrument: InstrumentId, complement: InstrumentId, quantity: int, account: str = ""
+    ) -> None:
+        """So many pairs of YES and NO became cash at 1 each."""
+        one, other = self.position(instrument), self.position(complement)
+        self._pay(account, self._pair(one, other, quantity))
 
     def transfer(self, instrument: InstrumentId, quantity: int, price: int) -> int:
         """Book shares that came or went outside, apart from profit and loss; returns their value.
@@ -96,13 +123,16 @@ class Portfolio(msgspec.Struct):
         """Drop a flat position; what it gained stands in the totals."""
         self.positions.pop(instrument, None)
 
-    def _net(self, one: Position, other: Position) -> None:
-        pairs = min(one.quantity, other.quantity)
+    def _net(self, one: Position, other: Position) -> int:
+        """Pair what is held of both; returns what the pairs pay."""
+        return self._pair(one, other, min(one.quantity, other.quantity))
+
+    def _pair(self, one: Position, other: Position, pairs: int) -> int:
         if pairs <= 0:
-            return
+            return 0
         for position, share in ((one, pairs - pairs // 2), (other, pairs // 2)):
             self._move(position, -pairs, -share)
-        self.cash += pairs
+        return pairs
 
     def _move(self, position: Position, quantity: int, paid: int) -> None:
         """Change a position by a signed quantity that cost `paid` (negative: brought in)."""

@@ -10,6 +10,15 @@ from betatrader.model.order import Order, OrderTerms, Side
 
 BUY, SELL = Side.BUY, Side.SELL
 
+OPERATOR = StrategyId("operator")
+"""Orders that `flatten` makes."""
+
+STOP = StrategyId("stop")
+"""Orders that a protective stop makes."""
+
+CLOSING = (OPERATOR, STOP)
+"""What they order takes at once or ends: it never rests."""
+
 
 class Proposal:
     """One intent with all that the checks look at, gathered once."""

@@ -15,6 +15,9 @@ from betatrader.model.money import SCALE, show
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
 
 MARKET = OrderType.MARKET
+ANSWER_NS = 5 * SECOND_NS
+"""How long a venue has to confirm the books by which a loss limit is reached."""
+
 UNCONFIRMED = "raised limits wait for `betatrader limits confirm`"
 
 
@@ -69,27 +72,32 @@ class Judge:
 
 
 def breached(state: State, limits: Limits) -> str:
-    """Which loss limit the account has reached, as a sentence; empty where none."""
+    """Which loss limit the account has reached by our books, as a sentence; empty where none."""
     equity = state.equity()
     lost = state.day_equity - equity
     if lost >= limits.daily_loss:
-        text = f"daily loss {show(lost)} reached its limit {show(limits.daily_loss)}"
-        return text + _by_whose_books(state)
+        return f"daily loss {show(lost)} reached its limit {show(limits.daily_loss)}"
     fall = state.equity_high - equity
     allowed = limits.drawdown * state.equity_high // SCALE
     if fall >= allowed > 0:
-        return f"drawdown {show(fall)} reached its limit {show(allowed)}" + _by_whose_books(state)
+        return f"drawdown {show(fall)} reached its limit {show(allowed)}"
     return ""
 
 
-def _by_whose_books(state: State) -> str:
-    """What the loss was computed from, and how far the venue has confirmed it."""
-    agreed_ns, fills = state.agreed
-    if not agreed_ns:
-        return " (by our books, never compared with the venue's)"
-    seconds = (state.now_ns - agreed_ns) // SECOND_NS
-    more = state.orders.fills - fills
-    return f" (by our books, equal to the venue's {seconds} s and {more} fills ago)"
+def confirmed(state: State) -> str:
+    """By whose books that is, as a few words; empty where the venue has to be asked first.
+
+    Books with which a venue has agreed since the last fill are the venue's own; where nothing was
+    ever compared there is nobody to ask; and one that does not answer is not waited for for ever.
+    """
+    if not state.agreed:
+        return "by our books, never compared with the venue's"
+    if all(fills == state.orders.fills for _, fills in state.agreed.values()):
+        seconds = (state.now_ns - min(at_ns for at_ns, _ in state.agreed.values())) // SECOND_NS
+        return f"by our books, equal to the venue's {seconds} s ago"
+    if state.doubted_ns and state.now_ns - state.doubted_ns >= ANSWER_NS:
+        return f"by our books, which the venue has not confirmed in {ANSWER_NS // SECOND_NS} s"
+    return ""
 
 
 def market_terms(limits: Limits, market: Market, side: Side, quantity: int) -> OrderTerms:

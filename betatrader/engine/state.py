@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from betatrader.engine import lifecycle
+from betatrader.engine import bookkeeping, lifecycle, outside
 from betatrader.engine.holdings import Holdings
 from betatrader.engine.market import Market
 from betatrader.engine.orders import Orders
@@ -19,25 +19,22 @@ from betatrader.model.command import (
     Approved,
     Booked,
     CancelOrder,
+    CheckBooks,
     Refused,
     StateChanged,
     Step,
     StrategyFailed,
     Warned,
 )
-from betatrader.model.ids import InstrumentId, StrategyId
+from betatrader.model.ids import InstrumentId, StrategyId, venue_of
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.model.money import proceeds
-from betatrader.model.order import Side
 from betatrader.model.signal import Forecast
 
 DAY_NS = 86_400 * 1_000_000_000
 UNTOLD_NS = DAY_NS // 24
-UNKNOWN = StrategyId("unknown")
-"""Whose fill it is where no order of ours is known for it."""
-
 ENDED_KEPT = 16  # instruments that have ended and are remembered, for late fills
 
 
@@ -52,10 +49,15 @@ class State(msgspec.Struct):
     trading_state: TradingState = TradingState.ACTIVE
     halt_reason: str = ""
     flattening: bool = False
-    reconciling: bool = False
-    """Our books are not yet compared with the venue's: no order passes."""
-    connected: bool = True
-    """The venue is reached."""
+    accounts: tuple[str, ...] = ()
+    """Where we have accounts, by the names of venues. With several, an instrument belongs to the
+    account of its own venue; with one, or none named, every instrument belongs to that."""
+    uncompared: list[str] = msgspec.field(default_factory=list)
+    """Accounts whose books are not yet compared with the venue's: no order passes there."""
+    away: list[str] = msgspec.field(default_factory=list)
+    """Accounts whose venue is not reached."""
+    shut: tuple[str, ...] = ()
+    """Those of either kind: kept, since every order asks."""
     armed_until: dict[str, int] = msgspec.field(default_factory=dict)
     """When each dead-man switch runs out, by venue; 0 where it is not armed."""
     confirmed: Limits | None = None
@@ -68,11 +70,14 @@ class State(msgspec.Struct):
     rate_from: int = 0
     """Of `orders.sent`, at the beginning of this minute."""
     may_add_risk: bool = True
-    """ACTIVE, connected and reconciled: kept, since strategies ask at every event."""
+    """ACTIVE, and some account open: kept, since strategies ask at every event."""
     swept_ns: int = 0
     """When all that rested was last cancelled."""
-    agreed: tuple[int, int] = (0, 0)
-    """When our books were last found equal to the venue's, and the fills by then."""
+    agreed: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
+    """When our books were last found equal to a venue's, and the fills by then, by account."""
+    doubted_ns: int = 0
+    """Since when a loss limit seems reached, and the venue is asked whether our books are right; 0:
+    none does."""
     markets: dict[InstrumentId, Market] = msgspec.field(default_factory=dict)
     orders: Orders = msgspec.field(default_factory=Orders)
     portfolio: Portfolio = msgspec.field(default_factory=Portfolio)
@@ -90,6 +95,34 @@ class State(msgspec.Struct):
         if apply is None:
             raise TypeError(f"no fold for {type(record).__name__}")
         apply(self, record)
+
+    def account(self, venue: str) -> str:
+        """The account that a venue's name stands for."""
+        if len(self.accounts) > 1:
+            return venue
+        return self.accounts[0] if self.accounts else ""
+
+    def account_of(self, instrument: InstrumentId) -> str:
+        """The account that an instrument belongs to."""
+        return self.account(venue_of(instrument))
+
+    def is_open(self, instrument: InstrumentId) -> bool:
+        """Whether the instrument's venue is reached, and our books are compared with it."""
+        return not self.shut or self.account_of(instrument) not in self.shut
+
+    def cash_at(self, account: str) -> int:
+        """Cash in one account."""
+        return self.portfolio.accounts.get(account, 0)
+
+    @property
+    def connected(self) -> bool:
+        """Whether every venue is reached."""
+        return not self.away
+
+    @property
+    def reconciling(self) -> bool:
+        """Whether the books of some account are still to be compared."""
+        return bool(self.uncompared)
 
     def equity(self) -> int:
         """Cash and all positions at the price they could be sold at."""
@@ -233,7 +266,7 @@ def _fold_resolution(state: State, event: market.Resolution) -> Market:
     seen = state.markets[event.instrument]
     seen.resolved, seen.tradable, seen.held, seen.stop = True, False, False, 0
     seen.payout = event.payout
-    state.portfolio.settle(event.instrument, event.payout)
+    state.portfolio.settle(event.instrument, event.payout, state.account_of(event.instrument))
     state.holdings.shares.pop(event.instrument, None)
     state.watch_equity()
     return seen
@@ -245,69 +278,6 @@ def _fold_forecast(state: State, event: Forecast) -> Market | None:
     if seen is not None:
         seen.forecast = event
     return seen
-
-
-def _fold_report(state: State, event: account.OrderEvent) -> None:
-    lifecycle.arrive(state, event.time_ns)
-    state.orders.take(event)
-
-
-def _fold_found(state: State, event: account.OrderFound) -> None:
-    lifecycle.arrive(state, event.time_ns)
-    state.orders.adopt(event, UNKNOWN)
-
-
-def _fold_fill(state: State, event: account.Fill) -> Market | None:
-    lifecycle.arrive(state, event.time_ns)
-    seen = state.markets.get(event.instrument)
-    if not state.orders.is_new_fill(event):
-        return seen
-    state.orders.take_fill(event)
-    definition = seen.definition if seen is not None else None
-    complement = None
-    if isinstance(definition, BinaryContract) and definition.nets:
-        complement = definition.complement
-    state.portfolio.take_fill(event, complement)
-    if seen is not None and seen.resolved:  # a fill from before the end, reported after it
-        state.portfolio.settle(event.instrument, seen.payout)
-    order = state.orders.find(event.order)
-    strategy = order.strategy if order is not None else UNKNOWN
-    for name in (event.instrument, complement):
-        if name is None:
-            continue
-        state.holdings.settle(name, state.portfolio.quantity(name), strategy)
-        touched = state.markets.get(name)
-        if touched is not None:
-            touched.held = bool(state.portfolio.quantity(touched.id))
-            if not touched.held:
-                touched.stop = 0
-            elif name == event.instrument and order is not None and event.side is Side.BUY:
-                touched.stop = max(touched.stop, order.stop)
-    state.watch_equity()
-    return seen
-
-
-def _fold_cash(state: State, event: account.CashFlow) -> None:
-    lifecycle.arrive(state, event.time_ns)
-    state.portfolio.deposit(event.amount)
-    state.equity_high += event.amount
-    state.day_equity += event.amount
-    state.watch_equity()
-
-
-def _fold_transfer(state: State, event: account.PositionTransfer) -> None:
-    lifecycle.arrive(state, event.time_ns)
-    value = state.portfolio.transfer(event.instrument, event.quantity, event.price)
-    state.equity_high += value
-    state.day_equity += value
-    held = state.portfolio.quantity(event.instrument)
-    state.holdings.settle(event.instrument, held, UNKNOWN)
-    seen = state.markets.get(event.instrument)
-    if seen is not None:
-        seen.held = bool(held)
-        if not held:
-            seen.stop = 0
-    state.watch_equity()
 
 
 def _fold_timer(state: State, event: instruction.TimerFired) -> None:
@@ -341,6 +311,10 @@ def _fold_booked(state: State, change: Booked) -> None:
     """A sentence for people; the event itself has changed the books."""
 
 
+def _fold_check(state: State, change: CheckBooks) -> None:
+    state.doubted_ns = state.now_ns if change.reason else 0
+
+
 def _fold_step(state: State, step: Step) -> None:
     state.step_sequence = step.sequence
     state.event_sequence = step.event  # where market events are not followed, both lag behind
@@ -362,16 +336,17 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     market.InstrumentStatus: _fold_status,
     market.Resolution: _fold_resolution,
     Forecast: _fold_forecast,
-    account.OrderAccepted: _fold_report,
-    account.OrderRejected: _fold_report,
-    account.OrderCanceled: _fold_report,
-    account.OrderExpired: _fold_report,
-    account.CancelRejected: _fold_report,
-    account.OrderInDoubt: _fold_report,
-    account.OrderFound: _fold_found,
-    account.Fill: _fold_fill,
-    account.CashFlow: _fold_cash,
-    account.PositionTransfer: _fold_transfer,
+    account.OrderAccepted: bookkeeping.fold_report,
+    account.OrderRejected: bookkeeping.fold_report,
+    account.OrderCanceled: bookkeeping.fold_report,
+    account.OrderExpired: bookkeeping.fold_report,
+    account.CancelRejected: bookkeeping.fold_report,
+    account.OrderInDoubt: bookkeeping.fold_report,
+    account.OrderFound: bookkeeping.fold_found,
+    account.Fill: bookkeeping.fold_fill,
+    account.CashFlow: outside.fold_cash,
+    account.PositionTransfer: outside.fold_transfer,
+    account.PairsMerged: outside.fold_merged,
     account.Reconciled: lifecycle.fold_reconciled,
     account.VenueConnection: lifecycle.fold_connection,
     account.Protection: lifecycle.fold_protection,
@@ -391,6 +366,7 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     StateChanged: lifecycle.fold_state_changed,
     StrategyFailed: _fold_failed,
     Booked: _fold_booked,
+    CheckBooks: _fold_check,
     Step: _fold_step,
 }
 """What each kind of record does to the state; a market event answers with its market."""

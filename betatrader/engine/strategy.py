@@ -66,14 +66,13 @@ class View:
         """The engine's clock, UTC ns."""
         return self._state.now_ns
 
-    @property
-    def may_add_risk(self) -> bool:
-        """Whether new risk is let through at all: ACTIVE, connected and reconciled."""
-        return self._state.may_add_risk
+    def may_add_risk_in(self, market: "Market") -> bool:
+        """Whether new risk is let through in this market: its venue is reached and compared."""
+        return self._state.may_add_risk and self._state.is_open(market.id)
 
     @property
     def cash(self) -> int:
-        """Cash, open buy orders not deducted."""
+        """Cash in all accounts, open buy orders not deducted."""
         return self._state.portfolio.cash
 
     @property

@@ -1,6 +1,6 @@
 """What each tick of the clock takes off the book, besides what strategies cancel themselves."""
 
-from betatrader.engine.checks import CLOSING
+from betatrader.engine.proposal import CLOSING
 from betatrader.engine.state import State
 from betatrader.model.command import Alert, CancelOrder, Change
 from betatrader.model.ids import InstrumentId

@@ -53,6 +53,7 @@ class Forecaster:
                 if time.monotonic() - swept > 30.0:
                     swept = time.monotonic()
                     await self._answer(await self._consumer.take_over())
+                    await self._consumer.forget_gone()
             except AWAY as error:
                 metrics.REDIS_ERRORS.labels("requests").inc()
                 self._log.warning("redis_away", what="requests", error=str(error))

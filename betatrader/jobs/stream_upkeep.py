@@ -27,9 +27,8 @@ async def tend(redis: Client, keep_ms: int) -> str:
 
 async def _is_over(redis: Client, stream: str, current: bytes | None, oldest_ms: int) -> bool:
     """Whether a stream is of a run that is not the current one, and nothing came for so long."""
-    if not stream.startswith("bt:{trading:") or current is None:
-        return False
-    if stream.partition(":")[2].partition(":")[2].partition("}")[0] == current.decode():
+    run = keys.run_of(stream)
+    if not run or current is None or run == current.decode():
         return False
     last = (await redis.xinfo_stream(stream))["last-generated-id"]
     return int(last.partition(b"-")[0]) < oldest_ms

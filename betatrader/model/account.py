@@ -51,7 +51,8 @@ class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
     """One execution. `fee` is in cash; deduplicated by (venue, order, trade id).
 
     Where the venue takes its fee out of what was bought, `kept` is that part of `quantity`: it
-    counts to the order, and never comes into the position, whose cost it is.
+    counts to the order, and never comes into the position, whose cost it is. Where it takes its fee
+    out of a third asset that we hold, `paid_in` names that and `paid` is how much.
     """
 
     instrument: InstrumentId
@@ -62,14 +63,18 @@ class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
     maker: bool
     trade_id: str
     kept: int = 0
+    paid_in: InstrumentId | None = None
+    paid: int = 0
 
 
 class OrderFound(OrderEvent, frozen=True, gc=False, array_like=True, tag="found"):
     """An order of ours works at the venue that our journal does not know: its record was lost with
-    the machine. It is taken into the books, and cancelled."""
+    the machine. It is taken into the books, and cancelled. Or one that we know works there twice:
+    both are cancelled. `venue_id` is as `VenueOrder` has it."""
 
     terms: OrderTerms
     filled: int
+    venue_id: str = ""
 
 
 class CashFlow(msgspec.Struct, frozen=True, gc=False, tag="cash_flow", array_like=True):
@@ -94,6 +99,16 @@ class PositionTransfer(msgspec.Struct, frozen=True, gc=False, tag="transfer", ar
     reason: str = ""
 
 
+class PairsMerged(msgspec.Struct, frozen=True, gc=False, tag="merged", array_like=True):
+    """As many shares of a contract as of its complement went, and `quantity` came in cash: the
+    venue pays 1 for a pair. Its profit is that of the two as if both were sold, at 1 together."""
+
+    time_ns: int
+    instrument: InstrumentId
+    complement: InstrumentId
+    quantity: int
+
+
 class Reconciled(msgspec.Struct, frozen=True, gc=False, tag="reconciled", array_like=True):
     """Our books and the venue's agree: orders may be sent. `repaired` are the differences found."""
 
@@ -103,13 +118,17 @@ class Reconciled(msgspec.Struct, frozen=True, gc=False, tag="reconciled", array_
 
 
 class VenueOrder(msgspec.Struct, frozen=True, gc=False):
-    """An order as the venue knows it. `state` is ACCEPTED while it works, else how it ended."""
+    """An order as the venue knows it. `state` is ACCEPTED while it works, else how it ended.
+
+    `venue_id` is its name there, of a venue that does not know our ids: empty elsewhere.
+    """
 
     order: ClientOrderId
     terms: OrderTerms
     filled: int
     state: OrderState
     reason: str = ""
+    venue_id: str = ""
 
 
 class VenueAccount(msgspec.Struct, frozen=True):
@@ -121,6 +140,8 @@ class VenueAccount(msgspec.Struct, frozen=True):
     orders: dict[ClientOrderId, VenueOrder]
     fills: tuple[Fill, ...]
     resolved: dict[InstrumentId, int] = {}
+    doubled: tuple[ClientOrderId, ...] = ()
+    """Ids of ours that stand for two orders at once there."""
 
 
 class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", array_like=True):
@@ -156,6 +177,7 @@ AccountEvent = (
     | Fill
     | CashFlow
     | PositionTransfer
+    | PairsMerged
     | Reconciled
     | VenueConnection
     | Protection

@@ -98,7 +98,14 @@ class Booked(msgspec.Struct, frozen=True, gc=False, tag="booked", array_like=Tru
     text: str
 
 
-Change = Command | Refused | Warned | StateChanged | StrategyFailed | Booked
+class CheckBooks(msgspec.Struct, frozen=True, gc=False, tag="check_books", array_like=True):
+    """A loss limit seems reached by books that the venue has not confirmed: it is to be asked at
+    once. An empty `reason` says that the limit is reached no more."""
+
+    reason: str
+
+
+Change = Command | Refused | Warned | StateChanged | StrategyFailed | Booked | CheckBooks
 
 
 class Step(msgspec.Struct, frozen=True, gc=False, tag="step", array_like=True):

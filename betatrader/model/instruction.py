@@ -51,8 +51,9 @@ class ConfirmLimits(Instruction, frozen=True, gc=False, array_like=True, tag="co
 class Started(msgspec.Struct, frozen=True, gc=False, tag="started", array_like=True):
     """The first event of a run: the epoch (lease token) and the trading state that it keeps.
 
-    With `reconcile` no order passes before a Reconciled event. Where `limits` are given and one of
-    them is above the last that were confirmed, only what reduces passes before a ConfirmLimits.
+    With `reconcile` no order passes at an account before a Reconciled event of its venue. Where
+    `limits` are given and one of them is above the last that were confirmed, only what reduces
+    passes before a ConfirmLimits. `accounts` names the venues where we have one.
     """
 
     time_ns: int
@@ -61,6 +62,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag="started", array_like=T
     reason: str = ""
     reconcile: bool = False
     limits: Limits | None = None
+    accounts: tuple[str, ...] = ()
 
 
 class Fenced(msgspec.Struct, frozen=True, gc=False, tag="fenced", array_like=True):

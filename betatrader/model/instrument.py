@@ -20,6 +20,11 @@ class ProportionalFees(msgspec.Struct, frozen=True, tag="proportional"):
         rate = self.maker_rate if maker else self.taker_rate
         return Money(-(-price * quantity * rate // (SCALE * SCALE)))
 
+    def kept(self, quantity: int, *, maker: bool) -> int:
+        """What of a buy does not arrive, where its fee is taken from what it buys; rounded up."""
+        rate = self.maker_rate if maker else self.taker_rate
+        return -(-quantity * rate // SCALE)
+
     def worst_fee(self, price: int, quantity: int) -> Money:
         """The highest fee that a buy up to `price` can pay."""
         rate = max(self.maker_rate, self.taker_rate)

@@ -106,6 +106,8 @@ class Order(msgspec.Struct, gc=False):
     """Where > 0, the position is closed for safety at this price once a buy has filled."""
     accepted: bool = False
     """The venue has said that it works, or worked: it can be refused no more."""
+    venue_id: str = ""
+    """Of an order that was found at a venue that does not know our ids: its name there."""
 
     @property
     def remaining(self) -> int:

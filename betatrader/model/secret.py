@@ -1,5 +1,17 @@
 """A text that is never shown: keys, tokens, addresses that hold one."""
 
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+SHORTEST_KNOWN = 8
+"""A shorter text would be found in words that are none of its business."""
+
+_known: set[str] = set()
+
+
+def known() -> frozenset[str]:
+    """Every secret text that this process has held: logs look for them (`ops/redaction.py`)."""
+    return frozenset(_known)
+
 
 class Secret:
     """Prints as `***` wherever it turns up; `reveal` is the one way to the text."""
@@ -8,6 +20,8 @@ class Secret:
 
     def __init__(self, text: str = "") -> None:
         self._text = text
+        if len(text) >= SHORTEST_KNOWN:
+            _known.add(text)
 
     def reveal(self) -> str:
         """The text itself: for the wire alone."""
@@ -27,3 +41,14 @@ class Secret:
 
     def __repr__(self) -> str:
         return f"Secret({str(self)!r})"
+
+
+def without_password(url: str, mark: str = "***@") -> str:
+    """An address that may be shown, `mark` in place of its user and password."""
+    head, at, tail = url.rpartition("@")
+    shown = f"{head.partition('://')[0]}://{mark}{tail}" if at else url
+    query = urlsplit(shown).query
+    if "password" not in query:
+        return shown
+    kept = [(name, text) for name, text in parse_qsl(query) if name != "password"]
+    return shown.replace(f"?{query}", "?" * bool(kept) + urlencode(kept))

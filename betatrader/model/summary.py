@@ -38,6 +38,15 @@ class LimitLine(msgspec.Struct, frozen=True, kw_only=True):
     used: str
 
 
+class AccountLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Cash at one venue; `away` and `compared` say whether it may be traded there now."""
+
+    venue: str
+    cash: str
+    away: bool = False
+    compared: bool = True
+
+
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     """Latency in microseconds; None where nothing was measured."""
 
@@ -62,6 +71,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     risk_denials: int = 0
     denials: dict[str, int] = {}
     cash: str = "0"
+    accounts: tuple[AccountLine, ...] = ()
     equity: str = "0"
     pnl: str = "0"
     realised: str = "0"

@@ -10,12 +10,13 @@ from typing import IO
 import msgspec
 
 from betatrader.model.errors import RefusedError, UnreachableError
+from betatrader.model.secret import without_password
 from betatrader.ops.files import Taken, lock, replace_whole
 from betatrader.ops.process import alive
 
 
 class Runtime(msgspec.Struct, kw_only=True):
-    """runtime.json: a live run, its processes and its Redis."""
+    """runtime.json: a live run, its processes and its Redis (an address without its password)."""
 
     home: str
     pid: int
@@ -77,7 +78,9 @@ class Hold:
             leftover.unlink()
 
     def announce(self, runtime: Runtime) -> None:
-        """Write runtime.json, whole or not at all."""
+        """Write runtime.json, whole or not at all; no password stands in it."""
+        bare = without_password(runtime.redis_url, mark="")
+        runtime = msgspec.structs.replace(runtime, redis_url=bare)
         replace_whole(self.folder / "runtime.json", msgspec.json.encode(runtime))
 
     def release(self) -> None:

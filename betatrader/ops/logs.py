@@ -1,13 +1,20 @@
-"""Logs: one JSON object a line on stderr, so that stdout holds results alone."""
+"""Logs: one JSON object a line on stderr, so that stdout holds results alone.
+
+No secret leaves by them: `redaction` looks through each line, tracebacks and all.
+"""
 
 import logging
 import sys
 from collections import Counter
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any
 
 import msgspec
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+
+from betatrader.ops import redaction
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -24,7 +31,7 @@ def configure(level: str, *, role: str, version: str, instance: str) -> None:
             structlog.processors.add_log_level,
             _count,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -35,6 +42,7 @@ def configure(level: str, *, role: str, version: str, instance: str) -> None:
         role=role, version=version, instance=instance, trace=instance
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_Forward()], force=True)
+    sys.excepthook = _crashed
 
 
 _told = Counter[str]()
@@ -53,7 +61,14 @@ def _count(
 
 
 def _render(_logger: object, _name: str, event: MutableMapping[str, Any]) -> bytes:
-    return msgspec.json.encode(event, enc_hook=str)
+    """As JSON, without the secrets: what an object prints as is looked through too."""
+    plain = msgspec.json.decode(msgspec.json.encode(event, enc_hook=str))
+    return msgspec.json.encode(redaction.value(plain))
+
+
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody caught ends the process as a log line: a bare traceback may show a secret."""
+    structlog.get_logger().critical("crashed", exc_info=(kind, error, trace))
 
 
 class _Forward(logging.Handler):

@@ -22,6 +22,7 @@ REDIS_ERRORS = Counter("bt_redis_errors_total", "Redis calls that failed", ["wha
 FORECASTS = Counter("bt_forecasts_total", "Forecasts made")
 LATE = Counter("bt_late_requests_total", "Forecast requests dropped, since they came too late")
 ALERTS = Counter("bt_alerts_total", "Alerts for the webhook, by what became of them", ["outcome"])
+DEADMAN = Counter("bt_deadman_total", "Pings of the outside watch, by their outcome", ["outcome"])
 CONTROL = Counter("bt_control_total", "Orders at /control, by what became of them", ["outcome"])
 DEAD_LETTERS = Counter("bt_dead_letters_total", "Messages put into a dead-letter stream")
 BAD_MESSAGES = Counter(

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from betatrader.config import Alerts
-from betatrader.ops import clock, http, metrics
+from betatrader.ops import clock, http, metrics, redaction
 
 LEVELS = {"info": 20, "warning": 30, "error": 40, "critical": 50}
 WAITING = 100
@@ -140,7 +140,7 @@ class Webhook:
         """What went wrong, "" where nothing did, and whether it is worth another try."""
         times = f" ({notice.repeated} times more)" if notice.repeated else ""
         body = {
-            "text": notice.text + times,
+            "text": redaction.text(notice.text) + times,
             "level": notice.level,
             "role": self._role,
             "version": self._version,

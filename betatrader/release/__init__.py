@@ -1,5 +1,8 @@
 """Putting a version on fly.io and taking it back: three apps, one image, a gate after each.
 
+fly_files        reads the fly configurations, and says everything that is wrong with them
+fly_files_keys   every key that fly knows, and what it may hold
+fly_files_rules  what we ask of them besides: drain, lease, secrets, ports
 apps           the apps, their order, image references
 fly            the `fly` command: what is asked, what its answers mean
 gates          what must hold after each app before the next is touched

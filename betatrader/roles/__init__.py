@@ -5,10 +5,11 @@ service     the life of every role: start, readiness, heartbeat, drain
 trading     feeds to engine to venue, and the bus
 trader      the synchronous run from an event to the venue's sender
 account     the trader's Summary
+accounts    each place where it trades, with its reconciler; one goes on while another is away
 desks       where it trades: the paper venue inside, or a venue over a socket
 abroad      whether the venue serves this machine's address, asked for and obeyed
 proving     from keys to a proven connection, a step at a time
-choosing    which venue that is, as the configuration says
+choosing    which venues those are, as the configuration says
 feeds       where market data comes from
 strategies  finds strategies by name or path
 intel       requests to forecasts

@@ -11,7 +11,14 @@ from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, cost, proceeds, show
 from betatrader.model.order import Side
-from betatrader.model.summary import LimitLine, MarketLine, PositionLine, Quantiles, Summary
+from betatrader.model.summary import (
+    AccountLine,
+    LimitLine,
+    MarketLine,
+    PositionLine,
+    Quantiles,
+    Summary,
+)
 from betatrader.roles.trader import Trader
 
 MARKETS_SHOWN = 12
@@ -47,6 +54,7 @@ def summarise(
         risk_denials=sum(state.denials.values()),
         denials=dict(state.denials),
         cash=show(state.portfolio.cash),
+        accounts=_accounts(state),
         equity=show(equity),
         pnl=show(equity - state.portfolio.deposits),
         realised=show(state.portfolio.realised),
@@ -64,6 +72,18 @@ def summarise(
         invariants=invariants or {},
         final=invariants is not None,
         error=error,
+    )
+
+
+def _accounts(state: State) -> tuple[AccountLine, ...]:
+    return tuple(
+        AccountLine(
+            venue=name,
+            cash=show(state.cash_at(name)),
+            away=name in state.away,
+            compared=name not in state.uncompared,
+        )
+        for name in state.accounts
     )
 
 

@@ -1,4 +1,4 @@
-"""Which venue a trader trades at, as its configuration says. Each adapter is loaded where it is
+"""Which venues a trader trades at, as its configuration says. Each adapter is loaded where it is
 used, and nowhere else."""
 
 from betatrader.config import Config
@@ -7,10 +7,15 @@ from betatrader.venues.egress import of_binance, of_polymarket
 from betatrader.venues.link.client import LinkVenue
 
 
-def venue_of(config: Config) -> Choice:
-    """The remote venue of this configuration; raises UsageError where its settings cannot serve."""
-    if config.paper.venue:
-        return named(config, config.paper.venue)
+def venues_of(config: Config) -> list[Choice]:
+    """The remote venues of this configuration, none where the trader holds its own; raises
+    UsageError where settings cannot serve."""
+    if config.paper.venues:
+        return [named(config, name) for name in config.paper.venues]
+    return [_linked(config)] if config.paper.link else []
+
+
+def _linked(config: Config) -> Choice:
     host, _, port = config.paper.link.rpartition(":")
     return Choice(
         lambda take, show: LinkVenue(host, int(port), config.paper.account, take, show),

@@ -15,7 +15,9 @@ from betatrader.roles import feeds
 from betatrader.sim import generator
 
 GENERATED = InstrumentId("GENUSDT.BINANCE")
-YEAR_NS = 365 * 86_400 * 1_000_000_000
+LOOPS = 20
+"""So many generated contracts make one market of Polymarket: ten minutes."""
+
 LOOP_S = 600.0
 """A generated pair goes on for so long, and then anew."""
 
@@ -41,50 +43,68 @@ def _spot(feed: Feed, loop: int) -> Iterator[MarketInput]:
 
 
 def as_polymarket(feed: Feed, start_ns: int) -> Iterator[MarketInput]:
-    """A contract that goes on for a year, its price as those of generated ones, one after another:
-    markets at this venue are chosen by their condition, and do not follow each other."""
+    """Markets of the same length, one after another: each goes on over `LOOPS` contracts, with
+    their prices, and ends as the last of them does."""
     names: dict[InstrumentId, InstrumentId] = {}
     listed: set[InstrumentId] = set()
+    pair: set[InstrumentId] = set()
+    loop = 0
     for event in feeds.open_feed(feed, start_ns):
         if isinstance(event, InstrumentListed):
-            if isinstance(event.definition, BinaryContract):
-                made = _renamed(event.definition, feed, start_ns, names)
-                if made.id not in listed:
-                    listed.add(made.id)
-                    yield InstrumentListed(event.time_ns, made)
-        elif not isinstance(event, Resolution) and event.instrument in names:
+            if not isinstance(event.definition, BinaryContract):
+                continue
+            if len(pair) == 2 and event.definition.id not in pair:
+                pair.clear()
+                loop += 1
+            pair.add(event.definition.id)
+            made = _renamed(event, (feed, start_ns, loop // LOOPS), names)
+            if made.id not in listed:
+                listed.add(made.id)
+                yield InstrumentListed(event.time_ns, made)
+        elif isinstance(event, Resolution):
+            ours = names.pop(event.instrument, None)
+            if ours is not None and (loop + 1) % LOOPS == 0:
+                yield msgspec.structs.replace(event, instrument=ours)
+        elif event.instrument in names:
             yield msgspec.structs.replace(event, instrument=names[event.instrument])
 
 
-def condition(feed: Feed) -> str:
-    """The condition id of that contract."""
-    return f"0x{_digest(f'contract {feed.seed}').hex()}"
+def condition(feed: Feed, start_ns: int, number: int = 0) -> str:
+    """The condition id of one of those markets."""
+    return f"0x{_digest(_name_of(feed, start_ns, number)).hex()}"
 
 
-def tokens(feed: Feed) -> tuple[InstrumentId, InstrumentId]:
+def tokens(feed: Feed, start_ns: int, number: int = 0) -> tuple[InstrumentId, InstrumentId]:
     """Its two outcomes, YES first."""
+    name = _name_of(feed, start_ns, number)
     yes, no = (
-        InstrumentId(f"{int.from_bytes(_digest(f'contract {feed.seed} {one}'))}.POLYMARKET")
+        InstrumentId(f"{int.from_bytes(_digest(f'{name} {one}'))}.POLYMARKET")
         for one in ("YES", "NO")
     )
     return yes, no
 
 
+def _name_of(feed: Feed, start_ns: int, number: int) -> str:
+    """A venue that is started again has other markets than before."""
+    return f"contract {feed.seed} {start_ns // 1_000_000_000:x} {number}"
+
+
 def _renamed(
-    contract: BinaryContract,
-    feed: Feed,
-    start_ns: int,
+    event: InstrumentListed,
+    market: tuple[Feed, int, int],
     names: dict[InstrumentId, InstrumentId],
 ) -> BinaryContract:
-    pair = tokens(feed)
-    ours, other = pair if contract.outcome == "YES" else pair[::-1]
-    names[contract.id], names[contract.complement] = ours, other
+    contract = event.definition
+    assert isinstance(contract, BinaryContract)
+    pair = tokens(*market)
+    ours, other = pair if contract.outcome.upper() == "YES" else pair[::-1]
+    names[contract.id] = ours
     return msgspec.structs.replace(
         contract,
         id=ours,
         complement=other,
-        event=condition(feed),
-        expires_ns=start_ns + YEAR_NS,
+        event=condition(*market),
+        expires_ns=event.time_ns + LOOPS * (contract.expires_ns - event.time_ns),
     )
 
 

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from math import ceil
 from typing import Annotated, Any, NamedTuple, Protocol, get_args
 
 import anyio
@@ -73,10 +74,20 @@ class Control:
         self._token = _digest(token.reveal())
         self._may_order = may_order
         self._is_stopping = is_stopping
+        self.attempts = door.Attempts()
+        self.on_guesses: Callable[[str], None] = lambda _address: None
+        """Told an address from which wrong tokens come in number."""
 
     async def answer(self, request: Request) -> Response:
         """One order: obeyed at once, or refused in one line."""
+        address = request.client.host if request.client is not None else ""
+        wait_s = self.attempts.wait_s(address)
+        if wait_s > 0:
+            text = f"too many wrong tokens from here; ask again in {wait_s:.0f} s, or by Redis"
+            return _refused(Refusal(429, text), {"Retry-After": f"{ceil(wait_s)}"})
         if not self._opens(request.headers.get("authorization", "")):
+            if self.attempts.wrong(address):
+                self.on_guesses(address)
             return _refused(Refusal(401, "the token is missing or wrong"))
         found = await _read(request)
         if isinstance(found, Refusal):
@@ -139,6 +150,9 @@ def open_control(service: Service, may_order: Callable[[], bool]) -> Control:
             "Free space, or choose another home with BETATRADER_HOME."
         ) from error
     control = Control(token, may_order, service.is_stopping)
+    control.on_guesses = lambda address: service.alert(
+        "error", f"somebody guesses at the token of /control, from {address or 'nowhere'}"
+    )
     service.web.add_route(PATH, control.answer, methods=["POST"])
     return control
 
@@ -158,9 +172,10 @@ async def _read(request: Request) -> Order | Refusal:
         return Refusal(400, f"the body is no order: {error}")
 
 
-def _refused(refusal: Refusal) -> Response:
+def _refused(refusal: Refusal, headers: dict[str, str] | None = None) -> Response:
     metrics.CONTROL.labels(str(refusal.status)).inc()
-    headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+    if refusal.status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
     return PlainTextResponse(refusal.text + "\n", refusal.status, headers)
 
 

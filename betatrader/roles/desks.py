@@ -29,6 +29,7 @@ from betatrader.venues.link.client import LinkVenue
 from betatrader.venues.paper import PaperVenue
 from betatrader.venues.paper_ledger import LedgerFile
 from betatrader.venues.paper_stream import LedgerStream
+from betatrader.venues.reconcile import open_at
 from betatrader.venues.venue import Venue
 
 YIELD_EVERY = 200
@@ -177,6 +178,10 @@ class RemoteVenue(Venue, Protocol):
     """Set, and renewed, where the connection begins or ends."""
 
     @property
+    def trouble(self) -> str:
+        """Why it is not reached, in the venue's words where it has said any."""
+
+    @property
     def busy(self) -> bool:
         """Whether an order was sent and not answered yet."""
 
@@ -232,16 +237,19 @@ class RemoteDesk:
     async def open(self, epoch: int, *, is_new: bool) -> None:  # noqa: ARG002  its books are its own
         """Wait for the first connection, and take its cash as the opening balance where we knew
         of none; raises UnreachableError."""
-        orders = self._state().orders
-        self.venue.remember([*orders.open.values(), *orders.closed.values()])
+        state = self._state()
+        where = state.account(self.venue.name)
+        orders = [*state.orders.open.values(), *state.orders.closed.values()]
+        self.venue.remember([o for o in orders if state.account_of(o.terms.instrument) == where])
         try:
             with anyio.fail_after(REACH_S):
                 while not self.venue.connected:
                     await self.venue.changed.wait()
                 cash = (await self.venue.account(())).cash if is_new else 0
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError) as error:
+            why = self.venue.trouble or str(error) or "it does not answer"
             raise UnreachableError(
-                f"the venue does not answer in {REACH_S:.0f} s\n{self._choice.hint}"
+                f"the venue is not reached in {REACH_S:.0f} s: {why}\n{self._choice.hint}"
             ) from None
         if cash:
             self._take(CashFlow(clock.now_ns(), self.venue.name, cash, "opening balance"))
@@ -258,7 +266,7 @@ class RemoteDesk:
         self._quiet = True
         while True:
             await anyio.sleep(0.01)
-            if not self._state().orders.open and not self.venue.busy:
+            if not open_at(self._state(), self.venue.name) and not self.venue.busy:
                 return
 
     async def verdicts(self, limits: Limits) -> dict[str, bool]:
@@ -268,7 +276,8 @@ class RemoteDesk:
             if isinstance(venue, LinkVenue):
                 ledger, resting = await venue.ledger()
                 return invariants.check(state, limits, ledger, resting=resting)
-            return invariants.check_account(state, await venue.account(tuple(state.orders.open)))
+            account = await venue.account(tuple(o.id for o in open_at(state, venue.name)))
+            return invariants.check_account(state, account, venue.name)
         except (OSError, TimeoutError):
             return {}
 

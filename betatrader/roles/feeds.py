@@ -21,6 +21,7 @@ from betatrader.model.market import InstrumentListed
 from betatrader.sim import generator
 from betatrader.store import segment
 from betatrader.venues.binance import recording
+from betatrader.venues.polymarket import recording as polymarket
 
 EXCERPT = "binance_btcusdt_excerpt.btseg"
 LOOP_GAP_NS = 1_000_000
@@ -45,11 +46,14 @@ def read_file(path: Path) -> Iterator[MarketInput]:
         raise UsageError(
             f"{path}: {error.strerror}\nGive --data the path of a recording or a segment."
         ) from error
+    if polymarket.is_recording(path):
+        return polymarket.read(path)
     if recording.is_recording(path):
         return recording.read(path)
     raise UsageError(
         f"{path} is no market data that betatrader reads\n"
-        "It reads its own segments (.btseg) and Binance recordings (.jsonl, .jsonl.gz)."
+        "It reads its own segments (.btseg) and recordings of Binance and Polymarket "
+        "(.jsonl, .jsonl.gz)."
     )
 
 

@@ -3,8 +3,11 @@
 from functools import partial
 from pathlib import Path
 
+import anyio
+
 from betatrader.config import Config
 from betatrader.jobs import pnl_report, schedule, stream_upkeep
+from betatrader.jobs.leader_watch import LeaderWatch
 from betatrader.jobs.schedule import Job, Scheduler
 from betatrader.roles.service import Service
 from betatrader.store.connection import Client
@@ -36,5 +39,9 @@ async def serve(service: Service) -> None:
     """Run the schedule until the service stops."""
     jobs = all_jobs(service.redis, service.config, service.home / "reports")
     scheduler = Scheduler(service.redis, jobs, service.instance)
-    service.ready()
-    await scheduler.run(service.is_stopping)
+    watch = LeaderWatch(service.redis, service.alert)
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch.run)
+        service.ready()
+        await scheduler.run(service.is_stopping)
+        group.cancel_scope.cancel()

@@ -48,6 +48,10 @@ class Leadership:
         """Whether a new order may leave this process now: not while it stops."""
         return self.leads() and not self._service.is_stopping()
 
+    def is_well(self) -> bool:
+        """Whether this process leads, goes on to, and has Redis."""
+        return self.may_order() and not self._service.outage.told
+
     def may_cancel(self) -> bool:
         """Whether a cancel may leave of the trader's own accord."""
         return self.solo or self.lease.may_cancel()

@@ -24,7 +24,7 @@ from betatrader.ops.process import alive
 from betatrader.ops.supervision import Child
 from betatrader.roles import ROLES, report
 from betatrader.roles.report import Report, RoleLine
-from betatrader.roles.venue_process import served
+from betatrader.roles.venue_process import served, together
 from betatrader.store import keys, records
 from betatrader.store.connection import AWAY, Client, connected
 
@@ -43,8 +43,8 @@ class Plan(NamedTuple):
     mode: str
     demo: bool
     logs: IO[bytes] | None
-    venue: str = ""
-    """A simulated venue to start beside the roles; "": the paper venue inside the trader."""
+    venues: tuple[str, ...] = ()
+    """Simulated venues to start beside the roles; none: the paper venue inside the trader."""
 
 
 class Watch(NamedTuple):
@@ -71,11 +71,13 @@ def run(plan: Plan, view: View | None) -> Result:
     """Run it all to its end; raises RefusedError where another run holds the home."""
     clear_leftovers()
     hold = Hold(plan.home)
-    if plan.venue:
-        with served(plan.venue, {**os.environ, **plan.environment}, plan.logs) as found:
-            environment = {**plan.environment, **found}
-            return _run(plan._replace(environment=environment), hold, view)
-    return _run(plan, hold, view)
+    with contextlib.ExitStack() as stack:
+        found = [
+            stack.enter_context(served(venue, {**os.environ, **plan.environment}, plan.logs))
+            for venue in plan.venues
+        ]
+        environment = {**plan.environment, **together(found)}
+        return _run(plan._replace(environment=environment), hold, view)
 
 
 def _run(plan: Plan, hold: Hold, view: View | None) -> Result:

@@ -25,6 +25,8 @@ from betatrader.roles.trader import Trader
 from betatrader.venues.gateway import Gateway
 
 CONNECT_S, ANSWER_S, ORDER_S, LAST_S = 15.0, 10.0, 15.0, 3.0
+LISTED_S = 5.0
+MARKETS = "write symbols or condition ids as the venue does"
 SKEW_WARN_S = 1.0
 LEAST_SHARES = 5 * SCALE
 
@@ -51,7 +53,7 @@ class Probe(Strategy):
 
     def on_quote(self, view: View, market: Market) -> Intents:
         """Place it once, on the first market that has a bid."""
-        if not self.armed or not market.bid or not view.may_add_risk:
+        if not self.armed or not market.bid or not view.may_add_risk_in(market):
             return None
         self.armed = False
         price, quantity = far(market.definition, market.bid)
@@ -148,11 +150,17 @@ async def _connected(venue: RemoteVenue, trader: Trader, tell: Tell, probe: Prob
         if failed:
             tell(_failed("connection", failed[0]))
         elif not venue.connected:
-            text = f"orders, reports and market data do not all stand after {CONNECT_S:.0f} s"
-            tell(Step("connection", "fail", text, "The log lines above name the refusal."))
+            text = f"not all of it stands after {CONNECT_S:.0f} s: {venue.trouble}"
+            tell(Step("connection", "fail", text, "Check keys, addresses and network."))
         else:
             tell(Step("connection", "ok", "orders, reports and market data stand"))
-            if await _paid(venue, trader, tell) and probe is not None:
+            with anyio.move_on_after(LISTED_S):
+                while not trader.engine.state.markets:  # noqa: ASYNC110
+                    await anyio.sleep(0.05)
+            if not trader.engine.state.markets:
+                text = venue.trouble or "it lists nothing of what is configured"
+                tell(Step("markets", "fail", text, f"Mend [{venue.name.lower()}]: {MARKETS}."))
+            elif await _paid(venue, trader, tell) and probe is not None:
                 venue.remember([])
                 try:
                     tell(await _ordered(trader, probe))
@@ -226,5 +234,5 @@ def check_name(config: Config, name: str) -> None:
     """Raises UsageError where nothing at this venue is configured."""
     if name == "binance" and not config.binance.symbols:
         raise UsageError('[binance] symbols names none\nSet it, as ["BTCUSDT"].')
-    if name == "polymarket" and not config.polymarket.markets:
+    if name == "polymarket" and not (config.polymarket.markets or config.polymarket.follow):
         raise UsageError("[polymarket] markets names none\nSet condition ids.")

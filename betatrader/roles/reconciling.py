@@ -10,6 +10,7 @@ from betatrader.engine.state import State
 from betatrader.model.account import (
     CashFlow,
     Fill,
+    PairsMerged,
     PositionTransfer,
     Reconciled,
     VenueAccount,
@@ -18,11 +19,12 @@ from betatrader.model.event import Event
 from betatrader.model.instruction import Halt
 from betatrader.model.market import Resolution
 from betatrader.model.money import show
-from betatrader.model.order import OrderState
+from betatrader.model.order import Order, OrderState
 from betatrader.ops import clock, metrics
 from betatrader.venues.reconcile import (
     IN_FLIGHT,
     missing_fills,
+    open_at,
     order_reports,
     resolutions,
     unexplained,
@@ -35,6 +37,9 @@ ANSWER_S = 5.0
 PAUSE_S = 0.2
 DOUBT_S = 0.5
 """How soon the venue is asked for an order that stays without an answer."""
+
+SHOWN = 3
+"""Differences that an alert names."""
 
 UNANSWERED = (*IN_FLIGHT, OrderState.PENDING_CANCEL)
 
@@ -61,6 +66,8 @@ class Reconciler:
         self.unexplained_seen = 0
         """Balances of this run that no order of ours explains."""
         self._may = may
+        self.on_difference: Callable[[str], None] = lambda _text: None
+        """Told in one sentence what was repaired."""
         self._made: tuple[int, int] | None = None
         self._wake = anyio.Event()
         self._log = structlog.get_logger()
@@ -137,8 +144,8 @@ class Reconciler:
             state = self._state()
             if not self._may():  # another may lead: what differs is that one's doing
                 continue
-            if state.reconciling:
-                if state.connected:
+            if self._account_name() in state.uncompared:
+                if self._account_name() not in state.away:
                     made = self._made or (state.epoch, state.order_counter)
                     await self.at_start(made, anyio.lowlevel.checkpoint)
                 continue
@@ -160,16 +167,30 @@ class Reconciler:
             elif found and now - since >= self._venue.under_way_ns / 1e9:
                 self._repair(found)
                 told = []
+            elif not found:
+                self._agree()
+
+    def _agree(self) -> None:
+        """Say that the books are equal, where there were fills since that was said last."""
+        state = self._state()
+        _, fills = state.agreed.get(self._account_name(), (0, -1))
+        if fills != state.orders.fills:
+            self._take(Reconciled(clock.now_ns(), self._venue.name))
+
+    def _account_name(self) -> str:
+        return self._state().account(self._venue.name)
+
+    def _open(self) -> list[Order]:
+        return open_at(self._state(), self._venue.name)
 
     def _in_flight(self) -> bool:
-        return any(order.state in IN_FLIGHT for order in self._state().orders.open.values())
+        return any(order.state in IN_FLIGHT for order in self._open())
 
     def _stuck(self) -> bool:
         """Whether an order has been without an answer for a while."""
         late_ns = clock.now_ns() - int(DOUBT_S * 1e9)
         return any(
-            order.state in UNANSWERED and order.updated_ns < late_ns
-            for order in self._state().orders.open.values()
+            order.state in UNANSWERED and order.updated_ns < late_ns for order in self._open()
         )
 
     async def _answer(self) -> VenueAccount:
@@ -182,7 +203,7 @@ class Reconciler:
     async def _account(self) -> VenueAccount | None:
         try:
             with anyio.fail_after(ANSWER_S):
-                return await self._venue.account(tuple(self._state().orders.open))
+                return await self._venue.account(tuple(order.id for order in self._open()))
         except (TimeoutError, OSError) as error:
             self._log.warning("venue_away", venue=self._venue.name, error=str(error))
             return None
@@ -194,7 +215,8 @@ class Reconciler:
         fills: list[Event] = list(missing_fills(state, account, made))
         if fills:
             return fills
-        reports = order_reports(state, account, clock.now_ns(), self._venue.under_way_ns)
+        venue = self._venue
+        reports = order_reports(state, account, venue.name, clock.now_ns(), venue.under_way_ns)
         return list(reports)  # type: ignore[arg-type]
 
     def _of_balances(self, account: VenueAccount) -> list[Event]:
@@ -212,7 +234,13 @@ class Reconciler:
         if strange and self._unexplained == "halt":
             text = f"unexplained at {self._venue.name}: {describe(strange[0])}"
             self._take(Halt(clock.now_ns(), "reconciliation", "betatrader", text))
-        return [describe(event) for event in events]
+        told = [describe(event) for event in events]
+        differ = [t for t, e in zip(told, events, strict=True) if not isinstance(e, Resolution)]
+        if differ:
+            more = len(differ) - SHOWN
+            shown = "; ".join(differ[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+            self.on_difference(f"our books differed from {self._venue.name}'s: {shown}")
+        return told
 
 
 def describe(event: Event) -> str:
@@ -225,6 +253,8 @@ def describe(event: Event) -> str:
             )
         case CashFlow():
             return f"{kind} {show(event.amount)}"
+        case PairsMerged():
+            return f"{kind} {show(event.quantity)} {event.instrument}"
         case PositionTransfer():
             return f"{kind} {show(event.quantity)} {event.instrument}"
         case _:

@@ -5,6 +5,7 @@ import importlib
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -19,12 +20,13 @@ from betatrader import __version__
 from betatrader.config import Config, find_file, load
 from betatrader.model.errors import BetatraderError, UnreachableError
 from betatrader.model.event import OLDEST_SCHEMA, SCHEMA_VERSION
-from betatrader.ops import health, home, logs
+from betatrader.model.secret import without_password
+from betatrader.ops import build, health, home, logs, redaction
 from betatrader.ops.process import age_s
 from betatrader.ops.webhook import Webhook
 from betatrader.roles import ROLES
 from betatrader.store import functions, keys
-from betatrader.store.connection import AWAY, Client, client, connected, without_password
+from betatrader.store.connection import AWAY, Client, client, connected
 
 PORTS = {"trading": 8701, "intel": 8702, "jobs": 8703}
 DRAIN_S = 8.0
@@ -50,21 +52,22 @@ class Outage:
     def __init__(self, alert: Callable[[str, str], None]) -> None:
         self._alert = alert
         self._since: float | None = None
-        self._told = False
+        self.told = False
+        """Whether it has been away for long enough to be told."""
 
     def unanswered(self, now_s: float) -> None:
         """A call has failed."""
         if self._since is None:
             self._since = now_s
-        if not self._told and now_s - self._since >= AWAY_TOLD_S:
-            self._told = True
+        if not self.told and now_s - self._since >= AWAY_TOLD_S:
+            self.told = True
             self._alert("error", f"Redis does not answer, for {AWAY_TOLD_S:.0f} s and more")
 
     def answered(self, now_s: float) -> None:
         """A call has succeeded."""
-        if self._told and self._since is not None:
+        if self.told and self._since is not None:
             self._alert("error", f"Redis answers again, after {now_s - self._since:.0f} s")
-        self._since, self._told = None, False
+        self._since, self.told = None, False
 
 
 class Service:
@@ -83,9 +86,12 @@ class Service:
         self.outage = Outage(self.alert)
         self.facts: Callable[[], dict[str, Any]] = dict
         """What /readyz shows besides: `stale`, the instruments whose data has stopped."""
+        self._build = {"version": __version__, "revision": build.revision()}
         self.vitals: Callable[[], dict[str, str]] = dict
         """What a role's heartbeat tells besides, of its own work."""
-        self.web = health.application(lambda: self._not_ready, lambda: self.facts())
+        self.web = health.application(
+            lambda: self._not_ready, lambda: {**self._build, **self.facts()}
+        )
         self._blocking: list[Client] = []
         self.port = 0
         self._redis_url = redis_url
@@ -168,12 +174,12 @@ class Service:
                 "pid": str(os.getpid()),
                 "port": str(self.port),
                 "instance": self.instance,
-                "version": __version__,
+                **self._build,
+                "host": socket.gethostname(),
                 "ready_ms": str(self._ready_ms),
                 "not_ready": self._not_ready,
                 "machine": os.environ.get("FLY_MACHINE_ID", ""),
                 "image": os.environ.get("FLY_IMAGE_REF", ""),
-                "revision": os.environ.get("GIT_REVISION", ""),
                 "reads": f"{OLDEST_SCHEMA} {SCHEMA_VERSION}",
                 "errors": str(logs.errors_told()),
                 **self.vitals(),
@@ -196,10 +202,11 @@ def run_role(role: str, config_path: str | None) -> int:
     path = find_file(config_path, home.default_home())
     config = load(Path(path) if path is not None else None).config
     redis_url = home.redis_url()
+    redaction.learn_password(redis_url)
     module = importlib.import_module(ROLES[role])
     service = Service(role, config, redis_url)
     logs.configure(config.log_level, role=role, version=__version__, instance=service.instance)
-    service.log.info("starting", pid=os.getpid())
+    service.log.info("starting", pid=os.getpid(), revision=build.revision())
     try:
         anyio.run(service.run, module.serve, backend_options={"use_uvloop": _has_uvloop()})
     except* BetatraderError as errors:

@@ -91,7 +91,9 @@ async def _polymarket(
     from betatrader.venues.polymarket.serve.hosting import serve_polymarket
 
     cash = configuration.units(config.paper.cash_usd)
-    market = contracts.as_polymarket(config.feed, clock.now_ns())
+    start_ns = clock.now_ns()
+    market = contracts.as_polymarket(config.feed, start_ns)
+    first = contracts.condition(config.feed, start_ns)
     async with _ledger_shown(exchange, cash) as link:
         await serve_polymarket(
             exchange,
@@ -99,9 +101,7 @@ async def _polymarket(
             faults,
             market,
             port=port,
-            tell=lambda found: tell(
-                {**found, "link": link, "market": contracts.condition(config.feed)}
-            ),
+            tell=lambda found: tell({**found, "link": link, "market": first}),
         )
 
 

@@ -15,7 +15,7 @@ from betatrader.model.market import BookDelta, BookSnapshot, InstrumentListed, P
 from betatrader.ops import metrics
 from betatrader.roles import strategies
 from betatrader.roles.abroad import Abroad
-from betatrader.roles.choosing import venue_of
+from betatrader.roles.choosing import venues_of
 from betatrader.roles.desks import Desk, PaperDesk, RemoteDesk
 from betatrader.roles.following import Follower
 from betatrader.roles.recovering import recover
@@ -39,15 +39,20 @@ class Standby:
         self.recovered = recover(service.home / "journal", self.engine, self.described)
         self.take: Callable[[Event], None] = self._watch
         """Where the venue's events go: to the trader, once it leads."""
-        self.desk: Desk = (
-            RemoteDesk(venue_of(config), self._state, self._taken)
-            if config.paper.link or config.paper.venue
-            else PaperDesk(config, service.home, service.redis, self._state, self._taken)
-        )
-        self.abroad = Abroad(self.desk, service.alert)
+        remote = [RemoteDesk(one, self._state, self._taken) for one in venues_of(config)]
+        self.desks: list[Desk] = [*remote] or [
+            PaperDesk(config, service.home, service.redis, self._state, self._taken)
+        ]
+        self.abroad = Abroad(self.desks, service.alert)
         self._service = service
         self._follower = Follower(service.redis, self.engine, self.described)
         self._log = structlog.get_logger()
+
+    async def run(self) -> None:
+        """Stay connected to every venue, until cancelled."""
+        async with anyio.create_task_group() as group:
+            for desk in self.desks:
+                group.start_soon(desk.run)
 
     @property
     def is_new(self) -> bool:

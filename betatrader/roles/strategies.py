@@ -10,8 +10,8 @@ import msgspec
 
 from betatrader.config import Risk, StrategyEntry
 from betatrader.config.reader import did_you_mean
-from betatrader.engine.checks import OPERATOR, STOP
-from betatrader.engine.state import UNKNOWN
+from betatrader.engine.holdings import UNKNOWN
+from betatrader.engine.proposal import OPERATOR, STOP
 from betatrader.engine.strategy import Strategy
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.limits import Limits

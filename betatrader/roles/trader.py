@@ -13,9 +13,17 @@ import structlog
 
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow, Fill
-from betatrader.model.command import Alert, Refused, RequestForecast, Step, Warned
+from betatrader.model.command import (
+    Alert,
+    CheckBooks,
+    Refused,
+    RequestForecast,
+    StateChanged,
+    Step,
+    Warned,
+)
 from betatrader.model.event import Event, OperatorInput
-from betatrader.model.instruction import TimerFired
+from betatrader.model.instruction import TimerFired, TradingState
 from betatrader.model.market import BookDelta, BookSnapshot, PublicTrade, Quote
 from betatrader.model.signal import Forecast, ForecastRequest
 from betatrader.ops import clock, metrics
@@ -50,7 +58,10 @@ class Trader:
         self.last_order_ns = 0
         self.broken: JournalBrokenError | None = None
         """Why nothing is taken any more, None while the journal can be written."""
+        self._halted = False
         self.on_alert: Callable[[str, str], None] = lambda _level, _text: None
+        self.on_doubt: Callable[[], None] = lambda: None
+        """Called where the venues are to be asked at once whether our books are right."""
         self._audit = audit
         self._log = structlog.get_logger()
         self._journal = journal
@@ -185,8 +196,20 @@ class Trader:
             elif isinstance(change, Alert):
                 self._log.error("alert", level_of=change.level, text=change.text)
                 self.on_alert(change.level, change.text)
+            elif isinstance(change, CheckBooks) and change.reason:
+                self.on_doubt()
+            elif isinstance(change, StateChanged):
+                self._tell_state(change)
         if news:
             self._audit.offer(step)
+
+    def _tell_state(self, change: StateChanged) -> None:
+        """HALTED is told, and its end: who hears of the one hears of the other."""
+        halted = change.state is TradingState.HALTED
+        if halted != self._halted:
+            self._halted = halted
+            text = f"{change.state}: {change.reason}" if change.reason else str(change.state)
+            self.on_alert("critical" if halted else "error", text)
 
     def _request(self, change: RequestForecast) -> ForecastRequest:
         return ForecastRequest(

@@ -26,12 +26,13 @@ from betatrader.model.instruction import CancelAll, Fenced, Started, TimerFired,
 from betatrader.model.market import InstrumentListed
 from betatrader.model.signal import Forecast
 from betatrader.ops import clock, door, metrics, watchdog
+from betatrader.ops.deadman import Deadman
 from betatrader.ops.files import replace_whole
 from betatrader.roles import vitals
 from betatrader.roles.account import summarise
+from betatrader.roles.accounts import Accounts
 from betatrader.roles.controlling import Control, open_control
 from betatrader.roles.leading import Leadership
-from betatrader.roles.reconciling import Reconciler
 from betatrader.roles.service import Service
 from betatrader.roles.standby import Standby
 from betatrader.roles.trader import Trader
@@ -68,7 +69,7 @@ async def serve(service: Service) -> None:
     control = open_control(service, leadership.may_order)
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(standby.desk.run)
+            group.start_soon(standby.run)
             group.start_soon(standby.abroad.keep)
             if await leadership.win(standby.follow):
                 async with anyio.create_task_group() as leading:
@@ -99,6 +100,7 @@ async def _trade(role: "TradingRole", control: Control) -> None:
             intake.start_soon(role.publish_summary)
             intake.start_soon(role.keep_reconciled)
             intake.start_soon(role.hold_back)
+            intake.start_soon(Deadman(service.config.alerts, role.leadership.is_well).run)
             intake.start_soon(watchdog.watch, float(service.config.watchdog.stall_seconds))
             control.role = role
             service.ready()
@@ -124,27 +126,28 @@ class TradingRole:
         self.run = f"{self.started_ns // 1_000_000:x}"
         self.audit = AuditLog(service.redis, self.run)
         self.standby = standby
-        self.desk = standby.desk
+        self.desk = standby.desks[0]
         engine = standby.engine
         self.journal = self._open_journal(standby.described, engine)
         self.trader = Trader(engine, self.run, self.audit, self.journal)
-        self.trader.connect(Gateway(self.desk.venue, leadership))
-        self.shipper = Shipper(service.redis, lambda: whole_engine(engine, standby.described))
-        self.shipper.on_fenced = leadership.lose
-        self.trader.ship(self.shipper, hold=config.journal.durability == "shipped")
-        self.reconciler = Reconciler(
-            self.desk.venue,
+        self.accounts = Accounts(
+            standby.desks,
             lambda: engine.state,
             self.trader.take,
             config.reconcile.unexplained,
             leadership.leads,
         )
-        self.desk.on_question = self.reconciler.look_now
+        self.accounts.on_difference(lambda text: service.alert("error", text))
+        self.trader.connect(Gateway(self.accounts.sender, leadership))
+        self.shipper = Shipper(service.redis, lambda: whole_engine(engine, standby.described))
+        self.shipper.on_fenced = leadership.lose
+        self.trader.ship(self.shipper, hold=config.journal.durability == "shipped")
         self.trader.on_alert = service.alert
+        self.trader.on_doubt = self.accounts.look_now
         service.facts = lambda: {
             "stale": standing_still(engine.state, engine.limits, clock.now_ns())
         }
-        service.vitals = lambda: vitals.of_trader(engine.state, leadership, self.reconciler)
+        service.vitals = lambda: vitals.of_trader(engine.state, leadership, self.accounts)
         leadership.on_fenced = self._fenced
         leadership.on_regained = self._regained
         self.signals = self._consumer(keys.signals(self.run), Forecast)
@@ -202,6 +205,7 @@ class TradingRole:
 
     async def start(self, group: TaskGroup) -> None:
         """Say which run this is, keep the trading state of the last, and agree with the venue."""
+        self.accounts.check()
         await self._announce()
         before = self.trader.engine.state
         is_new, recovered = self.standby.is_new, self.standby.recovered
@@ -220,14 +224,14 @@ class TradingRole:
         epoch = max(self.leadership.lease.epoch, before.epoch + 1)
         limits = self.trader.engine.limits
         self.shipper.begin(epoch)
-        self.trader.take(Started(now, epoch, state, reason, reconcile=True, limits=limits))
+        names = self.accounts.names
+        self.trader.take(Started(now, epoch, state, reason, True, limits, names))
         for seen in list(before.markets.values()):  # a replica of this run must know them too
             self.trader.take(InstrumentListed(now, seen.definition))
         self.standby.take = self.trader.take
         for run in (self.shipper.run, self.audit.run, self.keep_journal):
             group.start_soon(run)
-        await self.desk.open(epoch, is_new=is_new)
-        await self.reconciler.at_start(made, self.desk.settle_lost)
+        await self.accounts.start(group, epoch, made, is_new=is_new)
         self._summarise()
         with suppress(*AWAY):  # `audit.run` goes on with it
             await self.audit.flush()
@@ -265,7 +269,7 @@ class TradingRole:
             now, reason = clock.now_ns(), state.halt_reason
             self.shipper.begin(epoch)
             self.trader.take(Started(now, epoch, state.trading_state, reason, reconcile=True))
-        self.reconciler.look_now(made)
+        self.accounts.look_now(made)
 
     def _made(self) -> tuple[int, int]:
         """All orders of ours up to this epoch and counter are in our journal."""
@@ -275,7 +279,7 @@ class TradingRole:
     async def feed(self, scope: anyio.CancelScope) -> None:
         """The market; where it ends or breaks, the run ends."""
         try:
-            await self.desk.feed()
+            await self.accounts.feed()
         except UsageError as error:
             self.error = str(error)
             self.service.failure = error
@@ -344,7 +348,7 @@ class TradingRole:
 
     async def keep_reconciled(self) -> None:
         """Look again now and then, for as long as the trader runs."""
-        await self.reconciler.keep(float(self.service.config.reconcile.every_seconds))
+        await self.accounts.keep(float(self.service.config.reconcile.every_seconds))
 
     async def drain(self) -> None:
         """Cancel what rests, wait for what is under way, judge the run, and write it all down."""
@@ -352,13 +356,13 @@ class TradingRole:
         settle_s = SETTLE_S + 2 * self.service.config.paper.latency_ms / 1000
         with anyio.move_on_after(LAST_LOOK_S):
             with anyio.move_on_after(settle_s if self.trader.broken is None else BROKEN_SETTLE_S):
-                await self.desk.settle()
+                await self.accounts.settle()
             if self.trader.broken is None and self.leadership.leads():
-                await self.reconciler.at_start(self._made(), anyio.lowlevel.checkpoint)
+                await self.accounts.agree(self._made())
         verdicts: dict[str, bool] = {}
         if self.trader.broken is None:
             with anyio.move_on_after(BOOKS_S):
-                verdicts = await self.desk.verdicts(self.trader.engine.limits)
+                verdicts = await self.accounts.verdicts(self.trader.engine.limits)
         data = self._summarise(verdicts)
         with suppress(OSError):  # a full disk: Redis has it too
             self._keep_summary(data)
@@ -366,7 +370,7 @@ class TradingRole:
             await self._write_all()
         if self.trader.broken is None:
             self.journal.close()
-            self.desk.close()
+            self.accounts.close()
 
     async def _write_all(self) -> None:
         while True:

@@ -17,6 +17,8 @@ STOP_S = 5.0
 
 Variables = dict[str, str]
 
+VENUES = "BETATRADER_PAPER__VENUES"
+
 
 @contextmanager
 def served(
@@ -60,20 +62,37 @@ def _first_line(venue: str, process: "subprocess.Popen[bytes]") -> Variables:
     )
 
 
+def together(found: list[Variables]) -> Variables:
+    """The configuration of a trader that trades at all of these."""
+    made = {name: value for one in found for name, value in one.items()}
+    if VENUES in made:
+        made[VENUES] = json.dumps([name for one in found for name in json.loads(one[VENUES])])
+    return made
+
+
 def settings(venue: str, found: Variables) -> Variables:
     """What a served venue has told of itself, as configuration of a trader that trades there."""
     if venue == "sim":
         return {"BETATRADER_PAPER__LINK": found["link"]}
     chosen = {
         "binance": ("rest", "stream", "api", "key", "secret"),
-        "polymarket": ("clob", "gamma", "data", "market_socket", "user_socket", "geoblock"),
+        "polymarket": (
+            "clob",
+            "gamma",
+            "data",
+            "market_socket",
+            "user_socket",
+            "geoblock",
+            "relayer",
+        ),
     }[venue]
     table = f"BETATRADER_{venue.upper()}__"
     made = {f"{table}{name.upper()}": found[name] for name in chosen}
-    made["BETATRADER_PAPER__VENUE"] = venue
+    made[VENUES] = json.dumps([venue])
     if venue == "binance":
         made[f"{table}SYMBOLS"] = json.dumps(["BTCUSDT", "GENUSDT"])
     else:
         made[f"{table}MARKETS"] = json.dumps([found["market"]])
+        made[f"{table}FOLLOW"] = json.dumps([found["follow"]])  # those that come after it
         made[f"{table}PRIVATE_KEY"] = f"0x{secrets.token_hex(32)}"  # an account of its own
     return made

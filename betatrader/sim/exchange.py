@@ -26,7 +26,7 @@ from betatrader.model.account import (
 )
 from betatrader.model.command import CancelOrder, SubmitOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId
-from betatrader.model.instrument import BinaryContract
+from betatrader.model.instrument import BinaryContract, ProportionalFees
 from betatrader.model.market import (
     BookDelta,
     BookSnapshot,
@@ -36,6 +36,7 @@ from betatrader.model.market import (
     Quote,
     Resolution,
 )
+from betatrader.model.money import SCALE, Money
 from betatrader.model.order import OrderState, OrderType, Side, TimeInForce
 from betatrader.sim import admission
 from betatrader.sim.ledger import (
@@ -45,19 +46,15 @@ from betatrader.sim.ledger import (
     Entry,
     Executed,
     Ledger,
+    Merged,
     Refused,
     Settled,
 )
-from betatrader.sim.pool import Pool, WorkingOrder
+from betatrader.sim.pool import Pool, WorkingOrder, join
 
-NEVER = 1 << 62
-"""A time that does not come."""
-
-ENDED_KEPT = 16
-"""Instruments that have ended and are kept, as the engine does."""
-
-US = "us"
-"""The owner of our own orders."""
+NEVER = 1 << 62  # a time that does not come
+ENDED_KEPT = 16  # instruments that have ended and are kept, as the engine does
+US = "us"  # the owner of our own orders
 
 
 class SimulatedExchange:
@@ -76,8 +73,12 @@ class SimulatedExchange:
         self.ledgers: dict[str, Ledger] = {US: Ledger()}
         self.keep: Callable[[str, Entry], None] | None = None
         """Where a ledger's entries are kept: called with owner and entry, before it is answered."""
+        self.keeps_fees = False
+        """Whether a buy of a pair pays its fee in what it buys: that much does not arrive."""
         self.refuses = ""
         """Why every order is refused now (a rate limit, say); empty: none is for that."""
+        self.pairs_across = False  # whether orders of both outcomes meet
+        self.pays_at_end = True  # else a contract that ends pays when its holder asks for it
         self._share_book = share_book
         self._due: list[tuple[int, int, str, Any]] = []
         self._outbox: dict[str, list[OrderEvent]] = {}
@@ -170,6 +171,8 @@ class SimulatedExchange:
             return
         shared = self._share_book(name) if self._share_book is not None else None
         self.pools[name] = Pool(event.definition, shared)
+        if self.pairs_across:
+            join(self.pools, self.pools[name])
         ended = [old for old, pool in self.pools.items() if pool.ended and not pool.working]
         for old in ended[: max(0, len(ended) - ENDED_KEPT)]:
             del self.pools[old]
@@ -229,19 +232,33 @@ class SimulatedExchange:
 
     def _on_resolution(self, event: Resolution) -> None:
         pool = self.pools[event.instrument]
-        pool.tradable = False
-        pool.ended = True
+        pool.tradable, pool.ended = False, True
         pool.payout = event.payout
         for order in list(pool.working.values()):
             self._drop(pool, order)
             self._end(order, OrderState.EXPIRED, "resolved", event.time_ns)
-        self.settle(event.instrument, event.payout)
+        if self.pays_at_end:
+            self.settle(event.instrument, event.payout)
 
     def settle(self, instrument: InstrumentId, payout: int) -> None:
         """Pay out whoever holds a contract that has ended."""
-        for owner, ledger in self.ledgers.items():
-            if ledger.held(instrument):
-                self._book(Settled(instrument, payout), owner)
+        for owner in self.ledgers:
+            self.pay(instrument, payout, owner)
+
+    def pay(self, instrument: InstrumentId, payout: int, owner: str) -> None:
+        """Pay out one account."""
+        if self.ledgers.setdefault(owner, Ledger()).held(instrument):
+            self._book(Settled(instrument, payout), owner)
+
+    def merge(
+        self, instrument: InstrumentId, complement: InstrumentId, quantity: int, owner: str
+    ) -> bool:
+        """Pay 1 for each of so many pairs; False, and nothing done, where fewer are held."""
+        ledger = self.ledgers.setdefault(owner, Ledger())
+        if not 0 < quantity <= min(ledger.held(instrument), ledger.held(complement)):
+            return False
+        self._book(Merged(instrument, complement, quantity), owner)
+        return True
 
     # Orders at the venue.
 
@@ -297,7 +314,9 @@ class SimulatedExchange:
             if against is None:
                 pool.take(order.terms.side, price, wanted)
             else:
-                self._fill(pool, against, price, wanted, now_ns)
+                theirs = self.pools[against.terms.instrument]
+                at = price if theirs is pool else SCALE - price
+                self._fill(theirs, against, at, wanted, now_ns)
             self._execute(pool, order, price, wanted, now_ns, maker=False)
 
     def _fill_crossed(self, pool: Pool, now_ns: int) -> None:
@@ -330,7 +349,11 @@ class SimulatedExchange:
     ) -> None:
         self._trades += 1
         order.remaining -= quantity
-        terms = order.terms
+        terms, definition = order.terms, pool.definition
+        fee, kept = definition.fees.fee(price, quantity, maker=maker), 0
+        fees = definition.fees
+        if self.keeps_fees and terms.side is Side.BUY and isinstance(fees, ProportionalFees):
+            fee, kept = Money(0), fees.kept(quantity, maker=maker)
         fill = Fill(
             self._return_ns(now_ns),
             order.id,
@@ -338,11 +361,11 @@ class SimulatedExchange:
             terms.side,
             price,
             quantity,
-            pool.definition.fees.fee(price, quantity, maker=maker),
+            fee,
             maker,
             f"T{self._trades}",
+            kept,
         )
-        definition = pool.definition
         nets = isinstance(definition, BinaryContract) and definition.nets
         self._book(Executed(fill, definition.complement if nets else None), order.owner)  # type: ignore[union-attr]
         self._report(fill, order.owner)

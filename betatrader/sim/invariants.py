@@ -51,14 +51,18 @@ def check(
     }
 
 
-def check_account(state: State, account: VenueAccount) -> dict[str, bool]:
+def check_account(state: State, account: VenueAccount, venue: str) -> dict[str, bool]:
     """The same, as far as a venue states it that shows us our account and not its ledger."""
+    where = state.account(venue)
     working = {name for name, o in account.orders.items() if o.state is OrderState.ACCEPTED}
+    held = {n: quantity for n, quantity in _held(state).items() if state.account_of(n) == where}
+    orders = state.orders.open.values()
+    ours = {o.id for o in orders if state.account_of(o.terms.instrument) == where}
     return {
         **_own(state),
-        "cash_equals_venue": state.portfolio.cash == account.cash,
-        "positions_equal_venue": _held(state) == _some(account.positions),
-        "orders_equal_venue": set(state.orders.open) == working,
+        "cash_equals_venue": state.cash_at(where) == account.cash,
+        "positions_equal_venue": held == _some(account.positions),
+        "orders_equal_venue": ours == working,
     }
 
 
@@ -70,6 +74,7 @@ def _own(state: State) -> dict[str, bool]:
     return {
         "cash_conserved": portfolio.cash + booked
         == portfolio.deposits + portfolio.realised - portfolio.fees,
+        "accounts_add_up": sum(portfolio.accounts.values()) == portfolio.cash,
         "holdings_add_up": _held(state) == shares,
         "orders_legal": all(_legal(order) for order in _orders(state)),
     }

@@ -61,7 +61,15 @@ class Settled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="settl
     payout: int
 
 
-Entry = Deposited | Accepted | Refused | Executed | Ended | Settled
+class Merged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="merged"):
+    """So many pairs of two outcomes became cash at 1 each."""
+
+    instrument: InstrumentId
+    complement: InstrumentId
+    quantity: int
+
+
+Entry = Deposited | Accepted | Refused | Executed | Ended | Settled | Merged
 
 
 class Ledger(msgspec.Struct):
@@ -120,6 +128,11 @@ class Ledger(msgspec.Struct):
                     del self.settled[next(iter(self.settled))]
                 quantity = self.positions.pop(entry.instrument, 0)
                 self.cash += quantity * entry.payout // SCALE
+            case Merged():
+                for name in (entry.instrument, entry.complement):
+                    self.positions[name] = self.held(name) - entry.quantity
+                    self.shorted += self.positions[name] < 0
+                self.cash += entry.quantity
 
     def account(self, asked: Iterable[ClientOrderId]) -> VenueAccount:
         """What the venue answers to a question for the account and for the orders `asked`."""

@@ -1,11 +1,12 @@
 """The liquidity of one instrument at the simulated venue: recorded levels and individual orders."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from betatrader.engine.book import OrderBook
-from betatrader.model.ids import ClientOrderId
-from betatrader.model.instrument import Instrument
+from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.instrument import BinaryContract, Instrument
 from betatrader.model.market import Level, Quote
+from betatrader.model.money import SCALE
 from betatrader.model.order import OrderTerms, Side
 
 NEVER_MET = 1 << 62
@@ -30,6 +31,7 @@ class Pool:
 
     __slots__ = (
         "book",
+        "complement",
         "definition",
         "ended",
         "highest_buy",
@@ -45,6 +47,8 @@ class Pool:
 
     def __init__(self, definition: Instrument, shared: OrderBook | None) -> None:
         self.definition = definition
+        self.complement: Pool | None = None
+        """The other outcome's, where the venue lets orders of both meet."""
         self.shared = shared is not None
         self.book = shared if shared is not None else OrderBook()
         self.quote: Quote | None = None
@@ -95,13 +99,21 @@ class Pool:
                 yield price, left
 
     def opposite(self, terms: OrderTerms) -> list[tuple[int, int, WorkingOrder | None]]:
-        """All that an arriving order may take: recorded (None) before individual at one price."""
+        """All that an arriving order may take: recorded (None) before individual at one price.
+
+        Of the complement it meets orders of its own side, at 1 less their prices: two buys make a
+        pair of shares, two sales end one.
+        """
         found: list[tuple[int, int, WorkingOrder | None]] = [
             (price, size, None) for price, size in self.recorded_against(terms)
         ]
         side = Side.SELL if terms.side is Side.BUY else Side.BUY
         for order in self.by_priority(side):
             price = order.terms.price
+            if price <= terms.price if terms.side is Side.BUY else price >= terms.price:
+                found.append((price, order.remaining, order))
+        for order in self.complement.by_priority(terms.side) if self.complement else ():
+            price = SCALE - order.terms.price
             if price <= terms.price if terms.side is Side.BUY else price >= terms.price:
                 found.append((price, order.remaining, order))
         found.sort(key=lambda item: item[0], reverse=terms.side is Side.SELL)
@@ -165,3 +177,11 @@ class Pool:
                 return 0
         sizes = self.book.bids if side is Side.BUY else self.book.asks
         return sizes.get(price, 0)
+
+
+def join(pools: Mapping[InstrumentId, Pool], pool: Pool) -> None:
+    """Let orders of both outcomes meet, once both are listed."""
+    definition = pool.definition
+    other = pools.get(definition.complement) if isinstance(definition, BinaryContract) else None
+    if other is not None:
+        pool.complement, other.complement = other, pool

@@ -2,10 +2,12 @@
 
 connection  the one factory of Redis clients
 keys        every key and stream name, and who reads it
+acl         a Redis user a role, with the rights that it needs
 bus         typed streams: envelopes, consumer groups, dead letters
 audit       the trader's way out: audit records, requests, summary
 functions   the server-side functions: safe trimming, the claim of a job's slot
 shipping    the journal's second home, a Redis stream
+acl         the users of the durable Redis
 lease       who may write: one trader, with a fencing token that only grows
 journal     every event and every answer on disk, framed and chained
 journal_reader  reads it back, and tells a crash's torn tail from damage

@@ -26,6 +26,8 @@ DEAD_KEPT = 1_000
 CLAIM_AFTER_MS = 30_000
 """A message that another consumer has held so long is taken over."""
 
+GONE_AFTER_MS = 3_600_000
+
 
 class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What every message wears: schema version, its producer's id for it, and the trace."""
@@ -144,6 +146,14 @@ class Consumer(Generic[T]):
             else:
                 kept.append((entry, fields))
         return await self._messages(kept)
+
+    async def forget_gone(self, idle_ms: int = GONE_AFTER_MS) -> None:
+        """Take consumers out of the group that hold nothing and have not asked for long: machines
+        that are no more."""
+        for found in await self._redis.xinfo_consumers(self.stream, self.group):
+            name = found["name"].decode()
+            if name != self._name and found["pending"] == 0 and found["idle"] > idle_ms:
+                await self._redis.xgroup_delconsumer(self.stream, self.group, name)
 
     async def acknowledge(self, *entries: bytes) -> None:
         """These messages are dealt with."""

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from betatrader.model.errors import UnreachableError, UsageError
+from betatrader.model.secret import without_password
 
 Client = Any
 """A redis-py client made here. Its own types say `bytes | str | …` for every answer; we ask for
@@ -75,9 +76,3 @@ async def _first_answer(redis: Client, url: str, patience_s: float) -> None:
             await anyio.sleep(0.1)
         else:
             return
-
-
-def without_password(url: str) -> str:
-    """A Redis address that may be shown."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('://')[0]}://***@{tail}" if at else url

@@ -4,15 +4,17 @@ from contextlib import suppress
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from betatrader.store import keys
 from betatrader.store.connection import Client
 
 
 async def load(redis: Client) -> None:
-    """Put this version's functions in place."""
-    await redis.function_load(files("betatrader.store").joinpath("functions.lua").read_text(), True)
+    """Put this version's functions in place; who may not (`acl.py`) uses what another has put."""
+    text = files("betatrader.store").joinpath("functions.lua").read_text()
+    with suppress(NoPermissionError):
+        await redis.function_load(text, True)
 
 
 async def load_where_none_are(redis: Client) -> None:

@@ -1,4 +1,5 @@
-"""Every key that we keep in Redis. `{…}` is the cluster's hash tag: one slot an aggregate.
+"""Every key that we keep in Redis. `{…}` is the cluster's hash tag: one slot an aggregate. What one
+function or transaction touches shares a tag. `acl.py` gives each role its own of these alone.
 
 | key | kind | written by | read by | bound |
 |---|---|---|---|---|
@@ -8,10 +9,10 @@
 | bt:{trading}:fence | hash | trading | trading | one |
 | bt:{trading}:run | string | trading | command line, jobs | one |
 | bt:{trading}:kept | hash | trading | trading at its next start | one |
-| bt:{trading:RUN}:audit | stream | trading | command line, jobs | by age, 200,000 entries |
-| bt:{trading:RUN}:signals | stream | intel | trading (group) | upkeep, what is read |
-| bt:{trading:RUN}:instructions | stream | command line | trading (group) | upkeep, what is read |
-| bt:{trading:RUN}:summary | string | trading | command line, jobs | one |
+| bt:{trading}:RUN:audit | stream | trading | command line, jobs | by age, 200,000 entries |
+| bt:{trading}:RUN:signals | stream | intel | trading (group) | upkeep, what is read |
+| bt:{trading}:RUN:instructions | stream | command line | trading (group) | upkeep, what is read |
+| bt:{trading}:RUN:summary | string | trading | command line, jobs | one |
 | bt:{intel}:requests | stream | trading | intel (group) | upkeep, what is read |
 | bt:{role:NAME}:beat | hash, expires | each role | command line, supervisor | one a role |
 | bt:{release}:lock, :schema | strings | release | release | one |
@@ -20,6 +21,7 @@
 | STREAM:dead | stream | the consumer | a person | 1,000 entries |
 """
 
+TRADING = "bt:{trading}"
 LEASE = "bt:{lease:trading}:l"
 LEASE_EPOCH = "bt:{lease:trading}:e"
 JOURNAL = "bt:{trading}:journal"
@@ -38,22 +40,28 @@ INTEL_GROUP = "intel"
 
 def audit(run: str) -> str:
     """All that a replica folds: account events, listings, forecasts, instructions and Steps."""
-    return f"bt:{{trading:{run}}}:audit"
+    return f"bt:{{trading}}:{run}:audit"
 
 
 def signals(run: str) -> str:
     """Forecasts for the trader."""
-    return f"bt:{{trading:{run}}}:signals"
+    return f"bt:{{trading}}:{run}:signals"
 
 
 def instructions(run: str) -> str:
     """What the operator orders."""
-    return f"bt:{{trading:{run}}}:instructions"
+    return f"bt:{{trading}}:{run}:instructions"
 
 
 def summary(run: str) -> str:
     """The trader's account in a few lines, renewed about twice a second."""
-    return f"bt:{{trading:{run}}}:summary"
+    return f"bt:{{trading}}:{run}:summary"
+
+
+def run_of(key: str) -> str:
+    """The run that a key belongs to; "" where it is of none."""
+    parts = key.split(":")
+    return parts[2] if key.startswith(f"{TRADING}:") and len(parts) > 3 else ""
 
 
 def beat(role: str) -> str:

@@ -86,13 +86,14 @@ class ForecastEdge(Strategy):
             value = forecast.value
         else:
             value = (bid + ask) / 2 * (1.0 + forecast.value)
-        held = view.position(market.id)
+        held, lot = view.position(market.id), market.definition.lot
+        whole = held // lot * lot  # a fee may have left a part of a lot, which no order can sell
         fee = market.definition.fees.fee(market.bid, SCALE, maker=False) / SCALE
         threshold = self.parameters.exit_edge * (1.0 if forecast.kind == "probability" else bid)
-        if held and bid - fee - value > threshold:
-            terms = OrderTerms(market.id, Side.SELL, OrderType.MARKET, 0, held)
+        if whole and bid - fee - value > threshold:
+            terms = OrderTerms(market.id, Side.SELL, OrderType.MARKET, 0, whole)
             return [Place(terms, f"edge gone: forecast {value:.4f}, bid {bid:.4f}, fee {fee:.4f}")]
-        return self._enter(view, market, value, ask, held) if view.may_add_risk else None
+        return self._enter(view, market, value, ask, held) if view.may_add_risk_in(market) else None
 
     def _enter(self, view: View, market: Market, value: float, ask: float, held: int) -> Intents:
         parameters, definition = self.parameters, market.definition

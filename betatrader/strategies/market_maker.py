@@ -87,7 +87,7 @@ class MarketMaker(Strategy):
             seen.variance = variance = variance + weight * (move * move - variance)
         seen.mid = exact
         seen.looks = looks + 1
-        if looks < WARM or not view.may_add_risk:
+        if looks < WARM or not view.may_add_risk_in(market):
             return None
         ours = view.orders(name)
         half = self._spread * sqrt(variance)

@@ -81,7 +81,12 @@ class Parity(Strategy):
 
     def _buy_both(self, view: View, legs: Legs, one: Market, other: Market) -> Intents:
         legs.uneven_ns = 0
-        if not view.may_add_risk or not (one.ask and other.ask) or one.resolved or other.resolved:
+        if (
+            not view.may_add_risk_in(one)
+            or not (one.ask and other.ask)
+            or one.resolved
+            or other.resolved
+        ):
             return None
         contract = one.definition
         quantity = min(one.ask_size, other.ask_size, self._most(one.ask), self._most(other.ask))
@@ -108,7 +113,7 @@ class Parity(Strategy):
         lot = long.definition.lot
         missing = (view.position(long.id) - view.position(short.id)) // lot * lot
         waits = view.now_ns - legs.uneven_ns < self._patience_ns
-        if waits and view.may_add_risk and short.ask and not short.resolved:
+        if waits and view.may_add_risk_in(short) and short.ask and not short.resolved:
             quantity = min(missing, short.ask_size) // lot * lot
             fee = short.definition.fees.fee(short.ask, quantity, maker=False)
             paid = view.average_price(long.id) + short.ask

@@ -8,6 +8,7 @@ pace     token buckets, and a rest after failures
 paper    the simulated venue behind the gateway, in present time
 paper_stream the paper venue's books in Redis, each entry there before it answers
 paper_ledger the paper venue's books on disk
+stage    what is done to a simulated venue on request: pages, closed markets, other rules
 link     the same exchange in a process of its own, over a socket: the reference venue
 reconcile our books beside the venue's: what differs, as events that repair it
 binance  Binance spot: the wire and recordings of it

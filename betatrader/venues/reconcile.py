@@ -17,11 +17,13 @@ from betatrader.model.account import (
     OrderFound,
     OrderInDoubt,
     OrderRejected,
+    PairsMerged,
     PositionTransfer,
     VenueAccount,
     VenueOrder,
 )
-from betatrader.model.ids import ClientOrderId
+from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.instrument import BinaryContract
 from betatrader.model.market import Resolution
 from betatrader.model.order import Order, OrderState
 
@@ -64,28 +66,41 @@ def resolutions(state: State, account: VenueAccount, now_ns: int) -> list[Resolu
     ]
 
 
+def open_at(state: State, venue: str) -> list[Order]:
+    """Our open orders at one venue."""
+    where = state.account(venue)
+    orders = state.orders.open.values()
+    return [order for order in orders if state.account_of(order.terms.instrument) == where]
+
+
 def order_reports(
-    state: State, account: VenueAccount, now_ns: int, under_way_ns: int
+    state: State, account: VenueAccount, venue: str, now_ns: int, under_way_ns: int
 ) -> list[OrderEvent]:
-    """What the venue says of our open orders, where that is news; fills must be taken before.
+    """What the venue says of our open orders there, where that is news; fills must be taken before.
 
     An order that it does not know is in doubt while it may still be under way (`under_way_ns`
     since it was made), and only then has never arrived. One that works there and that we do not
-    know, or have long taken for ended, is of a journal whose tail was lost, or came too late.
+    know, or have long taken for ended, is of a journal whose tail was lost, or came too late. Of an
+    id that stands for two orders both are cancelled, one look after the other.
     """
     found = (
         _report(order, account.orders.get(order.id), now_ns, under_way_ns)
-        for order in state.orders.open.values()
+        for order in open_at(state, venue)
     )
     lost = [
-        OrderFound(now_ns, there.order, there.terms, there.filled)
+        OrderFound(now_ns, there.order, there.terms, there.filled, there.venue_id)
         for there in account.orders.values()
         if there.state is OrderState.ACCEPTED
         and is_ours(there.order)
         and there.order not in state.orders.open
         and _long_ended(state.orders.closed.get(there.order), now_ns - under_way_ns)
     ]
-    return [*(report for report in found if report is not None), *lost]
+    twice = [
+        OrderFound(now_ns, name, order.terms, order.filled)
+        for name in account.doubled
+        if (order := state.orders.open.get(name)) and order.state is not OrderState.PENDING_CANCEL
+    ]
+    return [*(report for report in found if report is not None), *lost, *twice]
 
 
 def _long_ended(ours: Order | None, before_ns: int) -> bool:
@@ -124,20 +139,51 @@ def _report(
 
 def unexplained(
     state: State, account: VenueAccount, venue: str, now_ns: int
-) -> list[CashFlow | PositionTransfer]:
-    """Balances that no order of ours explains: deposits, withdrawals, trades by other hands.
+) -> list[CashFlow | PositionTransfer | PairsMerged]:
+    """Balances that no order of ours explains: pairs that were merged, by us or by other hands;
+    deposits, withdrawals, trades by other hands.
 
     To be asked when nothing is under way, and to be believed when the answer stays the same: a
     venue's balance may lag behind its fills.
     """
-    found: list[CashFlow | PositionTransfer] = []
-    ours = {name: held.quantity for name, held in state.portfolio.open_positions()}
+    where = state.account(venue)
+    held = state.portfolio.open_positions()
+    ours = {name: one.quantity for name, one in held if state.account_of(name) == where}
+    cash = account.cash - state.cash_at(where)
+    found: list[CashFlow | PositionTransfer | PairsMerged] = []
+    gone = {name: quantity - account.positions.get(name, 0) for name, quantity in ours.items()}
+    for pair in _merged(state, gone, cash, now_ns):
+        found.append(pair)
+        ours[pair.instrument] -= pair.quantity
+        ours[pair.complement] -= pair.quantity
+        cash -= pair.quantity
     for name in sorted({*ours, *(n for n, quantity in account.positions.items() if quantity)}):
         change = account.positions.get(name, 0) - ours.get(name, 0)
         if change:
             text = "moved without an order of ours"
             found.append(PositionTransfer(now_ns, name, change, state.mark(name), text))
-    cash = account.cash - state.portfolio.cash
     if cash:
         found.append(CashFlow(now_ns, venue, cash, "found in reconciliation"))
     return found
+
+
+def _merged(
+    state: State, gone: dict[InstrumentId, int], cash: int, now_ns: int
+) -> list[PairsMerged]:
+    """Contracts of which as much is missing as of their complement, where `cash` is more by it."""
+    found: list[PairsMerged] = []
+    for name in sorted(gone):
+        other = _complement(state, name)
+        if other is None or other < name:
+            continue
+        pairs = min(gone[name], gone.get(other, 0))
+        if 0 < pairs <= cash:
+            cash -= pairs
+            found.append(PairsMerged(now_ns, name, other, pairs))
+    return found
+
+
+def _complement(state: State, name: InstrumentId) -> InstrumentId | None:
+    seen = state.markets.get(name)
+    definition = seen.definition if seen is not None else None
+    return definition.complement if isinstance(definition, BinaryContract) else None

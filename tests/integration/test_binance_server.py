@@ -164,11 +164,14 @@ def test_ccxt_reads_places_queries_cancels_and_sees_a_fill(venue: Running) -> No
     assert (taken["status"], taken["filled"], taken["average"]) == ("closed", 0.001, 50001.0)
     [trade] = client.fetch_my_trades("BTC/USDT")
     assert (trade["price"], trade["amount"], trade["takerOrMaker"]) == (50001.0, 0.001, "taker")
-    assert trade["fee"] == {"cost": 0.050001, "currency": "USDT"}
+    assert trade["fee"] == {"cost": 0.000001, "currency": "BTC"}  # of what was bought
     ledger = venue.exchange.ledgers["us"]
-    assert client.fetch_balance()["BTC"]["total"] == 0.001
-    assert ledger.cash == 1000 * SCALE - parse("50.001") - parse("0.050001")
-    assert ledger.positions == {COIN: parse("0.001")}
+    assert client.fetch_balance()["BTC"]["total"] == 0.000999
+    assert ledger.cash == 1000 * SCALE - parse("50.001")
+    sold = client.create_order("BTC/USDT", "limit", "sell", 0.0009, 50000)
+    assert (sold["status"], sold["filled"]) == ("closed", 0.0009)
+    assert client.fetch_my_trades("BTC/USDT")[-1]["fee"] == {"cost": 0.045, "currency": "USDT"}
+    assert ledger.positions == {COIN: parse("0.000099")}
 
 
 def test_ccxt_hears_the_venues_own_words_for_what_it_refuses(venue: Running) -> None:
@@ -328,7 +331,7 @@ def test_reports_come_for_every_change_of_an_order(venue: Running) -> None:
     client.create_order("BTC/USDT", "limit", "buy", 1.5 / 100, 50001, {"timeInForce": "IOC"})
     kinds = [line.hear()["event"] for _ in range(3)]
     assert [one.get("x", one["e"]) for one in kinds] == ["NEW", "TRADE", "outboundAccountPosition"]
-    assert (kinds[1]["l"], kinds[1]["N"], kinds[1]["m"]) == ("0.01500000", "USDT", False)
+    assert (kinds[1]["l"], kinds[1]["N"], kinds[1]["m"]) == ("0.01500000", "BTC", False)
     line.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from betatrader.model.secret import Secret
-from betatrader.ops import health, http
+from betatrader.ops import door, health, http
 from betatrader.roles import controlling
 from betatrader.roles.controlling import LARGEST, PATH, Control, Order
 
@@ -120,3 +120,31 @@ async def test_the_other_pages_need_no_token(served: Served) -> None:
     for page in ("livez", "readyz", "metrics"):
         url = f"http://127.0.0.1:{served.port}/{page}"
         assert (await http.request("GET", url, timeout_s=10)).status == 200
+
+
+async def test_who_guesses_at_the_token_is_not_listened_to_for_a_while(served: Served) -> None:
+    now_s, told = 0.0, []
+    served.control.attempts = door.Attempts(lambda: now_s)
+    served.control.on_guesses = told.append
+    for number in range(door.MOST_WRONG):
+        assert (await served.ask(authorization=f"Bearer guess-{number}"))[0] == 401
+    assert told == ["127.0.0.1"]
+    for authorization in ("Bearer guess", "", f"Bearer {TOKEN}"):
+        status, text = await served.ask(authorization=authorization)
+        assert status == 429, "the token is not even looked at"
+        assert text.startswith("too many wrong tokens from here; ask again in 60 s")
+    assert served.control.obeyed == []
+    now_s = door.WITHIN_S
+    assert (await served.ask())[0] == 200
+    assert told == ["127.0.0.1"]
+
+
+async def test_a_guesser_keeps_no_other_address_out_and_gains_nothing_by_many_of_its_own() -> None:
+    attempts = door.Attempts(lambda: 0.0)
+    answers = [attempts.wrong(f"fdaa:0:1:2::{number:x}") for number in range(door.MOST_WRONG)]
+    assert answers == [False] * (door.MOST_WRONG - 1) + [True]
+    assert attempts.wait_s("fdaa:0:1:2:ffff::1") > 0, "one network"
+    assert attempts.wait_s("fdaa:0:1:3::1") == attempts.wait_s("10.0.0.1") == 0
+    for number in range(door.MOST_WRONG):
+        attempts.wrong(("::ffff:10.0.0.1", "10.0.0.1")[number % 2])
+    assert attempts.wait_s("10.0.0.1") > 0, "one address, written in two ways"

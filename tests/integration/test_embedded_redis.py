@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from betatrader.model.errors import RefusedError, UnreachableError
+from betatrader.model.secret import without_password
 from betatrader.ops import embedded_redis
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.ops.process import alive
-from betatrader.store.connection import client, connected, without_password
+from betatrader.store.connection import client, connected
 
 
 async def test_it_answers_keeps_its_data_and_leaves_no_socket(own_home: Path) -> None:
@@ -75,6 +76,8 @@ async def test_a_silent_server_is_told_of_in_two_lines_without_its_password() ->
     assert len(str(caught.value).splitlines()) == 2
     assert "secret" not in str(caught.value)
     assert without_password("unix:///a/b") == "unix:///a/b"
+    assert without_password("unix:///a/b?db=1&password=x") == "unix:///a/b?db=1"
+    assert without_password("redis://me:x@h:1/0", mark="") == "redis://h:1/0"
 
 
 def test_signals_reach_only_their_process(own_home: Path) -> None:

@@ -1,6 +1,9 @@
 """Real models through a real server: trained again alike, exact in ONNX, late work dropped."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,8 +20,9 @@ from betatrader.model.errors import UsageError
 from betatrader.model.features import WIDTH
 from betatrader.model.ids import InstrumentId
 from betatrader.model.signal import Forecast, ForecastRequest
+from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.store import keys
-from betatrader.store.bus import Consumer, publish, seal
+from betatrader.store.bus import FIELD, Consumer, open_envelope, publish, seal
 from betatrader.store.connection import Client
 
 SECOND = 1_000_000_000
@@ -162,3 +166,72 @@ async def test_requests_become_forecasts_and_late_ones_are_dropped(
     assert all(f.expires_ns == f.data_time_ns + f.horizon_ns // 4 for f in found)
     assert (await redis.xpending(keys.REQUESTS, keys.INTEL_GROUP))["pending"] == 0
     assert await redis.xlen(keys.dead(keys.REQUESTS)) == 2, "the unknown kind, the odd features"
+
+
+async def test_two_machines_share_the_work_and_double_none(
+    redis: Client, server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    asked, slots = 400, ("intel-1", "intel-2")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "betatrader", "--role", "intel"],
+            env={
+                **os.environ,
+                "REDIS_URL": server.url,
+                "BETATRADER_HOME": str(tmp_path / slot),
+                "BETATRADER_HEALTH__PORT": "0",
+                "BETATRADER_INTEL__SLOT": slot,
+            },
+            stderr=subprocess.DEVNULL,
+        )
+        for slot in slots
+    ]
+
+    async def consumers() -> dict[str, int]:
+        """Who has joined, and for how long (ms) it has got nothing: -1, never anything."""
+        if not await redis.exists(keys.REQUESTS):
+            return {}
+        found = await redis.xinfo_consumers(keys.REQUESTS, keys.INTEL_GROUP)
+        return {one["name"].decode(): one["inactive"] for one in found}
+
+    try:
+        async with asyncio.timeout(60):
+            while set(await consumers()) != set(slots):
+                await asyncio.sleep(0.05)
+            for number in range(asked):
+                later = time.time_ns() + 60 * SECOND
+                message = seal(request(f"A{number}.SIM", later), f"q{number}")
+                await publish(redis, keys.REQUESTS, message)
+                await asyncio.sleep(0.002)
+            while (await redis.xpending(keys.REQUESTS, keys.INTEL_GROUP))["pending"] or (
+                await redis.xlen(keys.signals("r1")) < asked
+            ):
+                await asyncio.sleep(0.05)
+        assert all(inactive >= 0 for inactive in (await consumers()).values()), "both have worked"
+        entries = await redis.xrange(keys.signals("r1"))
+        ids = [open_envelope(fields[FIELD]).id for _, fields in entries]
+        assert sorted(ids) == sorted(f"f-q{number}" for number in range(asked))
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(20)
+
+
+async def test_a_machine_that_is_no_more_leaves_the_group_once_it_holds_nothing(
+    redis: Client,
+) -> None:
+    def consumer(name: str) -> Consumer[str]:
+        decode = msgspec.msgpack.Decoder(str).decode
+        return Consumer(redis, redis, keys.REQUESTS, keys.INTEL_GROUP, name=name, decode=decode)
+
+    gone, holding, here = consumer("gone"), consumer("holding"), consumer("here")
+    await gone.join()
+    await publish(redis, keys.REQUESTS, seal("x", "1"))
+    assert len(await holding.read(block_s=0.01)) == 1
+    await gone.read(block_s=0.01)
+    await asyncio.sleep(0.05)
+    await here.read(block_s=0.01)
+    await here.forget_gone(idle_ms=30)
+    names = [one["name"] for one in await redis.xinfo_consumers(keys.REQUESTS, keys.INTEL_GROUP)]
+    assert sorted(names) == [b"here", b"holding"]

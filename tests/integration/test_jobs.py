@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from betatrader.jobs import pnl_report, schedule
+from betatrader.jobs.leader_watch import LeaderWatch
 from betatrader.jobs.schedule import Job, Scheduler
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.summary import PositionLine, Summary
@@ -163,3 +164,24 @@ async def test_profit_is_reported_net_of_what_running_costs_since_the_first_run(
     assert (first["running_costs"], first["net"]) == ("0.37", "4.63")
     assert (second["running_costs"], second["net"]) == ("3.70", "1.30")
     assert "| net of running costs | 1.30 |" in (tmp_path / "r1/pnl.md").read_text()
+
+
+async def test_that_nobody_leads_any_more_is_told_once_and_its_end_too(redis: Client) -> None:
+    told: list[tuple[str, str]] = []
+    times = [60.0]
+    watch = LeaderWatch(redis, lambda *alert: told.append(alert), lambda: times[-1])
+    await watch.look()
+    assert told == [], "nobody has led yet"
+    await functions.lease_acquire(redis, "one", 60_000, 0)
+    await watch.look()
+    await functions.lease_release(redis, "one", int(await redis.hget(keys.LEASE, "epoch")))
+    for now_s in (70.0, 74.0, 76.0, 90.0):
+        times.append(now_s)
+        await watch.look()
+    assert told == [("critical", "nobody leads, for 16 s and more")]
+    _, epoch, _ = await functions.lease_acquire(redis, "two", 60_000, 0)
+    await watch.look()
+    assert told[1:] == [("error", f"a trader leads again, in epoch {epoch}")]
+    await redis.delete(keys.LEASE)
+    await watch.look()
+    assert len(told) == 2

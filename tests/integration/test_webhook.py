@@ -5,9 +5,10 @@ import json
 import shutil
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -17,6 +18,7 @@ from structlog.testing import capture_logs
 from betatrader.config import Alerts
 from betatrader.model.secret import Secret
 from betatrader.ops import http, webhook
+from betatrader.ops.deadman import Deadman
 from betatrader.ops.webhook import AGAIN_S, TEXTS_KEPT, TRIES, WAITING, Webhook
 
 pytestmark = pytest.mark.asyncio
@@ -304,3 +306,78 @@ async def test_https_trusts_the_machines_certificates_and_no_others(
         finally:
             http._trust.cache_clear()
     assert hook.bodies == [{}]
+
+
+class Watch:
+    """The outside service: answers each GET with the next of `statuses`, then with 200."""
+
+    def __init__(self, *statuses: int, silent: bool = False) -> None:
+        self.statuses = list(statuses)
+        self.silent = silent
+        self.asked: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[0])
+            if self.silent:
+                await reader.read()
+            status = self.statuses.pop(0) if self.statuses else 200
+            writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.close()
+
+    async def asked_for(self, count: int) -> None:
+        with anyio.fail_after(20):
+            while len(self.asked) < count:
+                await anyio.sleep(0.01)
+
+
+@asynccontextmanager
+async def pinging(
+    watch: Watch, is_well: Callable[[], bool] = lambda: True
+) -> AsyncIterator[list[MutableMapping[str, Any]]]:
+    server = await asyncio.start_server(watch.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    settings = Alerts(deadman=Secret(f"http://127.0.0.1:{port}/ping/T0KEN-x"))
+    deadman = Deadman(settings, is_well)
+    deadman._every_s = 0.02  # a person may say 1 s at least
+    with capture_logs() as said:
+        task = asyncio.create_task(deadman.run())
+        yield said
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    server.close()
+
+
+async def test_the_outside_watch_is_asked_again_and_again_while_all_is_well() -> None:
+    well = [True]
+    watch = Watch()
+    async with pinging(watch, lambda: well[0]):
+        await watch.asked_for(3)
+        well[0] = False
+        before = len(watch.asked)
+        await anyio.sleep(0.2)
+        assert len(watch.asked) <= before + 1, "but for one under way, it hears nothing"
+        well[0] = True
+        await watch.asked_for(before + 3)
+    assert set(watch.asked) == {"GET /ping/T0KEN-x HTTP/1.1"}
+
+
+async def test_trouble_with_the_outside_watch_is_logged_once_and_so_is_its_end() -> None:
+    watch = Watch(500, 404, 301)
+    async with pinging(watch) as said:
+        await watch.asked_for(5)
+    assert [line["event"] for line in said] == ["deadman_not_pinged", "deadman_pinged_again"]
+    assert "T0KEN" not in str(said)
+
+
+async def test_an_outside_watch_that_never_answers_is_not_waited_for() -> None:
+    watch = Watch(silent=True)
+    async with pinging(watch) as said:
+        await watch.asked_for(3)
+    assert [line["error"] for line in said] == ["no answer in time"]
+
+
+async def test_without_an_address_nothing_is_pinged() -> None:
+    with anyio.fail_after(10):
+        await Deadman(Alerts(), lambda: True).run()

@@ -53,6 +53,8 @@ def test_no_seed_breaks_an_invariant_over_a_venues_own_protocol(venue: str) -> N
     report = simulate.run(range(SEEDS // 5), lambda _done, _all: None, venue=venue)
     print(report)
     assert not report.failing, told(report.failing)
+    assert report.orders >= 50 * report.seeds
+    assert sum(report.faults.values()) >= 5 * report.seeds
 
 
 @pytest.mark.parametrize("found", KNOWN)

@@ -67,7 +67,7 @@ class Desk:
 
 async def test_a_block_is_told_once_and_an_answer_that_stays_away_changes_nothing() -> None:
     desk, alerts = Desk(), []
-    abroad = Abroad(desk, lambda *said: alerts.append(said))  # type: ignore[arg-type]
+    abroad = Abroad([desk], lambda *said: alerts.append(said))  # type: ignore[arg-type]
     assert (await abroad.ask(), abroad.blocked) == (AGAIN_S, "")
     desk.found = Egress(True, "X sees us in Y")
     assert (await abroad.ask(), abroad.blocked) == (EVERY_S, "X sees us in Y")
@@ -82,7 +82,7 @@ async def test_a_block_is_told_once_and_an_answer_that_stays_away_changes_nothin
 
 async def test_while_blocked_a_leader_only_reduces_whatever_is_resumed() -> None:
     desk, taken, state = Desk(), [], [TradingState.ACTIVE]
-    abroad = Abroad(desk, lambda *_: None)  # type: ignore[arg-type]
+    abroad = Abroad([desk], lambda *_: None)  # type: ignore[arg-type]
     abroad.blocked = "elsewhere"
 
     def take(event: Event) -> None:

@@ -30,7 +30,7 @@ from betatrader.model.account import (
     OrderRejected,
     VenueConnection,
 )
-from betatrader.model.errors import RefusedError, UsageError
+from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.market import BookSnapshot, InstrumentListed, InstrumentStatus
 from betatrader.model.money import parse
 from betatrader.model.order import OrderType, Side
@@ -349,11 +349,29 @@ def test_a_session_that_is_refused_is_tried_again(monkeypatch: pytest.MonkeyPatc
     world = World(monkeypatch, secret=Secret(PEM))
     logon = world.fake.api["session.logon"]
     world.fake.api["session.logon"] = refusing(401, -2015, "Invalid API-key.")
-    world.go(2.0)
+    world.go(1.0)
     assert not world.venue.connected
+    assert world.venue.trouble == "refused by the venue: Invalid API-key. (-2015)"
     world.fake.api["session.logon"] = logon
     world.go(30.0)
-    assert world.venue.connected
+    assert (world.venue.connected, world.venue.trouble) == (True, "")
+
+
+def test_a_key_that_was_never_let_in_ends_it_and_one_that_was_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    subscribe = "userDataStream.subscribe.signature"
+    world.fake.api[subscribe] = refusing(400, -1022, "Signature for this request is not valid.")
+    world.go(60.0)
+    assert isinstance(world.error, ConfigurationError)
+    assert "Signature for this request is not valid. (-1022)" in str(world.error)
+    world = World(monkeypatch)
+    world.go()
+    world.fake.api[subscribe] = refusing(401, -2015, "Invalid API-key.")
+    world.do(world.fake.account.cut, "gone")
+    world.go(300.0)
+    assert (world.error, world.venue.connected) == (None, False)
 
 
 @pytest.mark.parametrize(
@@ -417,10 +435,11 @@ def test_what_can_never_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         World(monkeypatch, symbols=())
     with pytest.raises(UsageError, match="neither an HMAC secret"):
         World(monkeypatch, secret=Secret("x"))
-    world = World(monkeypatch)
-    world.fake.rest["/sapi/v1/account/apiRestrictions"] = lambda _: {"enableWithdrawals": True}
-    world.go()
-    assert isinstance(world.error, RefusedError)
+    for rights in ({"enableWithdrawals": True}, {"enableSpotAndMarginTrading": False}):
+        world = World(monkeypatch)
+        world.fake.rest["/sapi/v1/account/apiRestrictions"] = lambda _, found=rights: found
+        world.go()
+        assert isinstance(world.error, ConfigurationError)
     world = World(monkeypatch)
     world.fake.rest["/api/v3/exchangeInfo"] = refusing(400, -1121, "Invalid symbol.")
     world.go()

@@ -27,6 +27,7 @@ from betatrader.model.account import (
     OrderCanceled,
     OrderInDoubt,
     OrderRejected,
+    PositionTransfer,
     Reconciled,
     VenueAccount,
     VenueConnection,
@@ -36,8 +37,8 @@ from betatrader.model.command import (
     Alert,
     Approved,
     CancelOrder,
+    CheckBooks,
     Refused,
-    StateChanged,
     Step,
     SubmitOrder,
 )
@@ -118,6 +119,24 @@ def test_t7_what_replaces_an_order_is_an_order_of_its_own() -> None:
     step = scene.take(Halt(SECOND, "i", "me"))
     assert step is not None
     assert cancelled(list(step.changes)) == [second.order]
+
+
+def test_t7_one_id_that_stands_for_two_orders_cancels_both_and_a_person_is_told() -> None:
+    scene = Scene()
+    order = rest(scene, "9.90", "0.5")
+    there = VenueOrder(order.order, order.terms, 0, OrderState.ACCEPTED)
+    account = VenueAccount(parse("100"), {}, {order.order: there}, (), doubled=(order.order,))
+    [found] = order_reports(scene.state, account, "SIM", SECOND, SECOND)
+    step = scene.take(found)
+    assert step is not None
+    assert cancelled(list(step.changes)) == [order.order]
+    assert any(isinstance(c, Alert) and "twice" in c.text for c in step.changes)
+    scene.take(OrderCanceled(2 * SECOND, order.order))  # one of them; the other works on
+    still = VenueAccount(parse("100"), {}, {order.order: there}, ())
+    [other] = order_reports(scene.state, still, "SIM", 9 * SECOND, SECOND)
+    step = scene.take(other)
+    assert step is not None
+    assert cancelled(list(step.changes)) == [order.order]
 
 
 def test_t10_two_orders_filled_by_one_trade_count_both() -> None:
@@ -337,7 +356,34 @@ def test_t22_a_fee_taken_out_of_what_was_bought_is_its_cost() -> None:
     assert scene.state.equity() - portfolio.deposits == scene.state.unrealised()
 
 
-def test_t22_what_a_fee_takes_of_a_third_asset_is_neither_cash_nor_a_loss() -> None:
+def test_t22_a_fee_in_a_third_asset_costs_what_that_was_bought_for() -> None:
+    scene = Scene(Limits(order_notional=90 * SCALE, position_notional=90 * SCALE))
+    scene.hold("2")  # of the coin, at 10: what the fee is taken out of
+    scene.puppet.intents = [Place(terms(BUY, "0.40", "5", YES), "test")]
+    step = scene.quote()
+    assert step is not None
+    order = next(c for c in step.changes if isinstance(c, Approved))
+    fill = _filled(scene.state.orders.open[order.order], parse("5"), "T1", 0)
+    scene.take(msgspec.structs.replace(fill, paid_in=COIN, paid=parse("0.1")))
+    portfolio = scene.state.portfolio
+    assert portfolio.quantity(COIN) == parse("1.9")
+    assert (portfolio.fees, portfolio.positions[COIN].cost) == (SCALE, 19 * SCALE)
+    gains = portfolio.realised + scene.state.unrealised() - portfolio.fees
+    assert scene.state.equity() == portfolio.deposits + gains
+    shares = scene.state.holdings.shares
+    assert sum(shares[COIN].values()) == parse("1.9")
+
+
+def test_t22_a_fee_in_an_asset_that_is_not_in_our_books_changes_nothing_there() -> None:
+    scene = Scene()
+    order = rest(scene, "9.90", "0.5")
+    fill = _filled(scene.state.orders.open[order.order], parse("0.5"), "T1", 0)
+    scene.take(msgspec.structs.replace(fill, paid_in=InstrumentId("POINTS.SIM"), paid=SCALE))
+    assert scene.state.portfolio.fees == 0
+    assert scene.state.portfolio.quantity(InstrumentId("POINTS.SIM")) == 0
+
+
+def test_t22_what_leaves_without_an_order_is_neither_cash_nor_a_loss() -> None:
     scene, points = Scene(), InstrumentId("POINTS.SIM")
     order = rest(scene, "9.90", "0.5")
     scene.fill(order)
@@ -377,27 +423,65 @@ def test_t26_a_connection_is_up_for_orders_only_once_data_has_come_over_it() -> 
     assert scene.refused_by(asked) == ""
 
 
-@pytest.mark.parametrize("compared", [False, True])
-def test_t30_the_kill_switch_says_whose_books_it_used(compared: bool) -> None:
+def losing(agreed: bool) -> tuple[Scene, Step]:
+    """An account whose books show the daily loss reached, with an order that rests."""
     scene = Scene(Limits(order_notional=90 * SCALE, position_notional=90 * SCALE))
-    if compared:
-        scene.take(Reconciled(SECOND, "SIM"))
+    scene.take(Reconciled(SECOND, "SIM"))
+    rest(scene, "9.00", "0.5")
     scene.hold("8")
     scene.now_s = 4.0
+    if agreed:
+        scene.take(Reconciled(2 * SECOND, "SIM"))
     step = scene.quote("7.40", "7.42")
     assert step is not None
-    [change] = [c for c in step.changes if isinstance(c, StateChanged)]
-    said = "equal to the venue's 3 s and 1 fills ago" if compared else "never compared"
-    assert said in change.reason
+    return scene, step
 
 
-def test_t30_a_drawdown_says_it_too() -> None:
+def test_t30_the_kill_switch_acts_on_books_that_the_venue_has_confirmed_and_says_so() -> None:
+    scene, _ = losing(agreed=True)
+    assert scene.state.trading_state is TradingState.HALTED
+    assert "by our books, equal to the venue's 2 s ago" in scene.state.halt_reason
+
+
+def test_t30_books_with_fills_since_are_compared_first_and_what_rests_is_cancelled() -> None:
+    scene, step = losing(agreed=False)
+    assert scene.state.trading_state is TradingState.ACTIVE
+    assert any(isinstance(c, CheckBooks) and c.reason for c in step.changes)
+    assert len(cancelled(list(step.changes))) == 1
+    assert scene.quote("7.40", "7.42") is None, "asked once"
+    assert scene.refused_by(terms(BUY, "7.42", "1")) == "daily_loss"
+    scene.take(Reconciled(5 * SECOND, "SIM"))
+    assert scene.state.trading_state is TradingState.HALTED
+    assert "equal to the venue's 0 s ago" in scene.state.halt_reason
+
+
+def test_t30_where_the_venue_contradicts_its_word_counts_as_profit_and_nothing_is_halted() -> None:
+    scene, _ = losing(agreed=False)
+    more = PositionTransfer(5 * SECOND, COIN, parse("0.5"), parse("7.40"), "a fill was told short")
+    scene.take(more)
+    step = scene.take(Reconciled(5 * SECOND, "SIM", ("transfer",)))
+    assert step is not None
+    assert CheckBooks("") in step.changes
+    assert scene.state.trading_state is TradingState.ACTIVE
+    assert scene.state.doubted_ns == 0
+
+
+def test_t30_a_venue_that_does_not_answer_is_not_waited_for_for_ever() -> None:
+    scene, _ = losing(agreed=False)
+    scene.take(TimerFired(8 * SECOND, "tick"))
+    assert scene.state.trading_state is TradingState.ACTIVE
+    scene.take(TimerFired(9 * SECOND, "tick"))
+    assert scene.state.trading_state is TradingState.HALTED
+    assert "has not confirmed in 5 s" in scene.state.halt_reason
+
+
+def test_t30_where_nothing_was_ever_compared_there_is_nobody_to_ask() -> None:
     scene = Scene(Limits(position_notional=90 * SCALE, daily_loss=90 * SCALE))
     scene.hold("0.5")
     scene.state.equity_high = 130 * SCALE
     scene.quote()
     assert "drawdown" in scene.state.halt_reason
-    assert "by our books" in scene.state.halt_reason
+    assert "never compared" in scene.state.halt_reason
 
 
 class Onlooker(Strategy):
@@ -514,7 +598,7 @@ def test_t36_what_was_accepted_and_is_gone_at_the_venue_was_cancelled(
     if state is not None:
         there[order.order] = VenueOrder(order.order, order.terms, 0, state, "so")
     account = VenueAccount(100 * SCALE, {}, there, ())
-    reports = order_reports(scene.state, account, 9 * SECOND, SECOND)
+    reports = order_reports(scene.state, account, "SIM", 9 * SECOND, SECOND)
     assert [type(report) for report in reports] == [OrderCanceled]
 
 
@@ -569,11 +653,13 @@ def test_an_end_is_not_told_before_the_fills_that_the_venue_counts() -> None:
     there = VenueOrder(order.order, order.terms, parse("0.3"), OrderState.CANCELED)
     account = VenueAccount(0, {}, {order.order: there}, ())
     now, under_way = scene.state.now_ns, 3 * SECOND
-    assert order_reports(scene.state, account, now, under_way) == []
-    late = order_reports(scene.state, account, now + 4 * SECOND, under_way)
+    assert order_reports(scene.state, account, "SIM", now, under_way) == []
+    late = order_reports(scene.state, account, "SIM", now + 4 * SECOND, under_way)
     assert [type(event) for event in late] == [OrderCanceled], "it does not wait for ever"
     scene.fill(order, "0.3")
-    assert [type(e) for e in order_reports(scene.state, account, now, under_way)] == [OrderCanceled]
+    assert [type(e) for e in order_reports(scene.state, account, "SIM", now, under_way)] == [
+        OrderCanceled
+    ]
 
 
 def test_a_part_of_a_lot_that_a_fee_left_holds_no_flattening_up() -> None:
@@ -589,3 +675,17 @@ def test_a_part_of_a_lot_that_a_fee_left_holds_no_flattening_up() -> None:
     tick(scene, 3.0)
     assert scene.state.portfolio.quantity(COIN) == parse("0.005")
     assert not scene.state.flattening, "nothing more can be sold"
+
+
+def test_a_part_of_a_lot_that_a_stop_left_is_not_offered_again_and_again() -> None:
+    scene = Scene()
+    order = scene.propose(terms(BUY, "9.90", "0.5"), stop=parse("9.50"))
+    assert isinstance(order, Approved)
+    fill = _filled(scene.state.orders.open[order.order], parse("0.5"), "T1", 0)
+    scene.take(msgspec.structs.replace(fill, kept=parse("0.005")))
+    step = scene.quote("9.40", "9.42")
+    assert step is not None
+    [sale] = [change for change in step.changes if isinstance(change, Approved)]
+    scene.fill(sale, trade="T2")
+    assert scene.state.portfolio.quantity(COIN) == parse("0.005")
+    assert [scene.quote(bid, "9.42") for bid in ("9.39", "9.38")] == [None, None]

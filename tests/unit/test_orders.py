@@ -12,6 +12,7 @@ from betatrader.model.account import (
     OrderCanceled,
     OrderEvent,
     OrderExpired,
+    OrderFound,
     OrderInDoubt,
     OrderRejected,
 )
@@ -72,6 +73,15 @@ def test_ids_are_32_hexadecimal_digits_and_repeatable() -> None:
     assert len(ID) == 32
     with pytest.raises(ValueError):
         client_order_id(StrategyId("s"), 1 << 48, 0)
+
+
+def test_an_order_that_works_after_its_end_is_as_old_as_it_was() -> None:
+    """Venues that name an order by its hash make that of its id and its time."""
+    orders = Orders()
+    orders.submit(Approved(ID, StrategyId("s"), TERMS), 7)
+    orders.take(OrderCanceled(8, ID))
+    orders.adopt(OrderFound(99, ID, TERMS, 0, "0xab"), StrategyId("s"))
+    assert (orders.open[ID].created_ns, orders.open[ID].venue_id) == (7, "0xab")
 
 
 def opened(*events: OrderEvent) -> tuple[Orders, list[bool]]:

@@ -2,6 +2,7 @@
 
 import builtins
 import json
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +15,13 @@ from betatrader.model.ids import ClientOrderId
 from betatrader.model.money import parse
 from betatrader.model.order import Order, OrderState, OrderTerms, OrderType, Side, TimeInForce
 from betatrader.model.secret import Secret
-from betatrader.venues.polymarket import amounts, forms, headers, wire
+from betatrader.venues.polymarket import (
+    amounts,
+    forms,
+    headers,
+    keccak,
+    wire,
+)
 from betatrader.venues.polymarket.eip712 import exchange_of
 from betatrader.venues.polymarket.forms import Rules
 from betatrader.venues.polymarket.ids import Ids
@@ -303,3 +310,21 @@ def test_times_tell_seconds_from_milliseconds() -> None:
     assert wire.moment_ns("1672290701") == 1_672_290_701 * 10**9
     assert wire.moment_ns(1_764_000_000_123) == 1_764_000_000_123 * 10**6
     assert wire.moment_ns("soon") == 0
+
+
+def test_the_quick_hash_is_the_librarys_own_also_in_threads() -> None:
+    given = [bytes([number % 256]) * number for number in range(700)]
+    wanted = [keccak.plain(data) for data in given]
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(lambda _: [keccak.keccak(data) for data in given], range(8)):
+            assert found == wanted
+
+
+def test_without_the_librarys_inner_form_its_public_way_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert keccak._chosen() is not keccak.plain
+    monkeypatch.setattr(keccak._keccak, "_raw_keccak_lib", object())
+    assert keccak._chosen() is keccak.plain
+    monkeypatch.setattr(keccak._raw_api, "backend", "ctypes")
+    assert keccak._chosen() is keccak.plain

@@ -25,12 +25,15 @@ from polymarket_scenes import (
     trade,
 )
 
+from betatrader.engine.orders import Orders
+from betatrader.engine.state import State
 from betatrader.model.account import (
     CancelRejected,
     CashFlow,
     Fill,
     OrderCanceled,
     OrderExpired,
+    OrderFound,
     OrderInDoubt,
     OrderRejected,
     PositionTransfer,
@@ -39,7 +42,7 @@ from betatrader.model.account import (
 )
 from betatrader.model.command import CancelOrder
 from betatrader.model.errors import UsageError
-from betatrader.model.ids import ClientOrderId
+from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.market import InstrumentListed, InstrumentStatus, Resolution
 from betatrader.model.money import SCALE, parse
 from betatrader.model.order import Order, OrderState, Side, TimeInForce
@@ -47,6 +50,7 @@ from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
 from betatrader.venues.polymarket.sign import Signer
+from betatrader.venues.reconcile import order_reports
 
 FAK, FOK = TimeInForce.IOC, TimeInForce.FOK
 
@@ -251,7 +255,7 @@ def test_what_says_neither_yes_nor_no_leaves_it_in_doubt(world: World, reply: ob
 def test_a_page_of_the_proxy_is_called_one(world: World) -> None:
     world.fake.rest["POST /order"] = lambda _: Answer(403, b"<!DOCTYPE html><p>blocked</p>")
     world.submit(approved(1))
-    assert [e.reason for e in world.since()] == ["an HTML page"]
+    assert [e.reason for e in world.since()] == ["an HTML page with status 403"]
 
 
 def test_an_answer_of_success_with_an_error_is_a_refusal(world: World) -> None:
@@ -492,6 +496,37 @@ def test_a_failure_of_what_was_never_told_moves_nothing(world: World) -> None:
     assert world.since() == []
 
 
+def half_a_look(world: World, their_id: str) -> None:
+    """A look that has seen a trade, and comes to nothing: the balance is not answered."""
+    world.fake.rest["GET /data/trades"] = lambda _: page(trade(their_id, "4"))
+    world.fake.rest["GET /balance-allowance"] = cut
+    with pytest.raises(ConnectionError):
+        world.account()
+    world.since()
+
+
+def test_the_failure_of_what_a_failed_look_has_seen_moves_nothing(world: World) -> None:
+    """The fill was never told: it is told with what moves it back, and the sum of both is 0."""
+    their_id = world.submit(approved(1))
+    half_a_look(world, their_id)
+    world.say("user", trade(their_id, "4", "FAILED"))
+    fill, transfer, flow = world.since()
+    assert isinstance(fill, Fill)
+    assert isinstance(transfer, PositionTransfer)
+    assert isinstance(flow, CashFlow)
+    assert fill.quantity + transfer.quantity == 0
+    assert flow.amount == parse("2.24")
+
+
+def test_an_end_tells_the_fills_that_a_failed_look_has_seen(world: World) -> None:
+    their_id = world.submit(approved(1))
+    half_a_look(world, their_id)
+    world.say("user", told("CANCELLATION", their_id, "CANCELED", "4"))
+    assert world.kinds() == ["Fill", "OrderCanceled"]
+    world.say("user", told("CANCELLATION", their_id, "CANCELED", "4"))
+    assert world.since() == []
+
+
 def test_orders_over_the_channel(world: World) -> None:
     world.fake.rest["POST /order"] = cut
     first, second = world.submit(approved(1)), world.submit(approved(2))
@@ -629,6 +664,31 @@ def test_what_has_ended_counts_as_what_it_pays(world: World) -> None:
     assert found.resolved == ends
     assert found.positions == {}
     assert found.cash == parse("10")  # five of pUSD, and five shares that pay 1
+
+
+def test_an_order_that_was_found_is_known_again_after_the_next_restart(world: World) -> None:
+    """Of a journal that was lost: neither our id nor its time of making gives the venue's hash."""
+    strange = "0x" + "ab" * 32
+    world.fake.rest["GET /data/orders"] = lambda _: page(order(strange))
+    there = world.account()
+    orders = Orders()
+    for event in order_reports(State(), there, "POLYMARKET", clock.now_ns(), 1):
+        assert isinstance(event, OrderFound)
+        orders.adopt(event, StrategyId("s"))
+    del world.fake.rest["GET /data/orders"]
+    world.stop()
+    world.events.clear()
+    world.seen = 0
+    world.start()
+    world.do(lambda: world.venue.remember(orders.open.values())).go(2)
+    world.since()
+    (found,) = orders.open
+    world.do(lambda: world.venue.cancel(CancelOrder(found, YES), clock.now_ns()))
+    assert world.fake.posted("DELETE /order")[-1] == {"orderID": strange}
+    world.since()
+    world.say("user", trade(strange, "4"))
+    (fill,) = world.since()
+    assert (fill.order, fill.quantity) == (found, parse("4"))
 
 
 def test_a_market_that_stops_taking_orders_is_told(world: World) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import COIN, SECOND, YES, Puppet, Scene, coin, quote, terms
+from scenes import COIN, NO, SECOND, YES, Puppet, Scene, coin, contract, quote, terms
 from stories import SMALL, Broken, story, strategies
 
 from betatrader.engine.engine import Engine
@@ -23,6 +23,7 @@ from betatrader.model.account import (
     OrderFound,
     OrderInDoubt,
     OrderRejected,
+    PairsMerged,
     PositionTransfer,
     Reconciled,
     VenueAccount,
@@ -153,7 +154,9 @@ class Books:
                 self.ledger.account(state.orders.open),
                 (state.epoch, state.order_counter),
             ),
-            lambda: order_reports(state, self.ledger.account(state.orders.open), now, UNDER_WAY),
+            lambda: order_reports(
+                state, self.ledger.account(state.orders.open), "SIM", now, UNDER_WAY
+            ),
             lambda: unexplained(state, self.ledger.account(state.orders.open), "SIM", now),
         ):
             for event in look():
@@ -432,13 +435,13 @@ def test_an_order_of_ours_that_no_journal_knows_is_taken_into_the_books_and_canc
     scene = Scene()
     lost = VenueOrder(ClientOrderId("a" * 32), terms(BUY, "9.90", "0.5"), 0, OrderState.ACCEPTED)
     there = VenueAccount(parse("100"), {}, {lost.order: lost}, ())
-    (found,) = order_reports(scene.state, there, SECOND, UNDER_WAY)
+    (found,) = order_reports(scene.state, there, "SIM", SECOND, UNDER_WAY)
     assert found == OrderFound(SECOND, lost.order, lost.terms, 0)
     step = scene.take(found)
     assert step is not None
     assert CancelOrder(lost.order, COIN, "not in our journal") in step.changes
     assert scene.state.orders.open[lost.order].state is OrderState.PENDING_CANCEL
-    assert order_reports(scene.state, there, SECOND, UNDER_WAY)[0].order == lost.order
+    assert order_reports(scene.state, there, "SIM", SECOND, UNDER_WAY)[0].order == lost.order
     assert scene.take(found) is not None
     assert len(scene.state.orders.open) == 1, "found twice is found once"
 
@@ -450,8 +453,10 @@ def test_t37_an_order_that_works_long_after_it_ended_for_us_is_cancelled() -> No
     scene.take(OrderRejected(2 * SECOND, order.order, "it never arrived"))
     works = VenueOrder(order.order, order.terms, parse("0.1"), OrderState.ACCEPTED)
     there = VenueAccount(parse("100"), {}, {order.order: works}, ())
-    assert order_reports(scene.state, there, 3 * SECOND, UNDER_WAY) == [], "a report may be late"
-    (found,) = order_reports(scene.state, there, 9 * SECOND, UNDER_WAY)
+    assert order_reports(scene.state, there, "SIM", 3 * SECOND, UNDER_WAY) == [], (
+        "a report may be late"
+    )
+    (found,) = order_reports(scene.state, there, "SIM", 9 * SECOND, UNDER_WAY)
     scene.take(found)
     kept = scene.state.orders.open[order.order]
     assert (kept.filled, kept.state) == (parse("0.1"), OrderState.PENDING_CANCEL)
@@ -497,7 +502,54 @@ def test_t17_orders_and_fills_of_other_hands_are_left_alone_and_stop_nothing() -
     fill = Fill(SECOND, by_hand, COIN, BUY, parse("10"), parse("1"), 0, True, "t1")
     there = VenueAccount(parse("90"), {COIN: parse("1")}, {by_hand: rests}, (fill,))
     assert missing_fills(scene.state, there, (0, 0)) == []
-    assert order_reports(scene.state, there, SECOND, UNDER_WAY) == []
+    assert order_reports(scene.state, there, "SIM", SECOND, UNDER_WAY) == []
     moved, paid = unexplained(scene.state, there, "SIM", SECOND)
     assert isinstance(moved, PositionTransfer)
     assert isinstance(paid, CashFlow)
+
+
+def pairs_held() -> Scene:
+    """Five YES for 2, and three NO for 1.50."""
+    scene = Scene()
+    for name in (YES, NO):
+        scene.take(InstrumentListed(0, contract(name)))
+    for at, (name, price, quantity) in enumerate(((YES, "0.40", "5"), (NO, "0.50", "3"))):
+        given = ClientOrderId(f"{at:032x}")
+        bought = Fill(SECOND, given, name, BUY, parse(price), parse(quantity), 0, True, f"T{at}")
+        scene.take(bought)
+    return scene
+
+
+def test_pairs_that_became_cash_are_merged_and_not_moved_away() -> None:
+    """The venue pays 1 a pair: a gain, since both cost 0.90 together."""
+    scene = pairs_held()
+    cash = scene.state.portfolio.cash
+    there = VenueAccount(cash + parse("2.5"), {YES: parse("2.5"), NO: parse("0.5")}, {}, ())
+    (merged,) = unexplained(scene.state, there, "SIM", SECOND)
+    assert isinstance(merged, PairsMerged)
+    assert {merged.instrument, merged.complement} == {YES, NO}
+    assert merged.quantity == parse("2.5")
+    before, deposits = scene.state.portfolio.realised, scene.state.portfolio.deposits
+    step = scene.take(merged)
+    assert step is not None
+    assert scene.state.portfolio.cash == there.cash
+    assert scene.state.portfolio.realised - before == parse("0.25")
+    assert scene.state.portfolio.deposits == deposits
+    assert sum(scene.state.holdings.shares[YES].values()) == parse("2.5")
+    assert unexplained(scene.state, there, "SIM", SECOND) == []
+
+
+def test_shares_that_went_without_cash_were_not_merged() -> None:
+    scene = pairs_held()
+    there = VenueAccount(scene.state.portfolio.cash, {YES: parse("2")}, {}, ())
+    found = unexplained(scene.state, there, "SIM", SECOND)
+    assert [type(event) for event in found] == [PositionTransfer, PositionTransfer]
+
+
+def test_a_deposit_beside_a_merge_is_a_deposit() -> None:
+    scene = pairs_held()
+    there = VenueAccount(scene.state.portfolio.cash + parse("10"), {YES: parse("2")}, {}, ())
+    merged, deposit = unexplained(scene.state, there, "SIM", SECOND)
+    assert isinstance(merged, PairsMerged)
+    assert isinstance(deposit, CashFlow)
+    assert (merged.quantity, deposit.amount) == (parse("3"), parse("7"))

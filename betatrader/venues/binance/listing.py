@@ -5,7 +5,7 @@ from collections.abc import Callable
 import anyio
 import structlog
 
-from betatrader.model.errors import RefusedError, UsageError
+from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.event import Event
 from betatrader.model.ids import InstrumentId
 from betatrader.model.instrument import ProportionalFees
@@ -17,6 +17,7 @@ from betatrader.venues.binance.rest import RefusalError, Rest
 from betatrader.venues.binance.wire import VENUE
 
 LOOK_S = 60.0
+HINTED_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 INVALID_SYMBOL, ILLEGAL_CHARACTERS = -1121, -1100
 
@@ -31,6 +32,8 @@ class Listing:
         executions: Executions,
         market: Callable[[Event], None],
     ) -> None:
+        self.trouble = "its rules are not known yet"
+        """Why they are not, as far as is known; "" once they are."""
         self._symbols = symbols
         self._rest = rest
         self._executions = executions
@@ -39,6 +42,7 @@ class Listing:
         self._fees: dict[str, ProportionalFees] = {}
         self._unfit: set[str] = set()
         self._wake = anyio.Event()
+        self._looked_s = 0.0
         self._log = structlog.get_logger()
 
     def stp(self, instrument: InstrumentId) -> str:
@@ -50,14 +54,21 @@ class Listing:
         """Measure the clock and tell all rules anew, at once."""
         self._wake.set()
 
+    def look_soon(self) -> None:
+        """The same, but no sooner than some time after the last look: a refused order hints at
+        rules that have changed, and many may be refused."""
+        if clock.boot_s() - self._looked_s >= HINTED_S:
+            self._wake.set()
+
     async def first(self) -> None:
         """Ask until the rules are known. Raises UsageError where a symbol does not exist, and
-        RefusedError where the key may move money away."""
+        ConfigurationError where the key may not trade, or may move money away."""
         pause_s = FIRST_PAUSE_S
         while True:
             try:
                 await self._look(anew=True)
                 await self._guard_key()
+                self.trouble = ""
                 return
             except (OSError, TimeoutError, ValueError) as error:
                 if isinstance(error, RefusalError) and error.code in (
@@ -68,6 +79,7 @@ class Listing:
                         f"[binance] symbols: {', '.join(self._symbols)}: {error.text}\n"
                         "Write pairs as the venue does: BTCUSDT."
                     ) from error
+                self.trouble = str(error)
                 self._log.warning("venue_away", venue=VENUE, error=str(error))
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -87,6 +99,7 @@ class Listing:
                 await anyio.sleep(FIRST_PAUSE_S)
 
     async def _look(self, *, anew: bool) -> None:
+        self._looked_s = clock.boot_s()
         await self._rest.measure_clock()
         info = await self._rest.exchange_info(self._symbols)
         order = {symbol: place for place, symbol in enumerate(self._symbols)}
@@ -119,7 +132,7 @@ class Listing:
             return rules.DEFAULT_FEES
 
     async def _guard_key(self) -> None:
-        """A key that may withdraw is not taken; testnets do not tell."""
+        """A key that may withdraw, or that may not trade, is not taken; testnets do not tell."""
         try:
             rights = await self._rest.key_rights()
         except ConnectionError as error:
@@ -130,7 +143,16 @@ class Listing:
             or rights.enable_internal_transfer
             or rights.permits_universal_transfer
         ):
-            raise RefusedError(
-                "[binance] key may withdraw or transfer money, which a trader never needs.\n"
-                "Take these rights from it at the venue, or make another key."
+            raise ConfigurationError(
+                [
+                    "[binance] key may withdraw or transfer money, which a trader never needs.",
+                    "Take these rights from it at the venue, or make another key.",
+                ]
+            )
+        if not rights.enable_spot_and_margin_trading:
+            raise ConfigurationError(
+                [
+                    "[binance] key may not trade: the venue says enableSpotAndMarginTrading false.",
+                    "Give it that right at the venue, or make another key.",
+                ]
             )

@@ -13,7 +13,7 @@ from betatrader.ops import clock, metrics
 from betatrader.venues.binance import wire
 from betatrader.venues.binance.book_sync import BookSync
 from betatrader.venues.binance.rest import Rest
-from betatrader.venues.binance.session import why_lost
+from betatrader.venues.binance.session import LIFE_S, why_lost
 
 SILENT_S = 60.0
 """A stream without a single message for so long is dead: a pair worth trading is never so calm."""
@@ -21,6 +21,7 @@ SILENT_S = 60.0
 SNAPSHOT_PAUSE_S = 1.0
 LARGEST = 4 << 20
 COMPLAINT_S = 60.0
+SHUTDOWN = "!serverShutdown"
 KINDS = ("depth@100ms", "bookTicker", "trade")
 
 
@@ -38,12 +39,17 @@ class MarketStream:
     ) -> None:
         self.flows = False
         """Whether data has come over the connection that is open."""
+        self.trouble = "no market data yet"
+        """Why none flows, as far as is known; "" while it does."""
         self.books: dict[str, BookSync] = {}
         self._transport = transport
         self._address = address.rstrip("/")
         self._rest = rest
         self._market = market
         self._changed = changed
+        self._feed: Feed | None = None
+        self._last: dict[str, int] = {}
+        """The last of each kind by symbol: while two connections overlap, all comes twice."""
         self._wanted = anyio.Event()
         self._complained_s: dict[str, float] = {}
         self._log = structlog.get_logger()
@@ -59,12 +65,15 @@ class MarketStream:
             self._received,
             self._lost,
             silent_s=SILENT_S,
+            life_s=LIFE_S,
         )
+        self._feed = feed
         async with anyio.create_task_group() as group:
             group.start_soon(self._take_snapshots)
             await feed.run()
 
     def _opened(self, _socket: Socket) -> None:
+        self._last.clear()
         for book in self.books.values():
             book.restart()
         self._wanted.set()
@@ -72,6 +81,7 @@ class MarketStream:
     def _lost(self, reason: str) -> None:
         self.flows = False
         reason = why_lost(reason)
+        self.trouble = f"market data: {reason}"
         self._changed(f"its market data broke off: {reason}" if reason else "")
 
     def _received(self, text: bytes) -> None:
@@ -84,7 +94,7 @@ class MarketStream:
             self._complain("malformed", str(error))
             return
         if not self.flows:
-            self.flows = True
+            self.flows, self.trouble = True, ""
             self._changed("")
         for event in events:
             self._market(event)
@@ -94,12 +104,18 @@ class MarketStream:
         name, _, kind = message.stream.partition("@")
         book = self.books.get(name.upper())
         now = clock.now_ns()
-        if book is None:
+        if message.stream == SHUTDOWN:
+            self._renew()
+        elif book is None:
             self._complain("unknown", message.stream or "no stream")
         elif kind == "bookTicker":
-            return [wire.quote(now, wire.decode_ticker(message.data))]
+            ticker = wire.decode_ticker(message.data)
+            if self._is_new(message.stream, ticker.update_id):
+                return [wire.quote(now, ticker)]
         elif kind == "trade":
-            return [wire.trade(now, wire.decode_trade(message.data))]
+            trade = wire.decode_trade(message.data)
+            if self._is_new(message.stream, trade.trade_id):
+                return [wire.trade(now, trade)]
         elif kind.startswith("depth"):
             events = book.change(now, wire.decode_depth(message.data))
             if not book.synchronised:
@@ -108,6 +124,18 @@ class MarketStream:
         else:
             self._complain("unknown", message.stream)
         return []
+
+    def _is_new(self, stream: str, number: int) -> bool:
+        twice = self._feed is not None and self._feed.overlaps
+        if twice and number <= self._last.get(stream, -1):
+            return False
+        self._last[stream] = number
+        return True
+
+    def _renew(self) -> None:
+        """The venue is about to end this connection."""
+        if self._feed is not None:
+            self._feed.renew()
 
     def _complain(self, kind: str, text: str) -> None:
         """Count what cannot be used, and say so once a minute."""

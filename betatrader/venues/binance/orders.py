@@ -16,6 +16,10 @@ from betatrader.venues.binance.wire import VENUE, instrument_id, units
 UNCLEAR_CODES = frozenset({-1000, -1001, -1006, -1007})
 """Codes after which an order may be there or not."""
 
+KEY_CODES = frozenset({-1022, -2014, -2015})
+"""Codes of a key or signature that the venue does not take, or not from here."""
+
+FILTER_FAILED, MARKET_CLOSED = -1013, "Market is closed"
 OUT_OF_TIME, UNKNOWN_ORDER, NO_SUCH_ORDER = -1021, -2011, -2013
 TOO_MUCH, TOO_MANY_ORDERS = -1003, -1015
 
@@ -139,6 +143,7 @@ class EventKind(msgspec.Struct, gc=False):
 class KeyRights(msgspec.Struct, rename="camel", gc=False):
     """`GET /sapi/v1/account/apiRestrictions`: what the key may do besides."""
 
+    enable_spot_and_margin_trading: bool = True
     enable_withdrawals: bool = False
     enable_internal_transfer: bool = False
     permits_universal_transfer: bool = False

@@ -20,6 +20,9 @@ from betatrader.venues.binance.limits import VenueClock
 from betatrader.venues.binance.orders import ExecutionReport, Frame
 from betatrader.venues.binance.wire import VENUE
 
+LIFE_S = 23 * 3_600.0
+"""The venue ends a connection after 24 hours."""
+
 PING_S = 5.0
 SILENT_S = 15.0
 READY_S = 5.0
@@ -52,6 +55,9 @@ class Hears(Protocol):
     def reported(self, report: ExecutionReport) -> None:
         """A report on an order of our account."""
 
+    def refused(self, code: int) -> None:
+        """The venue does not let us in, or any more."""
+
 
 class Access(msgspec.Struct, frozen=True):
     """The key of an account, and how requests are signed with it."""
@@ -70,11 +76,26 @@ class Session:
         self._access = access
         self._hears = hears
         self._logged_on = False
+        self._refusal = ""
         self._opened_s = 0.0
         self._log = structlog.get_logger()
+        self._next: Socket | None = None
         self._feed = Feed(
-            transport, url, self._opened, self._received, self._lost, silent_s=SILENT_S
+            transport,
+            url,
+            self._opened,
+            self._received,
+            self._lost,
+            silent_s=SILENT_S,
+            life_s=LIFE_S,
+            on_next=self._begin_next,
+            on_next_text=self._next_said,
         )
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not ready, as far as is known; "" while it is."""
+        return "" if self.is_ready else self._refusal or self._feed.trouble
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -85,6 +106,31 @@ class Session:
     def send(self, number: int | str, method: str, parameters: dict[str, sign.Value]) -> None:
         """Send one request, with its time and, where the session needs it, its signature."""
         self._feed.send(self.framed(number, method, parameters))
+
+    # The next connection, while this one goes on: it takes over once it hears of our account.
+
+    def _begin_next(self, socket: Socket) -> None:
+        self._next = socket
+        was, self._logged_on = self._logged_on, False
+        if self._access.signer.logs_on:
+            socket.send(self.framed(LOGON, "session.logon", {}))
+        else:
+            socket.send(self.framed(SUBSCRIBE, "userDataStream.subscribe.signature", {}))
+        self._logged_on = was
+
+    def _next_said(self, text: bytes) -> None:
+        try:
+            frame = orders.decode_frame(text)
+        except msgspec.MsgspecError:
+            self._feed.drop_next()
+            return
+        if frame.error is not None:
+            self._feed.drop_next()
+        elif frame.id == LOGON and self._next is not None:
+            self._next.send(encode({"id": SUBSCRIBE, "method": "userDataStream.subscribe"}))
+        elif frame.id == SUBSCRIBE:
+            self._feed.take_over()
+            self._log.info("session_renewed", venue=VENUE)
 
     def framed(self, number: int | str, method: str, parameters: dict[str, sign.Value]) -> bytes:
         """The bytes of one request as of now."""
@@ -136,6 +182,7 @@ class Session:
             self.break_off("the venue has ended the reports on our account")
         elif kind == "serverShutdown":
             self._log.warning("venue_restarts", venue=VENUE)
+            self._feed.renew()
         elif kind:
             pass  # balances and lists of orders: reconciliation looks at what they tell
         elif isinstance(frame.id, int):
@@ -155,10 +202,12 @@ class Session:
             if frame.id != PING:
                 text = f"{frame.error.msg} ({frame.error.code})"
                 self._log.error("session_refused", venue=VENUE, request=frame.id, error=text)
-                self.break_off(f"refused by the venue: {text}")
+                self._refusal = f"refused by the venue: {text}"
+                self._hears.refused(frame.error.code)
+                self.break_off(self._refusal)
         elif frame.id == LOGON:
             self._logged_on = True
             self._feed.send(encode({"id": SUBSCRIBE, "method": "userDataStream.subscribe"}))
         elif frame.id == SUBSCRIBE:
-            self.is_ready = True
+            self.is_ready, self._refusal = True, ""
             self._hears.ready()

@@ -23,7 +23,7 @@ from betatrader.model.account import (
     VenueConnection,
 )
 from betatrader.model.command import Approved, CancelOrder
-from betatrader.model.errors import UsageError
+from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.event import Event
 from betatrader.model.ids import ClientOrderId
 from betatrader.model.order import Order
@@ -45,6 +45,12 @@ ANSWER_S = 2.0
 LOOK_S = 0.1
 CLOSE_S = 1.0
 ASKED_KEPT = 10_000
+KEY_TRIES = 5
+"""A key that was never let in is not tried more often."""
+
+KEY_REMEDY = (
+    "Check the key at the venue: its secret, rights and addresses (IP), and whether it has expired."
+)
 ORDERS_REST_S = 10.0
 """Without a new order where the venue says that there were too many, and not until when."""
 
@@ -99,6 +105,9 @@ class BinanceVenue:
         self._in_flight = InFlight(self._doubted, ANSWER_S)
         self._asked: dict[int, Asked] = {}
         self._breaker = Breaker()
+        self._let_in = False
+        self._refusals = 0
+        self._denied = anyio.Event()
 
     # Requests.
 
@@ -184,6 +193,11 @@ class BinanceVenue:
         """Whether an order was sent and not answered yet."""
         return bool(self._in_flight)
 
+    @property
+    def trouble(self) -> str:
+        """Why it is not reached, in the venue's words where it has said any; "" while it is."""
+        return self._session.trouble or self._listing.trouble or self._stream.trouble
+
     def _held_back(self) -> str:
         """Why no order may leave now, or nothing."""
         if not self._session.is_ready:
@@ -209,8 +223,16 @@ class BinanceVenue:
 
     def ready(self) -> None:
         """Orders can be sent, and their reports come."""
+        self._let_in = True
         self._listing.look_now()
         self._turn("")
+
+    def refused(self, code: int) -> None:
+        """We are not let in. One that was, once, goes on trying: its key may be given back."""
+        if code in orders.KEY_CODES and not self._let_in:
+            self._refusals += 1
+            if self._refusals == KEY_TRIES:
+                self._denied.set()
 
     def lost(self, reason: str) -> None:
         """All that was not answered is in doubt."""
@@ -299,6 +321,8 @@ class BinanceVenue:
             self._log.warning("rate_limited", venue=VENUE, rest_s=rest_s, error=error.msg)
         elif error.code == OUT_OF_TIME:
             self._listing.look_now()
+        elif error.code == orders.FILTER_FAILED or error.msg.startswith(orders.MARKET_CLOSED):
+            self._listing.look_soon()
 
     def _doubted(self, event: Event) -> None:
         if isinstance(event, OrderInDoubt) and self._breaker.failed(clock.boot_s()):
@@ -308,15 +332,18 @@ class BinanceVenue:
     # The connection.
 
     async def run(self) -> None:
-        """Stay connected until cancelled; raises UsageError or RefusedError where symbols or key
-        can never do. At the end its transport lets go of what it keeps open."""
+        """Stay connected until cancelled; raises UsageError or ConfigurationError where symbols or
+        key can never do. At the end its transport lets go of what it keeps open."""
         try:
             await self._listing.first()
             async with anyio.create_task_group() as group:
                 group.start_soon(self._watch_answers)
+                group.start_soon(self._end_where_denied, group.cancel_scope)
                 group.start_soon(self._listing.keep)
                 group.start_soon(self._session.run)
                 await self._stream.run(tuple(self._executions.spots))
+            text = f"[binance] key is not let in, {self._session.trouble}"
+            raise ConfigurationError([text, KEY_REMEDY])
         finally:
             with anyio.move_on_after(CLOSE_S, shield=True):
                 await self._transport.aclose()
@@ -325,6 +352,10 @@ class BinanceVenue:
         while True:
             await anyio.sleep(LOOK_S)
             self._in_flight.doubt_late()
+
+    async def _end_where_denied(self, scope: anyio.CancelScope) -> None:
+        await self._denied.wait()
+        scope.cancel()
 
     def _flow_changed(self, reason: str) -> None:
         self._turn(reason)

@@ -58,6 +58,8 @@ class LinkVenue:
         self.connected = False
         self.changed = anyio.Event()
         """Set, and renewed, where the connection begins or ends."""
+        self.trouble = "nobody answers"
+        """Why it is not reached, as far as is known."""
         self._greeted = False
         self._listed: set[InstrumentId] = set()
         self._unlisted: set[InstrumentId] = set()

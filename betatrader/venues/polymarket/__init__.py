@@ -1,6 +1,7 @@
 """Polymarket: its protocol, from both ends.
 
 serve  the venue's own HTTP and WebSocket protocol before the simulated exchange
+keccak    the hash that all of it rests on
 eip712     typed data of orders and key requests as hashes; pure
 sign       signs them, for all four kinds of account
 headers    L1 and L2 headers; pure
@@ -10,12 +11,18 @@ ids        which order of ours is which of the venue's
 wire       the venue's JSON as typed structs, and its book hash; pure
 limits     the venue's rate limits, and its clock as ours sees it
 rest       questions over REST, and answers by what they mean
+following  markets that follow each other, found by how their names begin
 listing    markets as instruments, with their fees and their ends
 books      the market channel as market events, with a book of each token; pure
 market     the market channel, and a watch over books that stand still
+recording  what was recorded of the channel and of REST, as events; pure but for the file
 account    orders and trades as account events, each fill once; pure
 user       the user channel
 statement  our account as the venue states it over REST
+calldata   calls of the venue's contracts that merge and redeem; pure
+relay      transactions for the venue's relayer, signed; pure
+relayer    questions to the relayer
+redeeming  redeems what has ended and merges pairs, each once
 sending    orders and cancels on their way
 heartbeat  the venue's dead-man switch
 frames     text frames as messages; what cannot be used is counted

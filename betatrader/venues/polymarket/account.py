@@ -107,6 +107,7 @@ class Accounts:
         self._curve = curve
         self._told: dict[str, tuple[Fill, ...]] = {}
         self._streamed: dict[str, None] = {}
+        self._listed: dict[ClientOrderId, list[tuple[str, Fill]]] = {}
         self._failed: set[str] = set()
         self._filled: dict[ClientOrderId, int] = {}
         self._accepted: dict[ClientOrderId, None] = {}
@@ -119,6 +120,7 @@ class Accounts:
         for again."""
         for heard in (self._told, self._streamed, self._filled, self._accepted, self._ended):
             heard.clear()
+        self._listed.clear()
         self._endings.clear()
 
     # Trades.
@@ -130,9 +132,13 @@ class Accounts:
             return self._undo(now_ns, trade)
         if trade.id in self._streamed:
             return []
-        fills = self.fills(now_ns, trade)
-        if fills:  # also those that a list has told: whoever asked for it may have given up
-            self._streamed[trade.id] = None
+        return self._stream(trade.id, self.fills(now_ns, trade))
+
+    def _stream(self, trade_id: str, fills: tuple[Fill, ...]) -> list[Happening]:
+        """Fills, also those that a list has told (whoever asked for it may have given up), and the
+        ends that waited for them."""
+        if fills:
+            self._streamed[trade_id] = None
             _trim(self._streamed)
         events: list[Happening] = list(fills)
         for fill in fills:
@@ -140,12 +146,12 @@ class Accounts:
             if ending is not None and self._filled.get(fill.order, 0) >= ending.matched:
                 del self._endings[fill.order]
                 self._note_end(fill.order)
-                events.append(ending.event)
+                events += [*self._untold(fill.order), ending.event]
         return events
 
     def fills(self, now_ns: int, trade: Trade) -> tuple[Fill, ...]:
-        """A trade's fills of ours; they count as told. None of a trade that has failed, or of an
-        order that ended long before we began to remember."""
+        """A trade's fills of ours; an end need wait for them no longer. None of a trade that has
+        failed, or of an order that ended long before we began to remember."""
         if trade.state == FAILED or trade.id in self._failed:
             return ()
         known = self._told.get(trade.id)
@@ -161,9 +167,10 @@ class Accounts:
         self._told[trade.id] = fills
         for fill in fills:
             self._filled[fill.order] = self._filled.get(fill.order, 0) + fill.quantity
+            self._listed.setdefault(fill.order, []).append((trade.id, fill))
             self.traded.add(fill.instrument.rpartition(".")[0])
-        _trim(self._told)
-        _trim(self._filled)
+        for kept in (self._told, self._filled, self._listed):
+            _trim(kept)
         return fills
 
     def _fill(self, now_ns: int, trade: Trade, leg: Leg) -> Fill:
@@ -182,14 +189,15 @@ class Accounts:
 
     def _undo(self, now_ns: int, trade: Trade) -> list[Happening]:
         """A trade that was told has failed: what it moved is moved back, to the last unit. One that
-        was never told has moved nothing in our books, or is found in the balances."""
+        was never told has moved nothing in our books, or is found in the balances. One that a list
+        alone has told is told now, since that look may have come to nothing."""
         fills = self._told.get(trade.id, ())
         if trade.id in self._failed:
             return []
         self._failed.add(trade.id)
         if not fills:
             return []
-        events: list[Happening] = []
+        events = [] if trade.id in self._streamed else self._stream(trade.id, fills)
         text = f"trade {trade.id} has failed at the venue"
         for fill in fills:
             self._log.critical(
@@ -246,9 +254,14 @@ class Accounts:
         if self._filled.get(event.order, 0) >= matched:
             self._endings.pop(event.order, None)
             self._note_end(event.order)
-            return [event]
+            return [*self._untold(event.order), event]
         self._endings[event.order] = Ending(event, matched, now_s)
         return []
+
+    def _untold(self, order: ClientOrderId) -> list[Fill]:
+        """Fills that only a look has told, if it came to its end: they come before the end."""
+        listed = self._listed.pop(order, [])
+        return [fill for trade_id, fill in listed if trade_id not in self._streamed]
 
     def is_ending(self, order: ClientOrderId) -> bool:
         """Whether its end was told, or waits for its fills."""
@@ -274,7 +287,7 @@ class Accounts:
             return []
         del self._endings[ending.event.order]
         self._note_end(ending.event.order)
-        return [ending.event]
+        return [*self._untold(ending.event.order), ending.event]
 
     def has_ended(self, order: ClientOrderId) -> bool:
         """Whether its end was told."""
@@ -291,7 +304,7 @@ class Accounts:
         matched = units(found.size_matched)
         terms = self._ids.terms(order) or _terms(found)
         state, reason = _state(found, matched, terms)
-        return VenueOrder(order, terms, matched, state, reason)
+        return VenueOrder(order, terms, matched, state, reason, found.id.lower())
 
 
 def _state(found: OpenOrder, matched: int, terms: OrderTerms) -> tuple[OrderState, str]:

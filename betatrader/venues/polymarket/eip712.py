@@ -7,12 +7,7 @@ ERC-7739 for deposit wallets. Pure.
 from functools import cache
 from typing import NamedTuple
 
-from Crypto.Hash import keccak as _keccak
-
-
-def keccak(data: bytes) -> bytes:
-    """Keccak-256, as Ethereum uses it (it is not SHA-3)."""
-    return _keccak.new(digest_bits=256, data=data).digest()
+from betatrader.venues.polymarket.keccak import keccak
 
 
 def word(number: int) -> bytes:
@@ -78,17 +73,16 @@ NOTHING = bytes(32)
 
 
 class OrderData(NamedTuple):
-    """What is hashed of an order. Amounts are whole base units of 10^-6, `timestamp` is in ms;
-    `maker` and `signer` are addresses as 32 bytes."""
+    """What is hashed of an order, in its order. Amounts are whole base units of 10^-6, `timestamp`
+    is in ms; `wallets` are maker and signer, addresses of 32 bytes each, and `kind` is side and
+    signature type, words alike."""
 
     salt: int
-    maker: bytes
-    signer: bytes
+    wallets: bytes
     token: int
     maker_amount: int
     taker_amount: int
-    selling: bool
-    signature_type: int
+    kind: bytes
     timestamp: int
     metadata: bytes = NOTHING
     builder: bytes = NOTHING
@@ -109,21 +103,20 @@ def domain_separator(exchange: Exchange, chain: int) -> bytes:
 
 def order_contents(order: OrderData) -> bytes:
     """The hash of the order alone, without its domain."""
+    salt, wallets, token, maker_amount, taker_amount, kind, timestamp, metadata, builder = order
     return keccak(
         b"".join(
             (
                 _ORDER_HASH,
-                order.salt.to_bytes(32),
-                order.maker,
-                order.signer,
-                order.token.to_bytes(32),
-                order.maker_amount.to_bytes(32),
-                order.taker_amount.to_bytes(32),
-                order.selling.to_bytes(32),
-                order.signature_type.to_bytes(32),
-                order.timestamp.to_bytes(32),
-                order.metadata,
-                order.builder,
+                salt.to_bytes(32),
+                wallets,
+                token.to_bytes(32),
+                maker_amount.to_bytes(32),
+                taker_amount.to_bytes(32),
+                kind,
+                timestamp.to_bytes(32),
+                metadata,
+                builder,
             )
         )
     )

@@ -6,6 +6,7 @@ the money they cost at its limit, floored to cents. It never spends more than it
 """
 
 import hashlib
+from functools import lru_cache
 from typing import NamedTuple
 
 from betatrader.model.ids import ClientOrderId, InstrumentId
@@ -61,6 +62,12 @@ def token_of(instrument: InstrumentId) -> str:
     """The token of an instrument; empty where it is not of this venue."""
     token, _, venue = instrument.rpartition(".")
     return token if venue == VENUE and token.isdecimal() else ""
+
+
+@lru_cache(4_096)
+def number_of(instrument: InstrumentId) -> int:
+    """The token's number; raises ValueError where the instrument is not of this venue."""
+    return int(token_of(instrument))
 
 
 def kind_of(terms: OrderTerms) -> str:

@@ -1,8 +1,9 @@
 """Which order of ours is which of the venue's: it knows an order by the hash of its terms alone.
 
 The hash follows from the order (see `forms.unique`), so that after a restart the same orders give
-the same hashes. What cannot be known then (the tick of that moment, the contract where the market
-is not listed yet) is tried in all its values.
+the same hashes; one that a lost journal had made, and that was found, keeps the venue's. What
+cannot be known then (the tick of that moment, the contract where the market is not listed yet) is
+tried in all its values.
 """
 
 from collections.abc import Iterable, Iterator
@@ -39,7 +40,7 @@ class Ids:
         self, order: ClientOrderId, terms: OrderTerms, created_ns: int, form: Form, rules: Rules
     ) -> SignedOrder:
         """Sign a new order, and know it from then on."""
-        token = int(forms.token_of(terms.instrument))
+        token = forms.number_of(terms.instrument)
         selling = terms.side is Side.SELL
         unique = forms.unique(order, created_ns, token, form.amounts, selling=selling)
         exchange = exchange_of(token, self._signer.chain, neg_risk=rules.neg_risk)
@@ -55,7 +56,8 @@ class Ids:
             if order.state in CLOSED:
                 self.oldest_ns = min(self.oldest_ns, order.updated_ns)
             self.heard_ns = max(self.heard_ns, order.created_ns, order.updated_ns)
-            self._learn(order.id, order.terms, tuple(dict.fromkeys(self._possible(order))))
+            hashes = (order.venue_id,) if order.venue_id else self._possible(order)
+            self._learn(order.id, order.terms, tuple(dict.fromkeys(hashes)))
 
     def ours(self, their_id: str) -> ClientOrderId:
         """Our id of an order at the venue. One of our key that we do not know is of a journal that

@@ -20,11 +20,19 @@ from betatrader.model.money import SCALE, Money, Price, Quantity
 from betatrader.ops import clock
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.amounts import LOT, number
+from betatrader.venues.polymarket.following import Following
 from betatrader.venues.polymarket.forms import Rules, instrument_id
 from betatrader.venues.polymarket.rest import RefusalError, Rest
 
 DAY_NS = 86_400 * 1_000_000_000
 LOOK_S = 60.0
+HINTED_S = 5.0
+MOST_MARKETS = 250
+"""What one socket can carry: two tokens each."""
+
+ENDED_KEPT = 32
+"""Markets that have ended and are remembered, for late fills."""
+
 SOON_S = 15.0
 """How soon a market is asked for again that is not known yet."""
 
@@ -125,11 +133,18 @@ class Listing:
         take: Callable[[Event], None],
         changed: Callable[[tuple[str, ...]], None],
     ) -> None:
-        self.conditions = conditions
+        self.conditions = list(conditions)
+        self.following: Following | None = None
+        self.is_flat: Callable[[str], bool] = lambda _token: False
+        """Whether nothing is held of a token any more."""
+        self.has_looked = False
+        """Whether each market was asked for and has answered, be it that it is not there."""
         self.rules: dict[str, Rules] = {}
         """By token, of all that was ever listed here."""
         self.curves: dict[str, FeeCurve] = {}
         self.payouts: dict[InstrumentId, int] = {}
+        self.markets: dict[str, tuple[str, str]] = {}
+        """The two tokens by condition, of all that was ever listed here."""
         self._contracts: dict[InstrumentId, BinaryContract] = {}
         self._tradable: dict[InstrumentId, bool] = {}
         self._rest = rest
@@ -137,6 +152,10 @@ class Listing:
         self._changed = changed
         self._wake = anyio.Event()
         self._missing = False
+        self._looked_s = 0.0
+        self.trouble = ""
+        """Why a market is not known, in the venue's words; "" where all are."""
+        self._told: set[str] = set()
         self._log = structlog.get_logger()
 
     @property
@@ -156,6 +175,46 @@ class Listing:
         """Ask again without waiting."""
         self._wake.set()
 
+    def look_soon(self) -> None:
+        """The same, but no sooner than some time after the last look: a refused order hints at
+        rules that have changed, and many may be refused."""
+        if clock.boot_s() - self._looked_s >= HINTED_S:
+            self._wake.set()
+
+    def announced(self, condition: str, slug: str) -> None:
+        """The venue tells of a new market."""
+        if self.following is not None and self.following.wants(slug):
+            self._follow([condition])
+        if condition in self.conditions:
+            self.look_now()
+
+    def _follow(self, conditions: list[str]) -> None:
+        for condition in conditions:
+            if condition and condition not in self.conditions and condition not in self.markets:
+                if len(self.conditions) >= MOST_MARKETS:
+                    self._log.warning("too_many_markets", condition=condition)
+                    return
+                self.conditions.append(condition)
+
+    def _is_over(self, condition: str) -> bool:
+        tokens = self.markets.get(condition, ())
+        return bool(tokens) and all(instrument_id(token) in self.payouts for token in tokens)
+
+    def _forget_ended(self) -> None:
+        """Ask no more for what has ended, and forget what ended long ago and is not held."""
+        if self.following is None:
+            return
+        over = [condition for condition in self.markets if self._is_over(condition)]
+        self.conditions = [one for one in self.conditions if one not in over]
+        for condition in over[: max(0, len(over) - ENDED_KEPT)]:
+            tokens = self.markets[condition]
+            if all(self.is_flat(token) for token in tokens):
+                del self.markets[condition]
+                for token in tokens:
+                    self.payouts.pop(instrument_id(token), None)
+                    self.rules.pop(token, None)
+                    self.curves.pop(token, None)
+
     async def keep(self) -> None:
         """Until cancelled: ask for all markets, again and again."""
         while True:
@@ -166,17 +225,29 @@ class Listing:
 
     async def look(self) -> None:
         """Ask once for all markets; those that do not answer keep their rules."""
-        self._missing = False
-        before = set(self.tokens)
-        for condition in self.conditions:
+        self._looked_s = clock.boot_s()
+        self._missing, self.trouble = False, ""
+        before, whole = set(self.tokens), True
+        if self.following is not None:
+            try:
+                self._follow(await self.following.look())
+            except (OSError, TimeoutError, ValueError) as error:
+                self._missing, whole = True, False
+                self._log.warning("no_markets", error=str(error))
+        for condition in list(self.conditions):
             try:
                 market = await self._rest.market(condition)
                 found = await self._rest.parameters(condition)
                 self.take(market, found)
             except (OSError, TimeoutError, ValueError) as error:
                 self._missing = True
-                level = "info" if isinstance(error, RefusalError) else "warning"
+                whole = whole and isinstance(error, RefusalError)
+                self.trouble = f"market {condition}: {error}"
+                level = "info" if self.trouble in self._told else "error"
+                self._told.add(self.trouble)
                 getattr(self._log, level)("no_market", condition=condition, error=str(error))
+        self.has_looked = self.has_looked or whole
+        self._forget_ended()
         fresh = tuple(token for token in self.tokens if token not in before)
         if fresh:
             self._changed(fresh)
@@ -190,6 +261,8 @@ class Listing:
             token = contract.id.rpartition(".")[0]
             self.rules[token] = Rules(contract.tick, number(found.mos), neg_risk)
             self.curves[token] = curve
+        first, second = (contract.id.rpartition(".")[0] for contract in contracts)
+        self.markets[market.condition_id] = first, second
         payouts = payouts_of(market)
         if payouts:
             self.resolve(payouts)

@@ -60,6 +60,11 @@ class MarketStream:
         self._log = structlog.get_logger()
 
     @property
+    def trouble(self) -> str:
+        """Why the socket is not open, as far as is known; "" while it is."""
+        return self._feed.trouble and f"market data: {self._feed.trouble}"
+
+    @property
     def flows(self) -> bool:
         """Whether the socket is open."""
         return self._feed.connected
@@ -115,8 +120,8 @@ class MarketStream:
             case "market_resolved":
                 self._resolved(message)
             case "new_market":
-                if self.listing is not None and message.market in self.listing.conditions:
-                    self.listing.look_now()
+                if self.listing is not None:
+                    self.listing.announced(message.market, message.slug)
             case _:
                 self._frames.odd("unknown", kind or "no event_type")
 

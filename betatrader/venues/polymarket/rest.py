@@ -29,6 +29,9 @@ BATCH = 15
 PAGES = 20
 """Pages of one list: beyond it something is wrong with its cursor."""
 
+PAGE = "an HTML page"
+"""What stands before the venue has answered in its stead."""
+
 MODES = ("post-only mode", "trading is currently", "trading is disabled")
 """A 503 of these words is a refusal: the engine was not asked."""
 
@@ -57,7 +60,7 @@ def reading(answer: Answer) -> bytes:
         fault = msgspec.json.decode(body, type=wire.Fault)
         text = fault.error or fault.error_msg or "no reason was given"
     except wire.UNREADABLE:
-        text = "an HTML page" if body[:1] == b"<" else "no JSON"
+        text = f"{PAGE if body[:1] == b'<' else 'no JSON'} with status {status}"
     known = any(text.lower().startswith(mode) for mode in MODES) or fault.code == "post_only_mode"
     if (400 <= status < 500 and status != 408) or (status == 503 and known):
         raise RefusalError(status, text, fault)
@@ -69,14 +72,21 @@ class Rest:
     not sent (NotSentError, also by our own rate limit), refused (RefusalError), or unclear."""
 
     def __init__(
-        self, transport: Transport, address: str, signer: Signer, keys: Credentials | None
+        self, transport: Transport, address: str, signer: Signer | None, keys: Credentials | None
     ) -> None:
+        """Without a signer, only public questions."""
         self.limits = Limits()
         self.clock = VenueClock()
         self.keys = keys
         self._transport = transport
         self._address = address.rstrip("/")
-        self._signer = signer
+        self._given = signer
+
+    @property
+    def _signer(self) -> Signer:
+        if self._given is None:
+            raise NotSentError("not sent: no account is set")
+        return self._given
 
     # Public questions.
 
@@ -97,6 +107,10 @@ class Rest:
     async def market(self, condition: str) -> wire.Market:
         """A market: its end, and whether it takes orders."""
         return _as(wire.Market, await self._get(f"/markets/{condition}", {}, "other"))
+
+    async def market_of(self, token: str) -> bytes:
+        """Which market a token is of."""
+        return await self._get(f"/markets-by-token/{token}", {}, "other")
 
     async def book(self, token: str) -> wire.Book:
         """A token's book."""
@@ -155,15 +169,23 @@ class Rest:
 
     async def balance(self, token: str = "") -> int:
         """What the wallet holds of a token, or of pUSD, in base units of 10^-6."""
-        query = {"asset_type": "CONDITIONAL", "token_id": token}
-        if not token:
-            query = {"asset_type": "COLLATERAL"}
-        query["signature_type"] = str(self._signer.signature_type)
+        query = self._of_asset(token)
         body = await self._signed("GET", "/balance-allowance", "balance", query=query)
         text = _as(wire.Balance, body).balance
         if not text.isdecimal():
             raise UnclearError("/balance-allowance: the balance is no whole number")
         return int(text)
+
+    async def refresh_balance(self, token: str = "") -> None:
+        """Let the venue look at the chain again for what the wallet holds of an asset."""
+        query = self._of_asset(token)
+        await self._signed("GET", "/balance-allowance/update", "balance", query=query)
+
+    def _of_asset(self, token: str) -> dict[str, str]:
+        kind = {"asset_type": "COLLATERAL"}
+        if token:
+            kind = {"asset_type": "CONDITIONAL", "token_id": token}
+        return {**kind, "signature_type": str(self._signer.signature_type)}
 
     # What changes something. The limits of orders and cancels are asked by the caller.
 

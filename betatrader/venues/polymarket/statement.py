@@ -48,6 +48,10 @@ class Statement:
         """The next look asks for all trades since the first order that is known."""
         self._looked_s = 0
 
+    def held(self, token: str) -> int | None:
+        """A token's balance at the last look, in base units of 10^-6; None where it had none."""
+        return self._balances.get(token)
+
     async def look(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """The account now; raises OSError or TimeoutError where the venue does not answer."""
         began_s = self._rest.clock.now_s()
@@ -122,6 +126,8 @@ class Statement:
         """Those that are held, or moved, or were never asked for; and some of the others."""
         paying = [name.rpartition(".")[0] for name in self._listing.payouts]
         every = dict.fromkeys([*self._listing.tokens, *paying])
+        for token in [token for token in self._balances if token not in every]:
+            del self._balances[token]
         due = [t for t in every if t in moved or self._balances.get(t, 1)]
         others = [t for t in self._balances if t in every and t not in due]
         return due + others[:TOKENS_A_LOOK]

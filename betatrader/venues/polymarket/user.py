@@ -36,6 +36,11 @@ class UserStream:
             transport, url, self._opened, self.received, self._lost, silent_s=SILENT_S
         )
 
+    @property
+    def trouble(self) -> str:
+        """Why it is not ready, as far as is known; "" while it is."""
+        return "" if self.is_ready else f"reports: {self._feed.trouble or 'nothing heard yet'}"
+
     async def run(self) -> None:
         """Stay connected until cancelled; the keys are set before."""
         async with anyio.create_task_group() as group:

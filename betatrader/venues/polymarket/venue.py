@@ -17,7 +17,7 @@ from betatrader.model.account import (
     VenueConnection,
 )
 from betatrader.model.command import Approved, CancelOrder
-from betatrader.model.errors import UsageError
+from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.event import Event
 from betatrader.model.ids import ClientOrderId
 from betatrader.model.order import Order, OrderTerms, Side
@@ -26,14 +26,17 @@ from betatrader.ops import clock
 from betatrader.venues.pace import Breaker
 from betatrader.venues.polymarket import forms
 from betatrader.venues.polymarket.account import Accounts, Happening
+from betatrader.venues.polymarket.following import Following
 from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.heartbeat import Heartbeat
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import FeeCurve, Listing
 from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
-from betatrader.venues.polymarket.rest import ORDER_S, RefusalError, Rest
+from betatrader.venues.polymarket.redeeming import Redeemer
+from betatrader.venues.polymarket.relayer import Relayer
+from betatrader.venues.polymarket.rest import ORDER_S, PAGE, RefusalError, Rest
 from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent
-from betatrader.venues.polymarket.sign import Signer
+from betatrader.venues.polymarket.sign import EOA, Signer
 from betatrader.venues.polymarket.statement import Statement
 from betatrader.venues.polymarket.user import UserStream
 
@@ -44,6 +47,14 @@ PAUSE_S = 2.0
 LOOK_S = 0.5
 OVERDUE_S = 1.0
 PERMISSION_S = 60.0
+UNAUTHORIZED = 401
+KEY_TRIES = 3
+"""An API key that was never let in is not tried more often."""
+
+KEY_REMEDY = (
+    "Check api_key, api_secret and api_passphrase, or leave them out: they are made from "
+    "private_key."
+)
 DOWN_S = 15.0
 """Without an answer over REST for so long, the venue is away."""
 
@@ -65,7 +76,7 @@ class PolymarketVenue:
     def __init__(
         self, settings: Polymarket, transport: Transport, take: Take, market: Take
     ) -> None:
-        if not settings.markets:
+        if not settings.markets and not settings.follow:
             raise UsageError("[polymarket] markets names none: set condition ids to trade there")
         if 2 * len(settings.markets) > MOST_TOKENS:
             raise UsageError(f"[polymarket] markets: one socket carries {MOST_TOKENS // 2} at most")
@@ -85,6 +96,11 @@ class PolymarketVenue:
         self._accounts = Accounts(self.ids, self._curve)
         self._market = MarketStream(transport, settings.market_socket, self.rest, market)
         self._listing = Listing(settings.markets, self.rest, market, self._market.listen)
+        if settings.follow:
+            self._listing.following = Following(
+                transport, settings.gamma, self.rest, settings.follow
+            )
+            self._listing.is_flat = lambda token: self._statement.held(token) == 0
         self._market.listing = self._listing
         self._market.turned = self._turned
         self._user = UserStream(
@@ -95,10 +111,31 @@ class PolymarketVenue:
         self._sending = Sending(self.rest, self.ids, self._accounts, self._tell)
         self._sending.refused = self._refused
         self._sending.failed = self._failed
+        self._redeemer = self._redeeming(settings, transport, signer)
         self._breaker = Breaker()
         self._answered_s = 0.0
         self._barred = ""
         self._closed_only = ""
+        self._trouble = "it has not answered yet"
+
+    def _redeeming(self, settings: Polymarket, transport: Transport, signer: Signer) -> Redeemer:
+        relayer = None
+        if settings.relayer_key and signer.signature_type != EOA:
+            address, key = settings.relayer, settings.relayer_key
+            relayer = Relayer(transport, address, signer, key, settings.relayer_address)
+        made = Redeemer(
+            self.rest,
+            relayer,
+            signer,
+            self._listing,
+            redeem=settings.redeem,
+            merge=settings.merge,
+        )
+        made.leads = lambda: self._heartbeat.leads and self.connected
+        made.busy = lambda: self._sending.busy
+        made.held = self._statement.held
+        made.moved = self._accounts.traded.update
+        return made
 
     # Requests.
 
@@ -129,7 +166,11 @@ class PolymarketVenue:
     def remember(self, orders: Iterable[Order]) -> None:
         """Orders from before this process, also those that have ended: their ids at the venue are
         made from them again."""
+        orders = list(orders)
         self.ids.remember(orders)
+        if self._listing.following is not None:
+            traded = {forms.token_of(order.terms.instrument) for order in orders}
+            self._listing.following.unplaced |= traded - {"", *self._listing.rules}
         self._accounts.begin_anew()
         self._statement.begin_anew()
         self._heartbeat.leads = True
@@ -137,6 +178,11 @@ class PolymarketVenue:
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
         return await self._statement.look(orders)
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not reached, in the venue's words where it has said any; "" while it is."""
+        return self._trouble or self._user.trouble or self._market.trouble or self._listing.trouble
 
     @property
     def busy(self) -> bool:
@@ -197,14 +243,18 @@ class PolymarketVenue:
     def _refused(self, error: RefusalError) -> None:
         """What a refusal asks of us for the future."""
         text = error.text.lower()
-        if error.status == 403 or "restricted in your region" in text:
+        if error.text.startswith(PAGE):
+            self._failed(error.text)
+        elif error.status == 403 or "restricted in your region" in text:
             self._barred = error.text
             self._log.critical("barred", venue=VENUE, reason=error.text)
         elif "closed only mode" in text or "banned" in text:
             self._closed_only = error.text
             self._log.error("closed_only", venue=VENUE, reason=error.text)
-        elif error.status == 401:
+        elif error.status == UNAUTHORIZED:
             self._log.error("unauthorized", venue=VENUE, reason=error.text)
+        elif "is invalid" in text or "not yet ready" in text:
+            self._listing.look_soon()
 
     def _failed(self, reason: str) -> None:
         if self._breaker.failed(clock.boot_s()):
@@ -218,14 +268,16 @@ class PolymarketVenue:
     # The connection.
 
     async def run(self) -> None:
-        """Stay connected until cancelled."""
+        """Stay connected until cancelled; raises ConfigurationError where the API key can never
+        do."""
+        await self._greet()
         async with anyio.create_task_group() as group:
             self._sending.group = group
             try:
-                await self._greet()
                 group.start_soon(self._listing.keep)
                 group.start_soon(self._keep_permission)
                 group.start_soon(self._heartbeat.keep)
+                group.start_soon(self._redeemer.keep)
                 group.start_soon(self._user.run)
                 group.start_soon(self._watch)
                 await self._market.run()
@@ -235,15 +287,22 @@ class PolymarketVenue:
 
     async def _greet(self) -> None:
         """The API key, the venue's clock and our permission, before anything else."""
+        refusals = 0
         while True:
             try:
                 await self.rest.measure_clock()
                 keys = self.rest.keys or await self.rest.key_of_account()
                 await self._ask_permission()
             except (OSError, TimeoutError) as error:
-                self._log.warning("venue_away", venue=VENUE, error=str(error))
+                self._trouble = str(error) or "no answer"
+                self._log.warning("venue_away", venue=VENUE, error=self._trouble)
+                refusals += isinstance(error, RefusalError) and error.status == UNAUTHORIZED
+                if refusals == KEY_TRIES:
+                    text = f"[polymarket] api_key is not let in, {error}"
+                    raise ConfigurationError([text, KEY_REMEDY]) from None
                 await anyio.sleep(PAUSE_S)
                 continue
+            self._trouble = ""
             self._accounts.key = keys.key.reveal()
             self._user.keys = keys
             return
@@ -285,7 +344,8 @@ class PolymarketVenue:
     def _turned(self, reason: str) -> None:
         """The venue is reached while both channels are open and REST answers."""
         answers = self._answered_s > 0 and clock.boot_s() - self._answered_s < DOWN_S
-        up = self._market.flows and self._user.is_ready and answers
+        known = self._listing.has_looked  # else what is held would count as gone
+        up = self._market.flows and self._user.is_ready and answers and known
         if up is self.connected:
             return
         self.connected = up

@@ -89,6 +89,7 @@ class MarketMessage(msgspec.Struct, kw_only=True):
     best_bid: str | None = None
     best_ask: str | None = None
     new_tick_size: str = ""
+    slug: str = ""
     assets_ids: list[str] = []
     winning_asset_id: str = ""
 

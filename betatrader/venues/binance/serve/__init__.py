@@ -1,6 +1,7 @@
 """A simulator of Binance spot that speaks its own protocol: REST, streams and the WebSocket API.
 
-Behind it stands `sim.exchange`; what it charges is charged in the quote asset, as its ledger says.
+Behind it stands `sim.exchange`. A buy pays its commission in what it buys, a sell in the quote, as
+the venue does for an account without BNB.
 
 server     the core: a market played, requests taken, reports told
 requests   parameters, keys and signatures, as the venue checks them
@@ -10,6 +11,7 @@ books      orders and executions of an account, as the venue words them
 market     streams, and what anyone may ask of the market
 api        one connection to the WebSocket API
 weights    rate limits by weight and by orders
+acts       what is done to it on request: keys revoked, rules changed, pairs closed
 running    the server on a port, with its demo account
 """
 

@@ -91,6 +91,9 @@ class ApiSession:
                 raise Refusal(400, -2015, "Session is not authenticated.")
             return server.keys.of_api(params)
         if needs and self._account is not None:
+            self._account = server.keys.now(self._account)
+            if self._account is None:
+                raise Refusal(401, -2015, "Invalid API-key, IP, or permissions for action.")
             if method != "userDataStream.subscribe":
                 server.keys.check_time(plain)
             return self._account, plain
@@ -131,6 +134,13 @@ class ApiSession:
             "serverTime": self._server.now_ms(),
             "userDataStream": self.subscribed is not None,
         }
+
+    def revoked(self) -> None:
+        """The key has ended: a session that uses it is told, unasked, and hears no more."""
+        if self.subscribed is not None or self._account is not None:
+            self.subscribed = self._account = None
+            text = "Invalid API-key, IP, or permissions for action."
+            self.send(self._failed(None, Refusal(401, -2015, text)))
 
     def tell(self, event: dict[str, Any]) -> None:
         """An event of the account, as faithfully as the faults let it."""

@@ -28,6 +28,15 @@ class Execution(msgspec.Struct, frozen=True):
     quote: int
     time_ms: int
 
+    @property
+    def commission(self) -> str:
+        """What it paid, in `paid_in`."""
+        return text(self.fill.kept or self.fill.fee)
+
+    def paid_in(self, spot: Spot) -> str:
+        """A buy pays in what it buys, a sell in what it brings."""
+        return spot.quote if self.fill.fee or self.fill.side is Side.SELL else spot.base
+
 
 class Record(msgspec.Struct):
     """An order at the venue. `name` is its id at the exchange, which no other order ever had."""
@@ -68,14 +77,14 @@ class Record(msgspec.Struct):
         """The answer RESULT."""
         return {**self.acknowledged(), **self._state(), "workingTime": self.time_ms, **self._tail()}
 
-    def full(self, quote_asset: str) -> dict[str, Any]:
+    def full(self, spot: Spot) -> dict[str, Any]:
         """The answer FULL."""
         fills = [
             {
                 "price": text(one.fill.price),
                 "qty": text(one.fill.quantity),
-                "commission": text(one.fill.fee),
-                "commissionAsset": quote_asset,
+                "commission": one.commission,
+                "commissionAsset": one.paid_in(spot),
                 "tradeId": one.number,
             }
             for one in self.executions
@@ -125,7 +134,7 @@ class Record(msgspec.Struct):
             found["expiryReason"] = self.reason
         return found
 
-    def report(self, kind: str, quote_asset: str, last: Execution | None = None) -> dict[str, Any]:
+    def report(self, kind: str, spot: Spot, last: Execution | None = None) -> dict[str, Any]:
         """An executionReport of it as it stands; `last` is the fill that it tells of."""
         gone = kind == "CANCELED"
         found: dict[str, Any] = {
@@ -149,8 +158,8 @@ class Record(msgspec.Struct):
             "l": text(last.fill.quantity if last else 0),
             "z": text(self.executed),
             "L": text(last.fill.price if last else 0),
-            "n": text(last.fill.fee) if last else "0",
-            "N": quote_asset if last else None,
+            "n": last.commission if last else "0",
+            "N": last.paid_in(spot) if last else None,
             "T": self.updated_ms or self.time_ms,
             "t": last.number if last else NO_TRADE,
             "I": self.number * 1_000 + len(self.executions),
@@ -169,7 +178,7 @@ class Record(msgspec.Struct):
         return found
 
 
-def trade(record: Record, one: Execution, quote_asset: str) -> dict[str, Any]:
+def trade(record: Record, one: Execution, spot: Spot) -> dict[str, Any]:
     """One execution as `myTrades` lists it."""
     return {
         "symbol": record.symbol,
@@ -179,8 +188,8 @@ def trade(record: Record, one: Execution, quote_asset: str) -> dict[str, Any]:
         "price": text(one.fill.price),
         "qty": text(one.fill.quantity),
         "quoteQty": text(one.quote),
-        "commission": text(one.fill.fee),
-        "commissionAsset": quote_asset,
+        "commission": one.commission,
+        "commissionAsset": one.paid_in(spot),
         "time": one.time_ms,
         "isBuyer": one.fill.side is Side.BUY,
         "isMaker": one.fill.maker,

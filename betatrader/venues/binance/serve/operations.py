@@ -202,10 +202,7 @@ class Operations:
                 return record.acknowledged()
             case "RESULT":
                 return record.result()
-        return record.full(self._quote(record.symbol))
-
-    def _quote(self, symbol: str) -> str:
-        return self._market.pool(symbol)[0].quote
+        return record.full(self._market.pool(record.symbol)[0])
 
     async def _status(self, account: Account, parameters: Parameters) -> Any:
         record = self._trading.found(account.owner, parameters)
@@ -285,10 +282,10 @@ class Operations:
 
     async def _my_trades(self, account: Account, parameters: Parameters) -> Any:
         symbol = parameters.get("symbol", "")
-        quote, forgets = self._quote(symbol), self.forgets()
+        spot, forgets = self._market.pool(symbol)[0], self.forgets()
         since, after = int(parameters.get("startTime") or 0), parameters.get("fromId", "")
         rows = [
-            books.trade(record, one, quote)
+            books.trade(record, one, spot)
             for record in self._trading.of(account.owner).orders.values()
             if record.symbol == symbol
             and parameters.get("orderId", str(record.number)) == str(record.number)

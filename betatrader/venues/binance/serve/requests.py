@@ -82,16 +82,30 @@ class Keys:
 
     def __init__(self, accounts: list[Account], now_ms: Callable[[], int]) -> None:
         self._accounts = {account.key: account for account in accounts}
+        self._alive = True
         self._now_ms = now_ms
+
+    def all(self) -> list[Account]:
+        """All accounts, one for each key."""
+        return list(self._accounts.values())
+
+    def allow(self, *, trade: bool, withdraw: bool, alive: bool) -> None:
+        """What all keys may do from now on; one that is not alive is as if it had never been."""
+        self._alive = alive
+        for key, account in self._accounts.items():
+            self._accounts[key] = account._replace(can_trade=trade, can_withdraw=withdraw)
+
+    def now(self, account: Account) -> Account | None:
+        """The account as it is now, None where its key has ended."""
+        return self._accounts.get(account.key) if self._alive else None
 
     def of(self, key: str) -> Account:
         """The account of a key; raises Refusal."""
-        if not key:
+        if len(key) != KEY_DIGITS:
             raise Refusal(401, -2014, "API-key format invalid.")
-        found = self._accounts.get(key)
+        found = self._accounts.get(key) if self._alive else None
         if found is None:
-            text = "Invalid API-key, IP, or permissions for action."
-            raise Refusal(401, -2015 if len(key) == KEY_DIGITS else -2014, text)
+            raise Refusal(401, -2015, "Invalid API-key, IP, or permissions for action.")
         return found
 
     def of_rest(self, request: Request) -> tuple[Account, Parameters]:

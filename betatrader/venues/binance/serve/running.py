@@ -8,8 +8,10 @@ from betatrader.model.event import MarketInput
 from betatrader.net.serving import serving
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
+from betatrader.venues.binance.serve import acts
 from betatrader.venues.binance.serve.requests import Account
 from betatrader.venues.binance.serve.server import BinanceServer
+from betatrader.venues.stage import PATH, Stage
 
 HOST = "127.0.0.1"
 OWNER = "us"
@@ -30,7 +32,8 @@ async def serve_binance(
     """Serve until cancelled; `tell` gets addresses and keys when ready. Raises OSError where the
     port is taken."""
     server = BinanceServer(exchange, cash, [Account(KEY, SECRET, OWNER)], faults)
-    async with serving(server, HOST, port) as real_port, anyio.create_task_group() as group:
+    stage = Stage(server, acts.of(server))
+    async with serving(stage, HOST, port) as real_port, anyio.create_task_group() as group:
         group.start_soon(server.deliver)
         base = f"{HOST}:{real_port}"
         tell(
@@ -42,6 +45,7 @@ async def serve_binance(
                 "key": KEY,
                 "secret": SECRET,
                 "account": OWNER,
+                "stage": f"http://{base}{PATH}",
             }
         )
         try:

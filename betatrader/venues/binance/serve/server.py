@@ -34,6 +34,7 @@ from betatrader.venues.binance.serve.weights import Weights
 
 YIELD_EVERY = 200
 LONGEST_WAIT_S = 3_600.0
+LIFE_S = 86_400.0
 JSON = {"Content-Type": "application/json;charset=UTF-8"}
 PATHS = {
     ("GET", "/api/v3/ping"): "ping",
@@ -78,8 +79,11 @@ class BinanceServer:
         self, exchange: SimulatedExchange, cash: int, accounts: list[Account], faults: FaultyLink
     ) -> None:
         self.exchange = exchange
+        exchange.keeps_fees = True
         self.faults = faults
         self.troubles = Troubles()
+        self.life_s = LIFE_S
+        """How long a connection lasts: then it is ended."""
         self.sessions: dict[ApiSession, None] = {}
         self.keys = Keys(accounts, self.now_ms)
         self.weights = Weights(self.now_ms)
@@ -212,6 +216,12 @@ class BinanceServer:
 
     def open(self, request: Request, socket: Socket) -> Handler | None:
         """A connection to the streams or to the WebSocket API."""
+        handler = self._heard_by(request, socket)
+        if handler is not None:
+            asyncio.get_running_loop().call_later(self.life_s, socket.close)
+        return handler
+
+    def _heard_by(self, request: Request, socket: Socket) -> Handler | None:
         path = request.path.rstrip("/")
         if path == "/ws-api/v3":
             return ApiSession(self, socket)
@@ -237,8 +247,7 @@ class BinanceServer:
         hearing = [one for one in self.sessions if one.subscribed and one.subscribed.owner == owner]
         if not hearing:
             return
-        quote = self.market.pool(record.symbol)[0].quote
-        event = record.report(kind, quote, last)
+        event = record.report(kind, self.market.pool(record.symbol)[0], last)
         position = self._position(owner) if last is not None else None
         for session in hearing:
             session.tell(event)

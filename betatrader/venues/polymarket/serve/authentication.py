@@ -66,6 +66,17 @@ class Keys:
             if key.address == address and key.reads_only is reads_only
         ]
 
+    def addresses(self) -> set[str]:
+        """The accounts that have keys."""
+        return {key.address for key in self._keys.values()}
+
+    def allow(self, *, trade: bool, alive: bool) -> None:
+        """What all keys that there are may do from now on."""
+        for name, key in list(self._keys.items()):
+            self._keys[name] = msgspec.structs.replace(key, reads_only=not trade)
+        if not alive:
+            self._keys.clear()
+
     def delete(self, key: str) -> None:
         """End a key."""
         self._keys.pop(key, None)

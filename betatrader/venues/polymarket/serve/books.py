@@ -9,7 +9,7 @@ from collections import deque
 import msgspec
 
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.money import show
+from betatrader.model.money import SCALE, show
 from betatrader.model.order import OrderTerms, OrderType, Side
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.pool import NEVER_MET, Pool
@@ -118,6 +118,10 @@ def _totals(pool: Pool) -> tuple[dict[int, int], dict[int, int]]:
     for order in pool.working.values():
         side = bids if order.terms.side is Side.BUY else asks
         side[order.terms.price] = side.get(order.terms.price, 0) + order.remaining
+    for order in pool.complement.working.values() if pool.complement is not None else ():
+        side = asks if order.terms.side is Side.BUY else bids  # a bid for NO asks for YES
+        price = SCALE - order.terms.price
+        side[price] = side.get(price, 0) + order.remaining
     return bids, asks
 
 

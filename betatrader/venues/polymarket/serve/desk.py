@@ -151,7 +151,7 @@ class Desk:
             if record is None or record.account != account:
                 continue
             touched[record.id] = None
-            books.append(record.instrument)
+            books += self._news.both(record.instrument)
             waiting += self._take(record, report, now_ns)
         for name in touched:
             placed = self.orders.get(name)

@@ -99,7 +99,8 @@ class Discovery:
             )
             if fits:
                 found.append(market)
-        return found
+        newest_first = asked(request).get("ascending", "").lower() == "false"
+        return found[::-1] if newest_first else found
 
     def _gamma(self, market: Market) -> dict[str, object]:
         return self._state.listings.gamma(market)

@@ -8,8 +8,11 @@ from betatrader.model.event import MarketInput
 from betatrader.net.serving import serving
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
+from betatrader.venues.polymarket.serve import acts
+from betatrader.venues.polymarket.serve.listings import SLUGS
 from betatrader.venues.polymarket.serve.server import PolymarketServer
 from betatrader.venues.polymarket.serve.state import Rules
+from betatrader.venues.stage import PATH, Stage
 
 HOST = "127.0.0.1"
 
@@ -30,7 +33,10 @@ async def serve_polymarket(
     A new account is given `cash`. The market may end; the accounts go on.
     """
     server = PolymarketServer(exchange, rules or Rules(cash), faults)
-    async with serving(server, HOST, port) as real_port, anyio.create_task_group() as group:
+    async with (
+        serving(Stage(server, acts.of(server)), HOST, port) as real_port,
+        anyio.create_task_group() as group,
+    ):
         group.start_soon(server.deliver)
         tell(addresses(real_port))
         await server.run(market)
@@ -46,6 +52,9 @@ def addresses(port: int) -> dict[str, str]:
         "gamma": base,
         "data": base,
         "geoblock": f"{base}/api/geoblock",
+        "relayer": base,
+        "stage": f"{base}{PATH}",
+        "follow": SLUGS,
         "market_socket": f"ws://{HOST}:{port}/ws/market",
         "user_socket": f"ws://{HOST}:{port}/ws/user",
     }

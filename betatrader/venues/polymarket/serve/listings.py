@@ -6,10 +6,15 @@ import msgspec
 
 from betatrader.model.ids import InstrumentId
 from betatrader.model.instrument import BinaryContract, BinaryFees
-from betatrader.model.money import SCALE, show
+from betatrader.model.money import SCALE, Price, show
 from betatrader.ops import clock
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.venues.polymarket.serve.answers import number
+
+SLUGS = "simulated-market-"
+"""How the names of all markets here begin."""
+
+RESOLVED_KEPT = 500
 
 
 def token_of(instrument: str) -> str:
@@ -38,15 +43,20 @@ class Listings:
     ) -> None:
         self.markets: dict[str, Market] = {}
         self.least_size = least_size
+        self.enforced_tick = 0
+        """The tick that orders are held to whatever is stated; 0: what is stated."""
         self._exchange = exchange
         self._neg_risk = neg_risk
+        self._made = 0
         self._tokens: dict[str, tuple[Market, BinaryContract]] = {}
 
     def add(self, contract: BinaryContract, now_ns: int) -> Market:
         """List a token, or take its new rules."""
         market = self.markets.get(contract.event)
         if market is None:
-            number_ = len(self.markets) + 1
+            self._made += 1
+            number_ = self._made
+            self._forget_one()
             neg_risk = contract.event in self._neg_risk
             market = Market(contract.event, number_, now_ns, neg_risk)
             self.markets[contract.event] = market
@@ -55,9 +65,22 @@ class Listings:
         self._tokens[token_of(contract.id)] = (market, contract)
         return market
 
+    def _forget_one(self) -> None:
+        """Forget the oldest that is decided, where there are too many."""
+        decided = [one for one in self.markets.values() if one.resolved]
+        if len(decided) > RESOLVED_KEPT:
+            for token in decided[0].tokens:
+                self._tokens.pop(token_of(token.id), None)
+            del self.markets[decided[0].condition]
+
     def find(self, token: str) -> tuple[Market, BinaryContract] | None:
         """A token's market and contract."""
         return self._tokens.get(token)
+
+    def enforced(self, contract: BinaryContract) -> BinaryContract:
+        """A contract with the rules that orders are held to."""
+        tick = Price(self.enforced_tick)
+        return msgspec.structs.replace(contract, tick=tick) if tick else contract
 
     def complete(self) -> Iterator[Market]:
         """The markets of which both tokens are listed, oldest first."""
@@ -243,7 +266,7 @@ def _question(market: Market) -> str:
 
 
 def _slug(market: Market) -> str:
-    return f"simulated-market-{market.number}"
+    return f"{SLUGS}{market.number}"
 
 
 def _text(items: list[str]) -> str:

@@ -44,6 +44,11 @@ class News:
             self._announced.add(market.condition)
             self._channels.announce(self._listings.announcement(market, now_ns))
 
+    def both(self, instrument: InstrumentId) -> list[InstrumentId]:
+        """A token and the other one of its market: an order for one stands in both books."""
+        found = self._listings.find(token_of(instrument))
+        return [instrument] if found is None else [instrument, found[1].complement]
+
     def refresh(self, instrument: InstrumentId, now_ns: int) -> None:
         """Tell what has changed in a token's book since it was last looked at."""
         token = token_of(instrument)

@@ -108,7 +108,7 @@ def draft(sent: Sent, key: ApiKey, listings: Listings, now_ns: int) -> Draft:
     found = listings.find(order.token_id)
     if found is None:
         raise RefusedRequestError(404, "No orderbook exists for the requested token id")
-    market, contract = found
+    market, contract = found[0], listings.enforced(found[1])
     name = _proven(order, key, market)
     _check_kind(sent, now_ns)
     if not listings.accepts(market):

@@ -84,6 +84,7 @@ class Party(msgspec.Struct, frozen=True):
     account: str
     side: Side
     fill: Fill | None = None
+    outcome: str = ""
 
 
 class TradeRecord(msgspec.Struct):
@@ -112,6 +113,7 @@ class TradeRecord(msgspec.Struct):
     def document(self, account: str) -> dict[str, object]:
         """As `/data/trades` has it for one of its parties; the top level is the taker's."""
         taker, maker = self.taker, self.maker
+        given = maker.fill  # it may be of the other token, at 1 less the price
         return {
             "id": self.id,
             "taker_order_id": taker.order,
@@ -136,10 +138,10 @@ class TradeRecord(msgspec.Struct):
                     "owner": maker.key,
                     "maker_address": maker.address,
                     "matched_amount": show(self.size),
-                    "price": show(self.price),
+                    "price": show(given.price if given is not None else self.price),
                     "fee_rate_bps": "0",
-                    "asset_id": token_of(self.instrument),
-                    "outcome": self.outcome,
+                    "asset_id": token_of(given.instrument if given else self.instrument),
+                    "outcome": maker.outcome or self.outcome,
                     "side": str(maker.side),
                 }
             ],

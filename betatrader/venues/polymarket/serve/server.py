@@ -1,7 +1,7 @@
 """The venue as a core without sockets: every path, the market, and the passing of time.
 
-The exchange takes each market event before the clients see it. Books of the two tokens of a market
-are apart: orders that meet across them (MINT and MERGE) are left out.
+The exchange takes each market event before the clients see it. Accounts' orders for the two tokens
+of a market meet (MINT and MERGE); what is recorded of them stays two books, as it was recorded.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -28,6 +28,7 @@ from betatrader.venues.polymarket.serve.agenda import NEVER
 from betatrader.venues.polymarket.serve.answers import RefusedRequestError
 from betatrader.venues.polymarket.serve.discovery import Discovery
 from betatrader.venues.polymarket.serve.reading import Reading
+from betatrader.venues.polymarket.serve.relaying import Relaying
 from betatrader.venues.polymarket.serve.state import Rules, State
 from betatrader.venues.polymarket.serve.trading import Trading
 
@@ -42,6 +43,7 @@ CHANGES = {
     "DELETE /orders",
     "DELETE /cancel-all",
     "DELETE /cancel-market-orders",
+    "POST /submit",
 }
 """The requests whose answers the faults and troubles reach."""
 
@@ -191,7 +193,7 @@ async def _granted_or_refused(endpoint: Endpoint, request: Request) -> Answer:
 
 def _endpoints(state: State) -> tuple[dict[str, Endpoint], dict[str, Endpoint]]:
     """What answers each path, and each path below another."""
-    reading, discovery = Reading(state), Discovery(state)
+    reading, discovery, relaying = Reading(state), Discovery(state), Relaying(state)
     paths: dict[str, Endpoint] = {
         "GET /": reading.ok,
         "GET /ok": reading.ok,
@@ -218,6 +220,9 @@ def _endpoints(state: State) -> tuple[dict[str, Endpoint], dict[str, Endpoint]]:
         "GET /api/geoblock": discovery.geoblock,
         "GET /markets/keyset": discovery.markets,
         "GET /events/keyset": discovery.events,
+        "GET /v1/account/transactions/params": relaying.params,
+        "GET /relay-payload": relaying.params,
+        "POST /submit": relaying.submit,
         "GET /v2/positions": discovery.positions,
         "GET /v2/trades": discovery.trades,
         "GET /v2/value": discovery.value,
@@ -228,6 +233,7 @@ def _endpoints(state: State) -> tuple[dict[str, Endpoint], dict[str, Endpoint]]:
         "GET /clob-markets/": reading.compact,
         "GET /markets-by-token/": reading.by_token,
         "GET /data/order/": Accounts(state).order,
+        "GET /v1/account/transactions/": relaying.transaction,
     }
     return {**paths, **_own(state)}, prefixes
 

@@ -4,7 +4,7 @@ from collections import deque
 
 from betatrader.model.account import Fill
 from betatrader.model.ids import ClientOrderId
-from betatrader.model.money import cost, proceeds
+from betatrader.model.money import SCALE, cost, proceeds
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.ledger import Executed
 from betatrader.venues.polymarket.serve import records
@@ -37,27 +37,31 @@ class Settlement:
     def fill(self, record: OrderRecord, fill: Fill, now_ns: int) -> None:
         """One side of an execution: with the maker's just before it, it is one trade of two."""
         number = int(fill.trade_id[1:])
-        party = Party(record.id, record.key, record.maker, record.account, fill.side, fill)
-        trade = None if fill.maker else self._with_maker(fill, number - 1)
+        party = Party(
+            record.id, record.key, record.maker, record.account, fill.side, fill, record.outcome
+        )
+        trade = None if fill.maker else self._with_maker(record, fill, number - 1)
         if trade is not None:
             trade.taker = party
+            trade.instrument, trade.outcome = fill.instrument, record.outcome
+            trade.price = fill.price
         else:
             trade = self._new(record, fill, party, now_ns)
         record.trades.append(trade.id)
         self._batch.append((record, fill))
 
-    def _with_maker(self, fill: Fill, number: int) -> TradeRecord | None:
-        """The trade whose maker is known and whose taker this is."""
+    def _with_maker(self, record: OrderRecord, fill: Fill, number: int) -> TradeRecord | None:
+        """The trade whose maker is known and whose taker this is: of the same token on the other
+        side, or of the other token on the same side (MINT of two buys, MERGE of two sales)."""
         trade = self.trades.get(records.trade_id(number))
-        if trade is None or trade.taker.account or trade.instrument != fill.instrument:
+        if trade is None or trade.taker.account or trade.market != record.market:
             return None
         maker = trade.maker.fill
-        same = maker is not None and (maker.price, maker.quantity, maker.time_ns) == (
-            fill.price,
-            fill.quantity,
-            fill.time_ns,
-        )
-        return trade if same and trade.maker.side is not fill.side else None
+        if maker is None or (maker.quantity, maker.time_ns) != (fill.quantity, fill.time_ns):
+            return None
+        across = maker.instrument != fill.instrument
+        price = SCALE - maker.price if across else maker.price
+        return trade if price == fill.price and (maker.side is fill.side) is across else None
 
     def _new(self, record: OrderRecord, fill: Fill, party: Party, now_ns: int) -> TradeRecord:
         number = int(fill.trade_id[1:])

@@ -35,12 +35,15 @@ class Rules:
         neg_risk: Collection[str] = (),
         taker_delay_ns: int = 0,
         enforce_limits: bool = True,
+        auto_redeem: bool = True,
     ) -> None:
         self.cash = cash
         self.least_size = least_size
         self.neg_risk = neg_risk
         self.taker_delay_ns = taker_delay_ns
         self.enforce_limits = enforce_limits
+        self.auto_redeem = auto_redeem
+        """Whether all accounts have let the venue redeem for them what has ended."""
 
 
 class State:
@@ -48,6 +51,8 @@ class State:
 
     def __init__(self, exchange: SimulatedExchange, rules: Rules, faults: FaultyLink) -> None:
         self.exchange = exchange
+        exchange.pays_at_end = rules.auto_redeem
+        exchange.pairs_across = True
         self.rules = rules
         self.faults = faults
         self.agenda = Agenda()

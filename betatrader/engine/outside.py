@@ -1,0 +1,56 @@
+"""Folds of balances that changed without an order of ours: cash, shares, pairs that were merged."""
+
+from typing import TYPE_CHECKING
+
+from betatrader.engine.holdings import UNKNOWN
+from betatrader.engine.lifecycle import arrive
+from betatrader.model import account
+from betatrader.model.ids import InstrumentId
+
+if TYPE_CHECKING:
+    from betatrader.engine.state import State
+
+
+def fold_cash(state: "State", event: account.CashFlow) -> None:
+    """Cash came or went: no profit, and no loss."""
+    arrive(state, event.time_ns)
+    state.portfolio.deposit(event.amount, state.account(event.venue))
+    _come_or_gone(state, event.amount)
+
+
+def fold_transfer(state: "State", event: account.PositionTransfer) -> None:
+    """Shares came or went: no profit, and no loss."""
+    arrive(state, event.time_ns)
+    value = state.portfolio.transfer(event.instrument, event.quantity, event.price)
+    _share_out(state, event.instrument)
+    _come_or_gone(state, value)
+
+
+def fold_merged(state: "State", event: account.PairsMerged) -> None:
+    """Pairs became cash: what they cost less than 1 each is a profit."""
+    arrive(state, event.time_ns)
+    where = state.account_of(event.instrument)
+    state.portfolio.merge(event.instrument, event.complement, event.quantity, where)
+    for name in (event.instrument, event.complement):
+        _share_out(state, name)
+    state.watch_equity()
+
+
+def _come_or_gone(state: "State", value: int) -> None:
+    """What comes or goes moves what losses are counted from; but while a loss limit is in doubt, it
+    is the venue's word on that very loss."""
+    if not state.doubted_ns:
+        state.equity_high += value
+        state.day_equity += value
+    state.watch_equity()
+
+
+def _share_out(state: "State", name: InstrumentId) -> None:
+    """Strategies' shares follow a position that no strategy has changed."""
+    held = state.portfolio.quantity(name)
+    state.holdings.settle(name, held, UNKNOWN)
+    seen = state.markets.get(name)
+    if seen is not None:
+        seen.held = bool(held)
+        if not held:
+            seen.stop = 0

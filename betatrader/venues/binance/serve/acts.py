@@ -1,0 +1,55 @@
+"""What is done to the simulated Binance on request (`venues.stage`)."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from betatrader.model.market import InstrumentListed, InstrumentStatus
+from betatrader.model.money import parse
+from betatrader.ops import clock
+from betatrader.venues.binance.serve.server import BinanceServer
+from betatrader.venues.stage import Act
+
+Given = Mapping[str, str]
+
+
+def of(server: BinanceServer) -> dict[str, Act]:
+    """What can be done, by its name."""
+
+    def key(given: Given) -> None:
+        """All keys may do this from now on: `trade`, `read`, `withdraw`, or `nothing` at all."""
+        may = given["may"]
+        if may not in ("trade", "read", "withdraw", "nothing"):
+            raise ValueError(may)
+        trade, withdraw, alive = may in ("trade", "withdraw"), may == "withdraw", may != "nothing"
+        server.keys.allow(trade=trade, withdraw=withdraw, alive=alive)
+        for session in [] if alive else list(server.sessions):
+            session.revoked()
+
+    def status(given: Given) -> None:
+        """Open or close the pair `symbol`."""
+        spot, _ = server.market.pool(given["symbol"])
+        is_open = given["open"] == "true"
+        server.exchange.on_market(InstrumentStatus(clock.now_ns(), spot.id, is_open))
+
+    def rules(given: Given) -> None:
+        """Another `tick`, `lot` or `minimum` for the pair `symbol`, in force at once."""
+        spot, _ = server.market.pool(given["symbol"])
+        names = {"tick": "tick", "lot": "lot", "minimum": "min_notional"}
+        changed = {names[n]: parse(v) for n, v in given.items() if n in names}
+        spot = msgspec.structs.replace(spot, **changed)
+        server.exchange.on_market(InstrumentListed(clock.now_ns(), spot))
+
+    def deposit(given: Given) -> None:
+        """Cash comes in to all accounts, or goes out where it is negative."""
+        for owner in sorted({account.owner for account in server.keys.all()}):
+            server.exchange.deposit(parse(given["amount"]), owner)
+
+    return {
+        "key": key,
+        "status": status,
+        "rules": rules,
+        "deposit": deposit,
+        "cut": lambda _: server.cut_all(),
+        "restart": lambda _: server.restart(),
+    }

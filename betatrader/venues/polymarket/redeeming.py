@@ -1,0 +1,233 @@
+"""Redeems what has ended and merges pairs, over the venue's relayer: one transaction at a time.
+
+Each is signed for the wallet's next number, so that however often it is sent it happens once. Where
+an answer stays away, that number is asked for before anything is sent again, and balances before
+anything new is made. The books need no word of it: an ended share counts as the cash that it pays,
+and pairs that became cash are found by the balances (`venues/reconcile.py`).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import anyio
+import msgspec
+import structlog
+
+from betatrader.net.transport import NotSentError
+from betatrader.ops import clock
+from betatrader.venues.polymarket import calldata, relay
+from betatrader.venues.polymarket.amounts import BASE, units
+from betatrader.venues.polymarket.calldata import Call
+from betatrader.venues.polymarket.eip712 import Exchange, exchange_of
+from betatrader.venues.polymarket.forms import VENUE, instrument_id
+from betatrader.venues.polymarket.listing import Listing
+from betatrader.venues.polymarket.relayer import DONE, FAILED, Relayer
+from betatrader.venues.polymarket.rest import RefusalError, Rest
+from betatrader.venues.polymarket.sign import Signer
+
+LOOK_S = 20.0
+SOON_S = 2.0
+"""How soon what is under way is asked for again."""
+
+DEADLINE_S = 600
+"""How long a deposit wallet takes a signed transaction."""
+
+UNCLEAR_S = 10.0
+"""How long after an unclear answer the wallet's number is asked for."""
+
+REST_S = 60.0
+"""After something went wrong, and for the venue's own balances to follow."""
+
+TRIES = 3
+LEAST = 1_000_000
+"""The fewest pairs that are worth a transaction, in base units: one share of each."""
+
+
+class Plan(NamedTuple):
+    """What is to be sent for one market."""
+
+    condition: str
+    tokens: tuple[str, str]
+    calls: list[Call]
+    metadata: str
+
+
+class Pending:
+    """A transaction that was sent. `id` is empty where no answer named it."""
+
+    def __init__(self, plan: Plan, nonce: int, body: bytes, now_s: float) -> None:
+        self.plan = plan
+        self.nonce = nonce
+        self.body = body
+        self.began_s = self.sent_s = now_s
+        self.id = ""
+        self.tries = 0
+
+
+class Redeemer:
+    """`relayer` is None where no relayer key is set: then it only says what to redeem by hand.
+
+    `leads` says whether this process is the one that may send, `busy` whether orders are under
+    way, `held` what a token's balance was at the last look (None: never asked), `moved` is called
+    with tokens whose balances are other ones now.
+    """
+
+    def __init__(
+        self,
+        rest: Rest,
+        relayer: Relayer | None,
+        signer: Signer,
+        listing: Listing,
+        *,
+        redeem: bool,
+        merge: bool,
+    ) -> None:
+        self.leads: Callable[[], bool] = lambda: False
+        self.busy: Callable[[], bool] = lambda: False
+        self.held: Callable[[str], int | None] = lambda _token: None
+        self.moved: Callable[[tuple[str, ...]], None] = lambda _tokens: None
+        self._rest = rest
+        self._relayer = relayer
+        self._signer = signer
+        self._listing = listing
+        self._redeem = redeem
+        self._merge = merge
+        self._pending: Pending | None = None
+        self._done: set[str] = set()
+        self._rests_until_s = 0.0
+        self._log = structlog.get_logger()
+
+    async def keep(self) -> None:
+        """Until cancelled: one step after another."""
+        while True:
+            await anyio.sleep(SOON_S if self._pending is not None else LOOK_S)
+            if not self.leads() or clock.boot_s() < self._rests_until_s:
+                continue
+            try:
+                await self.look()
+            except (OSError, TimeoutError, ValueError) as error:
+                self._rests_until_s = clock.boot_s() + UNCLEAR_S
+                self._log.warning("not_redeemed", venue=VENUE, error=str(error))
+
+    async def look(self) -> None:
+        """Ask after what is under way, else begin the next."""
+        relayer = self._relayer
+        if self._pending is not None and relayer is not None:
+            await self._ask_after(self._pending, relayer)
+            return
+        for condition in list(self._listing.markets):
+            plan = await self._plan(condition)
+            if plan is None:
+                continue
+            if relayer is None:
+                self._done.add(condition)
+                self._log.warning("redeem_by_hand", venue=VENUE, what=plan.metadata)
+                continue
+            await self._begin(plan, relayer)
+            return
+
+    # What there is to do.
+
+    async def _plan(self, condition: str) -> Plan | None:
+        tokens = self._listing.markets[condition]
+        paid = [self._listing.payouts.get(instrument_id(token)) for token in tokens]
+        if None not in paid:
+            return await self._redemption(condition, tokens, [pay or 0 for pay in paid])
+        if self._merge and self._relayer is not None and not any(paid):
+            return await self._merging(condition, tokens)
+        return None
+
+    async def _redemption(
+        self, condition: str, tokens: tuple[str, str], payouts: list[int]
+    ) -> Plan | None:
+        if not self._redeem or condition in self._done:
+            return None
+        balances = (await self._rest.balance(tokens[0]), await self._rest.balance(tokens[1]))
+        if not any(held and pays for held, pays in zip(balances, payouts, strict=True)):
+            self._done.add(condition)
+            return None
+        calls = calldata.redeem(condition, self._exchange(tokens[0]), balances)
+        return Plan(condition, tokens, calls, f"Redeem positions for condition {condition}")
+
+    async def _merging(self, condition: str, tokens: tuple[str, str]) -> Plan | None:
+        """What is held of both, less what is offered: the venue would cancel that."""
+        if self.busy() or any((self.held(token) or 0) < LEAST for token in tokens):
+            return None
+        free = {token: await self._rest.balance(token) for token in tokens}
+        for order in await self._rest.open_orders():
+            if order.asset_id in free and order.side == "SELL":
+                left = units(order.original_size) - units(order.size_matched)
+                free[order.asset_id] -= -(-left // BASE)
+        amount = min(free.values())
+        if amount < LEAST or self.busy():
+            return None
+        call = calldata.merge(condition, self._exchange(tokens[0]), amount)
+        return Plan(
+            condition, tokens, [call], f"Merge {amount} positions for condition {condition}"
+        )
+
+    def _exchange(self, token: str) -> Exchange:
+        neg_risk = self._listing.rules[token].neg_risk
+        return exchange_of(int(token), self._signer.chain, neg_risk=neg_risk)
+
+    # One transaction.
+
+    async def _begin(self, plan: Plan, relayer: Relayer) -> None:
+        nonce, relay_address = await relayer.params()
+        made = relay.body(
+            self._signer,
+            plan.calls,
+            nonce,
+            plan.metadata,
+            relay=relay_address,
+            deadline_s=self._rest.clock.now_s() + DEADLINE_S,
+        )
+        body = msgspec.json.encode(made)
+        self._pending = Pending(plan, nonce, body, clock.boot_s())
+        await self._send(self._pending, relayer)
+
+    async def _send(self, pending: Pending, relayer: Relayer) -> None:
+        pending.tries += 1
+        pending.sent_s = clock.boot_s()
+        try:
+            pending.id = await relayer.submit(pending.body)
+        except (NotSentError, RefusalError) as error:
+            self._over(pending, f"refused: {error}")
+        except (OSError, TimeoutError) as error:
+            self._log.warning("redeeming_unclear", what=pending.plan.metadata, error=str(error))
+
+    async def _ask_after(self, pending: Pending, relayer: Relayer) -> None:
+        if pending.id:
+            await self._look_at(pending, relayer)
+            return
+        if clock.boot_s() - pending.sent_s < UNCLEAR_S:
+            return
+        nonce, _ = await relayer.params()
+        if nonce != pending.nonce:
+            self._over(pending, "no answer came, and its number is used: the balances tell")
+        elif pending.tries >= TRIES:
+            self._over(pending, f"no answer came {TRIES} times")
+        else:
+            await self._send(pending, relayer)
+
+    async def _look_at(self, pending: Pending, relayer: Relayer) -> None:
+        found = await relayer.transaction(pending.id)
+        if found.state == DONE:
+            self._pending = None
+            self._rests_until_s = clock.boot_s() + UNCLEAR_S
+            for token in ("", *pending.plan.tokens):
+                await self._rest.refresh_balance(token)
+            self.moved(pending.plan.tokens)
+            self._log.info("redeemed", venue=VENUE, what=pending.plan.metadata)
+        elif found.state in FAILED:
+            self._over(pending, found.error_msg or found.state)
+        elif clock.boot_s() - pending.began_s > DEADLINE_S:
+            self._over(pending, f"still {found.state} after {DEADLINE_S} s")
+
+    def _over(self, pending: Pending, reason: str) -> None:
+        """It is asked after no more. A later one is made of balances that are asked for then, and
+        where this one may still happen it has the same number, so that only one of them can."""
+        self._pending = None
+        self._rests_until_s = clock.boot_s() + REST_S
+        self.moved(pending.plan.tokens)
+        self._log.error("not_redeemed", venue=VENUE, what=pending.plan.metadata, error=reason)

@@ -1,0 +1,142 @@
+"""What `scripts/image inspect` promises of an image is really looked for, layer by layer."""
+
+import hashlib
+import io
+import json
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+SITE = "app/.venv/lib/python3.13/site-packages"
+Files = dict[str, tuple[bytes, int]]
+Judge = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Judge:
+    """The promises that an image breaks, made of these layers."""
+    sys.path.insert(0, str(PROJECT / "scripts/imaging"))
+    try:
+        from looking import Image, promises
+    finally:
+        sys.path.pop(0)
+
+    def judge(*layers: Files, compressed: int = 0, **config: Any) -> dict[str, str]:
+        image = Image(laid_out(tmp_path, layers, config))
+        sizes = image.layers()
+        if compressed:
+            sizes[0]["compressed"] = compressed
+        found = promises(image, sizes, PROJECT, "0.1.0", "abc")
+        return {name: problem for name, problem in found.items() if problem}
+
+    return judge
+
+
+def laid_out(folder: Path, layers: tuple[Files, ...], config: dict[str, Any]) -> Path:
+    """An OCI layout."""
+    blobs = folder / "blobs/sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+
+    def blob(content: bytes) -> dict[str, str]:
+        name = hashlib.sha256(content).hexdigest()
+        (blobs / name).write_bytes(content)
+        return {"digest": f"sha256:{name}"}
+
+    packed = []
+    for files in layers:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for name, (content, mode) in files.items():
+                member = tarfile.TarInfo(name)
+                member.size, member.mode, member.mtime = len(content), mode, 1_000_000_000
+                archive.addfile(member, io.BytesIO(content))
+        packed.append(blob(buffer.getvalue()))
+    right = {
+        "User": "10001:10001",
+        "Entrypoint": ["betatrader"],
+        "StopSignal": "SIGTERM",
+        "Labels": {
+            "org.opencontainers.image.version": "0.1.0",
+            "org.opencontainers.image.revision": "abc",
+        },
+    }
+    described = blob(json.dumps({"config": right | config, "history": []}).encode())
+    manifest = blob(json.dumps({"config": described, "layers": packed}).encode())
+    (folder / "index.json").write_text(json.dumps({"manifests": [manifest]}))
+    return folder
+
+
+def module(name: str, *, stamp: int | None = 1_000_000_000) -> Files:
+    """A source, and its bytecode as of a time."""
+    made = {f"{SITE}/{name}.py": (b"pass", 0o644)}
+    if stamp is not None:
+        head = b"\0" * 8 + stamp.to_bytes(4, "little") + b"\0" * 4
+        made[f"{SITE}/__pycache__/{name}.cpython-313.pyc"] = (head, 0o644)
+    return made
+
+
+def test_a_right_image_breaks_nothing(judged: Judge) -> None:
+    assert judged(module("trader"), {"tmp/": (b"", 0o1777)}) == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "promise"),
+    [
+        ({"User": ""}, "runs as a user without rights"),
+        ({"User": "0"}, "runs as a user without rights"),
+        ({"Entrypoint": ["/bin/sh", "-c", "betatrader"]}, "the program is the entrypoint"),
+        ({"StopSignal": "SIGINT"}, "SIGTERM stops it"),
+        ({"compressed": 150_000_001}, "at most 150 MB compressed"),
+    ],
+)
+def test_what_the_image_says_of_itself(judged: Judge, wrong: dict[str, Any], promise: str) -> None:
+    assert list(judged(module("trader"), **wrong)) == [promise]
+
+
+def test_another_version_or_revision_on_the_label(judged: Judge) -> None:
+    assert set(judged(module("trader"), Labels={})) == {
+        "labelled with its version",
+        "labelled with its revision",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "promise"),
+    [
+        ("usr/local/bin/uv", "no build tools"),
+        ("usr/bin/gcc", "no build tools"),
+        ("usr/local/lib/python3.13/site-packages/pip", "no build tools"),
+        (f"{SITE}/pytest-9.0.0.dist-info", "no extras"),
+        (f"{SITE}/pyarrow-25.0.0.dist-info", "no extras"),
+        (f"{SITE}/msgspec-0.0.1.dist-info", "the versions of uv.lock"),
+        ("app/trading.env", "no secrets, no tests"),
+        ("app/wallet.key", "no secrets, no tests"),
+        ("src/pyproject.toml", "no secrets, no tests"),
+        (f"{SITE}/numpy/tests/test_it.txt", "no secrets, no tests"),
+    ],
+)
+def test_what_may_not_be_in_it(judged: Judge, name: str, promise: str) -> None:
+    problems = judged(module("trader"), {name: (b"", 0o644)})
+    assert name.rpartition("/")[2].split("-")[0] in problems[promise].lower()
+
+
+def test_what_a_later_layer_takes_away_is_not_in_it(judged: Judge) -> None:
+    below = {"usr/local/bin/uv": (b"", 0o755), "src/a": (b"", 0o644)}
+    above = {"usr/local/bin/.wh.uv": (b"", 0o644), "src/.wh..wh..opq": (b"", 0o644)}
+    assert judged(below, above) == {}
+
+
+def test_sources_without_bytecode_or_with_stale_bytecode(judged: Judge) -> None:
+    absent, stale = module("absent", stamp=None), module("stale", stamp=999_999_999)
+    problem = judged(module("right") | absent | stale)["bytecode of everything that is imported"]
+    assert problem == f"/{SITE}/absent.py (none), /{SITE}/stale.py (stale)"
+
+
+def test_files_that_all_may_write(judged: Judge) -> None:
+    problems = judged({"app/open": (b"", 0o666), "app/shut": (b"", 0o644)})
+    assert problems == {"nothing that all may write": "/app/open"}

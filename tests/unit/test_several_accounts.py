@@ -1,0 +1,230 @@
+"""Accounts at two venues in one book: cash apart, each compared and given up on its own."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace as named
+from scenes import NO, SECOND, YES, Scene, coin, contract, quote, terms
+
+from betatrader.engine.checks import CHECKS
+from betatrader.engine.engine import Engine
+from betatrader.engine.proposal import Proposal
+from betatrader.engine.strategy import Place, View
+from betatrader.model.account import (
+    CashFlow,
+    Fill,
+    PositionTransfer,
+    Reconciled,
+    VenueAccount,
+    VenueConnection,
+)
+from betatrader.model.command import Approved, Refused
+from betatrader.model.ids import InstrumentId, StrategyId
+from betatrader.model.instruction import Fenced, Started, TradingState
+from betatrader.model.market import InstrumentListed, Resolution
+from betatrader.model.money import SCALE, parse
+from betatrader.model.order import Side
+from betatrader.sim.invariants import check_account
+from betatrader.venues.reconcile import open_at, order_reports, unexplained
+
+BUY = Side.BUY
+HERE, THERE = InstrumentId("COIN.ONE"), InstrumentId("COIN.TWO")
+YES_TWO, NO_TWO = InstrumentId("YES.TWO"), InstrumentId("NO.TWO")
+
+
+def two(one: str = "60", other: str = "30") -> Scene:
+    """A scene whose account lies at ONE and at TWO, compared with both."""
+    scene = Scene(cash="0")
+    scene.take(Started(0, 2, TradingState.ACTIVE, reconcile=True, accounts=("ONE", "TWO")))
+    for name in (HERE, THERE):
+        scene.take(InstrumentListed(0, named(coin(), id=name)))
+        scene.take(quote("9.99", "10.01", 1.0, name))
+    for venue, cash in (("ONE", one), ("TWO", other)):
+        scene.take(CashFlow(0, venue, parse(cash)))
+        scene.take(Reconciled(SECOND, venue))
+    return scene
+
+
+def ask(scene: Scene, name: InstrumentId, quantity: str = "0.5") -> Approved | Refused:
+    scene.puppet.intents = [Place(terms(BUY, "10.00", quantity, name), "test")]
+    step = scene.take(quote("9.99", "10.01", scene.now_s, name))
+    assert step is not None
+    return next(c for c in step.changes if isinstance(c, Approved | Refused))
+
+
+def buy(scene: Scene, name: InstrumentId, quantity: str = "0.5") -> Approved:
+    order = ask(scene, name, quantity)
+    assert isinstance(order, Approved)
+    return order
+
+
+def refused(scene: Scene, name: InstrumentId, quantity: str = "0.5") -> str:
+    answer = ask(scene, name, quantity)
+    return answer.check if isinstance(answer, Refused) else ""
+
+
+def test_cash_lies_where_it_came_and_is_spent_where_the_instrument_is() -> None:
+    scene = two()
+    scene.fill(buy(scene, THERE))
+    assert scene.state.portfolio.accounts == {"": 0, "ONE": parse("60"), "TWO": parse("25")}
+    assert scene.state.portfolio.cash == parse("85")
+    assert scene.state.cash_at("TWO") == parse("25")
+
+
+def test_an_order_is_held_to_the_cash_of_its_own_account() -> None:
+    scene = two("60", "7")
+    assert refused(scene, HERE, "0.9") == ""
+    assert refused(scene, THERE, "0.9") == "buying_power"
+    assert refused(scene, THERE, "0.5") == ""
+    assert refused(scene, THERE, "0.2") == "buying_power", "what rests there binds its cash"
+
+
+def test_a_venue_that_is_away_leaves_the_other_trading() -> None:
+    scene = two()
+    scene.take(VenueConnection(2 * SECOND, "ONE", False, "cut"))
+    scene.now_s = 2.0
+    assert refused(scene, HERE) == "venue_connection"
+    assert refused(scene, THERE) == ""
+    assert scene.state.may_add_risk
+    scene.take(VenueConnection(3 * SECOND, "ONE", True))
+    scene.now_s = 3.0
+    assert refused(scene, HERE) == "reconciled"
+    scene.take(Reconciled(3 * SECOND, "ONE"))
+    assert refused(scene, HERE) == ""
+
+
+def test_only_the_markets_of_the_venue_that_went_away_count_as_unseen() -> None:
+    scene = two()
+    scene.take(VenueConnection(2 * SECOND, "ONE", False, "cut"))
+    markets = scene.state.markets
+    assert (markets[HERE].updated_ns, bool(markets[THERE].updated_ns)) == (0, True)
+
+
+def test_where_no_account_is_open_no_risk_is_let_through() -> None:
+    scene = two()
+    for venue in ("ONE", "TWO"):
+        assert scene.state.may_add_risk
+        scene.take(VenueConnection(2 * SECOND, venue, False, "cut"))
+    assert not scene.state.may_add_risk
+
+
+def test_a_lost_lease_asks_for_both_to_be_compared() -> None:
+    scene = two()
+    scene.take(Fenced(2 * SECOND, "over"))
+    scene.now_s = 2.0
+    assert scene.state.uncompared == ["ONE", "TWO"]
+    scene.take(Reconciled(2 * SECOND, "TWO"))
+    assert [refused(scene, HERE), refused(scene, THERE)] == ["reconciled", ""]
+
+
+def test_a_venue_is_asked_for_its_own_orders_and_says_nothing_of_others() -> None:
+    scene = two()
+    here, there = buy(scene, HERE), buy(scene, THERE)
+    assert [order.id for order in open_at(scene.state, "ONE")] == [here.order]
+    account = VenueAccount(parse("60"), {}, {}, ())
+    late = order_reports(scene.state, account, "ONE", 9 * SECOND, SECOND)
+    assert [report.order for report in late] == [here.order], "TWO has not said that it knows none"
+    assert there.order in scene.state.orders.open
+
+
+def test_balances_are_compared_account_by_account() -> None:
+    scene = two()
+    scene.fill(buy(scene, THERE))
+    assert unexplained(scene.state, VenueAccount(parse("60"), {}, {}, ()), "ONE", SECOND) == []
+    moved = unexplained(scene.state, VenueAccount(parse("25"), {}, {}, ()), "TWO", SECOND)
+    assert [(type(e), e.instrument) for e in moved if isinstance(e, PositionTransfer)] == [
+        (PositionTransfer, THERE)
+    ]
+    [paid] = unexplained(scene.state, VenueAccount(parse("70"), {}, {}, ()), "ONE", SECOND)
+    scene.take(paid)
+    assert scene.state.cash_at("ONE") == parse("70")
+    assert scene.state.cash_at("TWO") == parse("25")
+
+
+def test_the_invariants_hold_of_each_account_by_itself() -> None:
+    scene = two()
+    scene.fill(buy(scene, THERE))
+    here = check_account(scene.state, VenueAccount(parse("60"), {}, {}, ()), "ONE")
+    there = check_account(
+        scene.state, VenueAccount(parse("25"), {THERE: SCALE // 2}, {}, ()), "TWO"
+    )
+    assert all(here.values())
+    assert all(there.values())
+    wrong = check_account(scene.state, VenueAccount(parse("25"), {}, {}, ()), "TWO")
+    assert not wrong["positions_equal_venue"]
+
+
+def test_a_pair_and_a_payout_pay_into_the_account_of_their_venue() -> None:
+    scene = two()
+    for name, other in ((YES_TWO, NO_TWO), (NO_TWO, YES_TWO)):
+        listed = contract(YES if name == YES_TWO else NO)
+        made = named(listed, id=name, complement=other, nets=True)
+        scene.take(InstrumentListed(0, made))
+    for name, price, trade in ((YES_TWO, "0.4", "a"), (NO_TWO, "0.55", "b")):
+        scene.take(fill_of(name, price, "10", trade))
+    assert scene.state.cash_at("TWO") == parse("30.5")
+    scene.take(fill_of(YES_TWO, "0.4", "10", "c"))
+    scene.take(Resolution(2 * SECOND, YES_TWO, SCALE))
+    assert scene.state.cash_at("TWO") == parse("36.5")
+    assert scene.state.cash_at("ONE") == parse("60")
+
+
+def fill_of(name: InstrumentId, price: str, quantity: str, trade: str) -> Fill:
+    return Fill(SECOND, "f" * 32, name, BUY, parse(price), parse(quantity), 0, True, trade)  # type: ignore[arg-type]
+
+
+def test_with_one_account_every_instrument_belongs_to_it() -> None:
+    scene = Scene()
+    scene.take(Started(0, 2, TradingState.ACTIVE, accounts=("PAPER",)))
+    assert {scene.state.account_of(name) for name in scene.state.markets} == {"PAPER"}
+    scene.take(CashFlow(0, "PAPER", SCALE))
+    assert scene.state.cash_at("PAPER") == SCALE
+
+
+def test_a_second_account_leaves_the_first_where_it_was() -> None:
+    scene = Scene(cash="0")
+    scene.take(Started(0, 2, TradingState.ACTIVE, accounts=("ONE",)))
+    scene.take(CashFlow(0, "ONE", parse("50")))
+    scene.take(Started(0, 3, TradingState.ACTIVE, reconcile=True, accounts=("ONE", "TWO")))
+    [found] = unexplained(scene.state, VenueAccount(parse("20"), {}, {}, ()), "TWO", SECOND)
+    scene.take(found)
+    assert (scene.state.cash_at("ONE"), scene.state.cash_at("TWO")) == (parse("50"), parse("20"))
+
+
+@given(st.lists(st.tuples(st.sampled_from([HERE, THERE]), st.integers(1, 9)), max_size=12))
+def test_no_way_through_risk_spends_what_lies_elsewhere(
+    asked: list[tuple[InstrumentId, int]],
+) -> None:
+    scene = two("40", "12")
+    for name, tenths in asked:
+        order = ask(scene, name, f"0.{tenths}")
+        if isinstance(order, Approved):
+            del scene.state.orders.open[order.order]
+            made = Proposal(
+                scene.state, scene.engine.limits, order.order, order.strategy, order.terms
+            )
+            assert [check.__name__ for check in CHECKS if check(made)] == []
+            scene.state.orders.submit(order, scene.state.now_ns)
+            if tenths % 2:
+                scene.fill(order, trade=f"t{tenths}{len(scene.state.orders.closed)}")
+    assert min(scene.state.cash_at("ONE"), scene.state.cash_at("TWO")) >= 0
+
+
+def test_a_snapshot_keeps_the_accounts_apart() -> None:
+    scene = two()
+    scene.take(VenueConnection(2 * SECOND, "ONE", False, "cut"))
+    again = Engine(scene.engine.limits, [scene.puppet])
+    again.restore(scene.engine.snapshot())
+    assert again.state.cash_at("TWO") == parse("30")
+    assert again.state.away == ["ONE"]
+    assert not again.state.is_open(HERE)
+    assert again.state.is_open(THERE)
+
+
+@pytest.mark.parametrize("venue", ["ONE", "TWO"])
+def test_a_view_tells_a_strategy_where_new_risk_is_let_through(venue: str) -> None:
+    scene = two()
+    scene.take(VenueConnection(2 * SECOND, venue, False, "cut"))
+    view = View(scene.state, StrategyId("s"))
+    may = {name: view.may_add_risk_in(scene.state.markets[name]) for name in (HERE, THERE)}
+    assert may == {HERE: venue == "TWO", THERE: venue == "ONE"}
