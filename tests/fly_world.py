@@ -170,7 +170,7 @@ class World:
             input=given,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=240,
             cwd=self.checkout,
             env=self.environment(**more),
             check=False,

@@ -122,7 +122,7 @@ USERS: dict[str, User] = {
     ),
     "jobs": User("scan", (*_CHORES, Grant("hgetall", reads=(keys.LEASE,)), _beat("jobs"))),
     "operator": User(
-        "info scan function|load acl|whoami",
+        "info scan function|load acl|whoami unwatch",
         (
             Grant(
                 "get hget hgetall xrange xrevrange xread xlen xpending xinfo|stream xinfo|groups "
@@ -132,7 +132,7 @@ USERS: dict[str, User] = {
             Grant("xadd", writes=(keys.instructions(ANY_RUN),)),
             *_CHORES,
             Grant(
-                "get set del hget hset hgetall hdel expire xadd xrange xrevrange",
+                "get set del watch hget hset hgetall hdel expire xadd xrange xrevrange",
                 both=("bt:{release}:*",),
             ),
         ),

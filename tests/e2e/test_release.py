@@ -50,6 +50,7 @@ def logs(account: World) -> str:
     return "\n".join(p.read_text()[-3000:] for p in account.fly.glob("machines/*/log"))
 
 
+@pytest.mark.timeout(400)
 def test_an_upgrade_moves_the_leader_a_broken_one_does_not_and_a_rollback_moves_it_back(
     account: World,
 ) -> None:
@@ -88,6 +89,7 @@ def test_an_upgrade_moves_the_leader_a_broken_one_does_not_and_a_rollback_moves_
     assert os.environ["REDIS_URL"].startswith("unix://")
 
 
+@pytest.mark.timeout(400)
 def test_every_command_of_the_guide_leads_from_nothing_to_an_upgrade_and_a_rollback(
     own_home: Path,
 ) -> None:
@@ -102,7 +104,7 @@ def test_every_command_of_the_guide_leads_from_nothing_to_an_upgrade_and_a_rollb
             ["bash", "-c", f"set -eu; trap 'kill $(jobs -p)' EXIT\n{script}"],
             capture_output=True,
             text=True,
-            timeout=170,
+            timeout=380,
             cwd=account.checkout,
             env=account.environment(BETATRADER_RELEASE_WATCH="1.5s"),
             check=False,
