@@ -8,6 +8,7 @@ check, order, journal, sign, encode, up to the call that hands the bytes to the 
 import asyncio
 import gc
 import gzip
+import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from betatrader.bench.tape import DEPOSIT, RICH, SETUP, Silent
 from betatrader.config.venues import Binance
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow
+from betatrader.model.errors import BetatraderError
 from betatrader.model.instruction import Started, TradingState
 from betatrader.model.market import InstrumentListed
 from betatrader.model.secret import Secret
@@ -46,6 +48,7 @@ GOAL_P50_US, GOAL_P99_US = 100.0, 400.0
 GOAL_SIGN_US, GOAL_BOOKS_PER_S = 15.0, 20_000
 SIGNED = 3_000
 SNAPSHOT = b'{"lastUpdateId"'
+EVENT_MS = re.compile(rb'"E":(\d+)')
 TURNS = 6
 """Of the loop after each message, in which the venue answers: no part of what is measured."""
 
@@ -106,15 +109,27 @@ def recorded(path: Path) -> list[bytes]:
         return [line.partition(b" ")[2].rstrip(b"\n") for line in lines]
 
 
+def _of_today(messages: list[bytes]) -> list[bytes]:
+    """The same with event times from now on: the adapter shows nothing that is of the past."""
+    first = next(int(found[1]) for message in messages if (found := EVENT_MS.search(message)))
+    shift = clock.now_ns() // 1_000_000 - first
+    return [
+        EVENT_MS.sub(lambda found: b'"E":%d' % (int(found[1]) + shift), message)
+        for message in messages
+    ]
+
+
 def _snapshot(messages: list[bytes]) -> bytes:
     return next(message for message in messages if message.startswith(SNAPSHOT))
 
 
 def binance(path: Path, progress: Callable[[str], None]) -> list[Result]:
     """All figures of Binance on this recording."""
-    messages = recorded(path)
+    messages = _of_today(recorded(path))
     progress(f"wire: {MESSAGES:,} messages of Binance, market maker, journal on")
     spans = anyio.run(_wire_to_wire, messages, backend_options={"use_uvloop": True})
+    if not spans:
+        raise BetatraderError("wire: no message led to an order, so that nothing was measured")
     note = f"{len(spans)} messages that caused an order or a cancel"
     signed, theirs = _signed(), _signed_by_ccxt()
     rate = _books(messages)

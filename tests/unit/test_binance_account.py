@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from binance_scenes import (
     BTC,
@@ -23,6 +24,7 @@ from prometheus_client import REGISTRY
 
 from betatrader.engine.portfolio import Portfolio
 from betatrader.model.account import Fill, OrderAccepted, OrderExpired, OrderRejected
+from betatrader.model.ids import InstrumentId
 from betatrader.model.money import SCALE, parse, show
 from betatrader.model.order import Order, OrderState, Side
 from betatrader.model.secret import Secret
@@ -332,3 +334,13 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     shown = f"{world.ask()} {vars(world.venue)} {capsys.readouterr()}"
     assert PEM.splitlines()[1] not in shown
     assert "KEY" not in repr(world.venue._session._access)
+
+
+def test_t22_a_fee_in_an_asset_that_is_held_here_is_taken_out_of_that_position() -> None:
+    found = account.Executions()
+    bnb = msgspec.structs.replace(SPOT, id=InstrumentId("BNBUSDT.BINANCE"), base="BNB")
+    found.spots = {"BTCUSDT": SPOT, "BNBUSDT": bnb}
+    message = executed(1, 57, n="0.00010000", N="BNB")
+    (fill,) = found.report(1, decode_report(json.dumps(message).encode()))
+    assert isinstance(fill, Fill)
+    assert (fill.fee, fill.kept, fill.paid_in, fill.paid) == (0, 0, bnb.id, parse("0.0001"))

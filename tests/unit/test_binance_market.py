@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from betatrader.engine.book import OrderBook
 from betatrader.model.event import MarketInput
 from betatrader.model.market import BookDelta, BookSnapshot, PublicTrade, Quote
+from betatrader.ops import clock
 from betatrader.venues.binance import wire
 from betatrader.venues.binance.book_sync import BookSync
 
@@ -208,3 +209,49 @@ def test_a_stream_that_says_nothing_is_made_anew(monkeypatch: pytest.MonkeyPatch
     before = world.fake.stream
     world.go(62.0)
     assert world.fake.stream is not before
+
+
+def changed(world: World, number: int, behind_s: float = 0.0) -> None:
+    """A change of the book, as old as that by the venue's clock."""
+    event_ms = clock.now_ns() // 10**6 + world.fake.skew_ms - int(behind_s * 1000)
+    data = {"e": "depthUpdate", "E": event_ms, "s": "BTCUSDT", "U": number, "u": number, "a": []}
+    message = {"stream": "btcusdt@depth@100ms", "data": {**data, "b": [["49999.50", "1.0"]]}}
+    world.do(world.fake.stream.say, message)
+
+
+def test_t13_what_is_old_by_the_venues_clock_is_not_shown_however_steadily_it_flows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch).go()
+    changed(world, 11)
+    world.go(2.0)
+    assert any(isinstance(event, BookSnapshot) for event in world.market)
+    world.market.clear()
+    before = counted("late")
+    for number in range(12, 40):
+        changed(world, number, behind_s=60)
+        world.do(world.fake.stream.say, ticker())
+    assert world.market == []
+    assert counted("late") == before + 28
+    world.fake.last_id = 39
+    changed(world, 40)
+    world.go(2.0)
+    world.do(world.fake.stream.say, ticker())
+    kinds = [type(event) for event in world.market]
+    assert kinds == [BookSnapshot, BookDelta, Quote], "the book begins anew"
+
+
+def test_t13_where_it_is_our_own_clock_that_is_off_it_is_measured_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch).go()
+    world.fake.skew_ms = -30_000
+    assert world.venue.rest.clock.apart_s == pytest.approx(0, abs=0.1)
+    changed(world, 11)
+    world.go(2.0)
+    assert world.venue.rest.clock.apart_s == pytest.approx(-30, abs=0.1)
+    world.market.clear()
+    world.fake.last_id = 11
+    changed(world, 12)
+    world.go(2.0)
+    assert any(isinstance(event, BookSnapshot) for event in world.market)

@@ -530,3 +530,13 @@ def test_what_our_own_side_raises_is_not_taken_for_the_venues(world: World) -> N
         world.venue.answered(1, frame)
     with pytest.raises(ValueError, match="ours"):
         world.venue.reported(orders.decode_report(json.dumps(report(2)).encode()))
+
+
+def test_t7_one_id_that_stands_for_two_orders_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The venue refuses an id only while an order of that id is open; after a cut both may be."""
+    world = World(monkeypatch).go()
+    both = [order(1), {**order(1), "orderId": 999}]
+    world.fake.rest["/api/v3/openOrders"] = lambda _: both
+    assert world.ask().doubled == (name(1),)
+    del both[0]
+    assert world.ask().doubled == ()

@@ -8,6 +8,7 @@ are the venue's to the last unit: where its quote amount and our rounding differ
 the difference.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import structlog
@@ -89,13 +90,19 @@ def execution_in(trade: MyTrade) -> Execution:
     )
 
 
-def fill(time_ns: int, order: ClientOrderId, spot: Spot, told: Execution) -> Fill:
-    """An execution as a fill; raises ValueError where its numbers cannot be read."""
+def fill(
+    time_ns: int, order: ClientOrderId, spot: Spot, told: Execution, spots: Iterable[Spot] = ()
+) -> Fill:
+    """An execution as a fill; raises ValueError where its numbers cannot be read. A fee in an asset
+    that one of `spots` holds is taken out of that position (BNB, where its pair is traded too)."""
     price, quantity = units(told.price), units(told.quantity)
     buys = told.side is Side.BUY
     paid = units(told.commission)
     fee = paid if told.asset == spot.quote else 0
     kept = paid if told.asset == spot.base and buys else 0
+    elsewhere = None
+    if paid and told.asset != spot.quote and not kept:
+        elsewhere = next((one.id for one in spots if one.base == told.asset), None)
     if told.quote:
         moved = units(told.quote)
         fee += moved - cost(price, quantity) if buys else proceeds(price, quantity) - moved
@@ -110,6 +117,8 @@ def fill(time_ns: int, order: ClientOrderId, spot: Spot, told: Execution) -> Fil
         told.maker,
         str(told.trade_id),
         kept,
+        elsewhere,
+        paid if elsewhere is not None else 0,
     )
 
 
@@ -248,19 +257,17 @@ class Executions:
         known = (spot.id, told.trade_id)
         if known in self._fills:
             return None
-        found = self._fills[known] = fill(time_ns, order, spot, told)
+        found = self._fills[known] = fill(time_ns, order, spot, told, self.spots.values())
         self._filled[order] = self._filled.get(order, 0) + found.quantity
         if len(self._fills) > FILLS_KEPT:
             oldest = self._fills.pop(next(iter(self._fills)))
             self._filled.pop(oldest.order, None)
-        self._note_strange_fee(spot, told)
+        if not found.fee and not found.kept and found.paid_in is None and units(told.commission):
+            self._note_strange_fee(told)
         return found
 
-    def _note_strange_fee(self, spot: Spot, told: Execution) -> None:
-        """A fee in a third asset, or in what is sold: it leaves no trace in cash."""
-        bought = told.side is Side.BUY and told.asset == spot.base
-        if not told.asset or told.asset == spot.quote or bought or not units(told.commission):
-            return
+    def _note_strange_fee(self, told: Execution) -> None:
+        """A fee in an asset that our books know nothing of: it leaves no trace in them."""
         metrics.FEES_ELSEWHERE.labels(VENUE, told.asset).inc()
         if told.asset not in self._strange:
             self._strange.add(told.asset)

@@ -39,6 +39,8 @@ class Books:
         self._rest = rest
         self._executions = executions
         self._symbols: dict[ClientOrderId, str] = {}
+        self._twice: set[ClientOrderId] = set()
+        """Ids that stand for two orders at once, at the last look."""
         self._looked_ms = 0
 
     def note(self, order: ClientOrderId, symbol: str) -> None:
@@ -63,18 +65,22 @@ class Books:
         except ValueError as error:
             raise UnclearError(f"the venue's statement cannot be read: {error}") from error
         self._looked_ms = began_ms
-        return VenueAccount(cash, positions, told, self._executions.fills())
+        twice = tuple(self._twice)
+        return VenueAccount(cash, positions, told, self._executions.fills(), doubled=twice)
 
     async def _orders(
         self, symbols: list[str], asked: tuple[ClientOrderId, ...]
     ) -> dict[ClientOrderId, OrderInfo]:
         """What works, and what became of those that were asked for and do not."""
         found: dict[ClientOrderId, OrderInfo] = {}
+        self._twice.clear()
 
         async def open_ones(symbol: str) -> None:
             for order in await self._rest.open_orders(symbol):
                 self._executions.learn(order)
                 if is_ours(order.name):
+                    if order.name in found:
+                        self._twice.add(order.name)
                     found[order.name] = order
 
         await _together(open_ones, symbols)

@@ -20,6 +20,10 @@ SILENT_S = 60.0
 
 SNAPSHOT_PAUSE_S = 1.0
 LARGEST = 4 << 20
+LATE_MS = 3_000
+"""A change of the book that is older than this by the venue's own clock is of the past: what comes
+over this connection is no market to trade on, however steadily it flows."""
+
 COMPLAINT_S = 60.0
 SHUTDOWN = "!serverShutdown"
 KINDS = ("depth@100ms", "bookTicker", "trade")
@@ -50,6 +54,8 @@ class MarketStream:
         self._feed: Feed | None = None
         self._last: dict[str, int] = {}
         """The last of each kind by symbol: while two connections overlap, all comes twice."""
+        self._late: set[str] = set()
+        """Symbols whose data comes late by the venue's clock: nothing of theirs is shown."""
         self._wanted = anyio.Event()
         self._complained_s: dict[str, float] = {}
         self._log = structlog.get_logger()
@@ -74,6 +80,7 @@ class MarketStream:
 
     def _opened(self, _socket: Socket) -> None:
         self._last.clear()
+        self._late.clear()
         for book in self.books.values():
             book.restart()
         self._wanted.set()
@@ -110,20 +117,36 @@ class MarketStream:
             self._complain("unknown", message.stream or "no stream")
         elif kind == "bookTicker":
             ticker = wire.decode_ticker(message.data)
-            if self._is_new(message.stream, ticker.update_id):
+            if self._is_new(message.stream, ticker.update_id) and book.symbol not in self._late:
                 return [wire.quote(now, ticker)]
         elif kind == "trade":
             trade = wire.decode_trade(message.data)
-            if self._is_new(message.stream, trade.trade_id):
+            if self._is_new(message.stream, trade.trade_id) and book.symbol not in self._late:
                 return [wire.trade(now, trade)]
         elif kind.startswith("depth"):
-            events = book.change(now, wire.decode_depth(message.data))
+            change = wire.decode_depth(message.data)
+            if self._is_late(book, change.event_ms):
+                return []
+            events = book.change(now, change)
             if not book.synchronised:
                 self._wanted.set()
             return events
         else:
             self._complain("unknown", message.stream)
         return []
+
+    def _is_late(self, book: BookSync, event_ms: int) -> bool:
+        """Whether a symbol's data lags behind by the venue's clock. Its book begins anew when that
+        is over; meanwhile the clock is measured again, since it may be ours that is off."""
+        behind_ms = self._rest.clock.now_ms() - event_ms
+        if not event_ms or behind_ms <= LATE_MS:
+            self._late.discard(book.symbol)
+            return False
+        self._late.add(book.symbol)
+        self._complain("late", f"{book.symbol} lags {behind_ms} ms by the venue's clock")
+        book.restart()
+        self._wanted.set()
+        return True
 
     def _is_new(self, stream: str, number: int) -> bool:
         twice = self._feed is not None and self._feed.overlaps
@@ -150,12 +173,20 @@ class MarketStream:
         while True:
             await self._wanted.wait()
             self._wanted = anyio.Event()
+            if self._late:
+                await self._measure_clock()
             for book in list(self.books.values()):
-                if not book.synchronised:
+                if not book.synchronised and book.symbol not in self._late:
                     await self._take_snapshot(book)
             if any(not book.synchronised for book in self.books.values()):
                 self._wanted.set()
                 await anyio.sleep(SNAPSHOT_PAUSE_S)
+
+    async def _measure_clock(self) -> None:
+        try:
+            await self._rest.measure_clock()
+        except (OSError, TimeoutError, ValueError) as error:
+            self._log.warning("clock_not_measured", error=str(error))
 
     async def _take_snapshot(self, book: BookSync) -> None:
         try:

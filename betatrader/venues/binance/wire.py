@@ -25,6 +25,8 @@ class Depth(msgspec.Struct, gc=False):
     last_id: int = msgspec.field(name="u")
     bids: list[TextLevel] = msgspec.field(name="b")
     asks: list[TextLevel] = msgspec.field(name="a")
+    event_ms: int = msgspec.field(name="E", default=0)
+    """By the venue's clock; 0 where it does not say."""
 
 
 class BookTicker(msgspec.Struct, gc=False):
