@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from scenes import NO, SECOND, YES, Scene, coin, contract, quote, terms
 
 from betatrader.config import loads
@@ -13,9 +14,15 @@ from betatrader.model.command import Approved
 from betatrader.model.market import BookSnapshot, InstrumentListed, Resolution
 from betatrader.model.money import SCALE, parse
 from betatrader.model.order import Side
+from betatrader.model.secret import Secret
+from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
 from betatrader.roles.desks import PaperDesk
 from betatrader.roles.live_paper import LivePaperDesk, ShadowDesk, paper_desk
+from betatrader.venues.binance.orders import KeyRights
+from betatrader.venues.binance.public import PublicRest, Unsigned
+from betatrader.venues.binance.rest import RefusalError
+from betatrader.venues.polymarket.rest import Rest
 
 TABLES = '[binance]\nsymbols = ["BTCUSDT"]\n[polymarket]\nmarkets = ["0x1"]\n'
 KEYS = {
@@ -92,3 +99,26 @@ async def test_once_it_settles_the_market_is_followed_no_more(tmp_path: Path) ->
     assert told.events == []
     assert await live.egress() is None, "no order of ours can reach the venue from here"
     live.close()
+
+
+class Answers:
+    """A venue that tells the time, and keeps the headers of who asked."""
+
+    headers: Any = None
+
+    async def request(self, *_: Any, headers: Any = None, **__: Any) -> Answer:
+        self.headers = headers
+        return Answer(200, b'{"serverTime":1700000000000}', {})
+
+
+async def test_without_a_key_no_header_speaks_of_one() -> None:
+    venue = Answers()
+    rest = PublicRest(venue, "http://venue", Secret(), Unsigned(), 2_000)  # type: ignore[arg-type]
+    await rest.measure_clock()
+    assert venue.headers == {}
+    assert await rest.key_rights() == KeyRights()
+    with pytest.raises(RefusalError, match="needs a key"):
+        await rest.commission("BTCUSDT")
+    public = Rest(venue, "http://venue", None, None)  # type: ignore[arg-type]
+    with pytest.raises(NotSentError, match="needs a key"):
+        await public.key_of_account()
