@@ -36,7 +36,7 @@ LOOK_S = 1.0
 KEEP_S = 10.0
 LAST_KEEP_S = 1.0
 ADDRESSES = {"binance": "rest", "polymarket": "clob"}
-ALLOWED = "allowed:"
+ALLOWED = "allowed"
 
 Places = dict[str, str]
 """Where a record is of, by the venue that instrument ids name."""
@@ -79,7 +79,7 @@ def load(home: Path) -> Kept:
     try:
         if path.exists():
             kept.records.update(_decode_records(path.read_bytes()))
-        for path in sorted((home / "ladder").glob(f"{ALLOWED.rstrip(':')}-*.json")):
+        for path in sorted((home / "ladder").glob(f"{ALLOWED}-*.json")):
             one = _decode_allowed(path.read_bytes())
             kept.allowed[one.id] = one
     except (OSError, msgspec.MsgspecError) as error:
@@ -102,13 +102,13 @@ async def load_shipped(redis: Client, kept: Kept) -> None:
 
 def allow(home: Path, one: Allowed) -> None:
     """Keep an override in the home; raises OSError."""
-    path = home / "ladder" / f"{ALLOWED.rstrip(':')}-{one.id}.json"
+    path = home / "ladder" / f"{ALLOWED}-{one.id}.json"
     replace_whole(path, msgspec.json.encode(one), sync=True, private=True)
 
 
 async def ship_allowed(redis: Client, one: Allowed) -> None:
     """Keep it in Redis; raises what the client raises."""
-    await redis.hset(keys.LADDER, f"{ALLOWED}{one.id}", msgspec.json.encode(one))
+    await redis.hset(keys.LADDER, f"{ALLOWED}:{one.id}", msgspec.json.encode(one))
 
 
 def overrides(kept: Kept, stage: Stage, place: str) -> list[Allowed]:

@@ -250,6 +250,18 @@ def test_a_late_market_may_be_gone_when_the_order_arrives() -> None:
     assert venue.kinds() == ["OrderAccepted", "OrderCanceled"]
 
 
+def test_on_a_live_market_another_snapshot_is_the_same_market_seen_again() -> None:
+    venue = Venue()
+    venue.exchange.follow_live()
+    venue.book({"9.90": "1"}, {"10.10": "1"})
+    name = venue.order(terms(BUY, "9.95", "0.5"))
+    venue.book({"9.90": "1"}, {"10.10": "1"})
+    assert venue.exchange.resting() == {name}
+    venue.book({"9.80": "1"}, {"9.94": "2"})
+    [fill] = [event for event in venue.reports() if isinstance(event, Fill)]
+    assert (fill.order, fill.price, fill.maker) == (name, parse("9.95"), True)
+
+
 def test_a_new_snapshot_ends_what_rests_and_says_so(venue: Venue) -> None:
     venue.order(terms(BUY, "9.00", "1"))
     venue.reports()

@@ -28,7 +28,8 @@ from betatrader.roles.ladder import Kept, Witness
 
 HERE = "BINANCE 127.0.0.1"
 LOCAL = (
-    '[binance]\nsymbols = ["BTCUSDT"]\nrest = "http://127.0.0.1:1"\nstream = "ws://127.0.0.1:1"\n'
+    '[binance]\nsymbols = ["BTCUSDT"]\nrest = "http://127.0.0.1:1"\n'
+    'stream = "ws://127.0.0.1:1"\napi = "ws://127.0.0.1:1"\n'
 )
 
 
@@ -110,16 +111,7 @@ def test_two_copies_of_a_record_become_one() -> None:
 
 def test_which_step_a_configuration_is_on_and_where() -> None:
     assert ladder.stage_of(config("")) is None
-    assert (
-        ladder.stage_of(
-            config(
-                f'{LOCAL}[paper]\nvenues = ["binance"]\n'.replace(
-                    "[paper]", 'api = "ws://127.0.0.1:1"\n[paper]'
-                )
-            )
-        )
-        is None
-    )
+    assert ladder.stage_of(config(f'{LOCAL}[paper]\nvenues = ["binance"]')) is None
     assert ladder.stage_of(config(f'{LOCAL}[paper]\nmarket = "live"')) is Stage.PAPER
     assert ladder.stage_of(config(f'mode = "shadow"\n{LOCAL}')) is Stage.SHADOW
     assert ladder.stage_of(config(f'mode = "live"\n{LOCAL}')) is Stage.MICRO
@@ -159,7 +151,7 @@ class Service:
     """What a witness needs of a process."""
 
     def __init__(self, home: Path, mode: str) -> None:
-        self.config = config(f'mode = "{mode}"\n{LOCAL.replace("binance", "binance")}')
+        self.config = config(f'mode = "{mode}"\n{LOCAL}')
         self.home = home
         self.redis = None
 

@@ -180,7 +180,7 @@ class Rest:
     async def _ask(self, target: str, weight: float, kind: type[T]) -> T:
         if not self.limits.may_weigh(weight):
             raise NotSentError("not sent: our share of the venue's rate limit is used up")
-        headers = {"X-MBX-APIKEY": self._key.reveal()}
+        headers = {"X-MBX-APIKEY": self._key.reveal()} if self._key else {}
         answer = await self._transport.request(
             "GET", self._address + target, headers=headers, timeout_s=ANSWER_S
         )

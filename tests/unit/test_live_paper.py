@@ -1,0 +1,124 @@
+"""The paper venue on a live market: orders meet the live book, and contracts live on."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from scenes import NO, SECOND, YES, Scene, coin, contract, quote, terms
+
+from betatrader.config import loads
+from betatrader.engine.strategy import Place
+from betatrader.model.account import CashFlow, Fill
+from betatrader.model.command import Approved
+from betatrader.model.market import BookSnapshot, InstrumentListed, Resolution
+from betatrader.model.money import SCALE, parse
+from betatrader.model.order import Side
+from betatrader.model.secret import Secret
+from betatrader.net.transport import Answer, NotSentError
+from betatrader.ops import clock
+from betatrader.roles.desks import PaperDesk
+from betatrader.roles.live_paper import LivePaperDesk, ShadowDesk, paper_desk
+from betatrader.venues.binance.orders import KeyRights
+from betatrader.venues.binance.public import PublicRest, Unsigned
+from betatrader.venues.binance.rest import RefusalError
+from betatrader.venues.polymarket.rest import Rest
+
+TABLES = '[binance]\nsymbols = ["BTCUSDT"]\n[polymarket]\nmarkets = ["0x1"]\n'
+KEYS = {
+    "BETATRADER_BINANCE__KEY": "the-key",
+    "BETATRADER_BINANCE__SECRET": "a-secret-of-hmac-kind",
+    "BETATRADER_POLYMARKET__PRIVATE_KEY": f"0x{'11' * 32}",
+}
+
+
+class Told:
+    """A scene in the place of the trader, and all that it was told."""
+
+    def __init__(self) -> None:
+        self.scene = Scene()
+        self.events: list[Any] = []
+
+    def take(self, event: Any) -> None:
+        self.events.append(event)
+        self.scene.take(event)
+
+
+def desk(folder: Path, text: str = f'[paper]\nmarket = "live"\n{TABLES}') -> tuple[Told, Any]:
+    told, config = Told(), loads(text, "f.toml", KEYS).config
+    return told, paper_desk(config, folder, None, lambda: told.scene.state, told.take)
+
+
+def test_the_configuration_chooses_the_desk(tmp_path: Path) -> None:
+    assert type(desk(tmp_path / "a", "")[1]) is PaperDesk
+    _, live = desk(tmp_path / "b")
+    assert type(live) is LivePaperDesk
+    assert [market.name for market, _ in live.markets] == ["BINANCE", "POLYMARKET"]
+    _, shadow = desk(tmp_path / "c", f'mode = "shadow"\n{TABLES}')
+    assert type(shadow) is ShadowDesk
+    assert set(shadow.venue.signers) == {"BINANCE", "POLYMARKET"}
+    for one in (live, shadow):
+        one.close()
+
+
+async def test_an_order_meets_the_book_that_the_venue_shows(tmp_path: Path) -> None:
+    told, live = desk(tmp_path)
+    await live.open(1, is_new=True)
+    assert isinstance(told.events[0], CashFlow)
+    now = clock.now_ns()
+    live._shown(InstrumentListed(now, coin()))
+    levels = ((parse("9.99"), SCALE),), ((parse("10.01"), SCALE),)
+    live._shown(BookSnapshot(now, coin().id, *levels))
+    told.scene.puppet.intents = [Place(terms(Side.BUY, "10.01", "0.5"), "test")]
+    step = told.scene.take(msgspec.structs.replace(quote("9.99", "10.01"), time_ns=now))
+    assert step is not None
+    [order] = [change for change in step.changes if isinstance(change, Approved)]
+    live.venue.submit(order, now)
+    live._shown(BookSnapshot(now + SECOND, coin().id, *levels))
+    live.venue.advance(now + SECOND)
+    [fill] = [event for event in told.events if isinstance(event, Fill)]
+    assert (fill.order, fill.price) == (order.order, parse("10.01"))
+    live.close()
+
+
+async def test_a_live_contract_goes_on_where_a_generated_one_has_ended(tmp_path: Path) -> None:
+    told, live = desk(tmp_path)
+    ours = "77.POLYMARKET"
+    listed = msgspec.structs.replace(contract(YES), id=ours, complement="78.POLYMARKET")
+    live._shown(InstrumentListed(SECOND, listed))
+    await live.settle_lost()
+    ended = {event.instrument for event in told.events if isinstance(event, Resolution)}
+    assert ended == {YES, NO}
+    live.close()
+
+
+async def test_once_it_settles_the_market_is_followed_no_more(tmp_path: Path) -> None:
+    told, live = desk(tmp_path)
+    await live.settle()
+    live._shown(InstrumentListed(SECOND, coin()))
+    assert told.events == []
+    assert await live.egress() is None, "no order of ours can reach the venue from here"
+    live.close()
+
+
+class Answers:
+    """A venue that tells the time, and keeps the headers of who asked."""
+
+    headers: Any = None
+
+    async def request(self, *_: Any, headers: Any = None, **__: Any) -> Answer:
+        self.headers = headers
+        return Answer(200, b'{"serverTime":1700000000000}', {})
+
+
+async def test_without_a_key_no_header_speaks_of_one() -> None:
+    venue = Answers()
+    rest = PublicRest(venue, "http://venue", Secret(), Unsigned(), 2_000)  # type: ignore[arg-type]
+    await rest.measure_clock()
+    assert venue.headers == {}
+    assert await rest.key_rights() == KeyRights()
+    with pytest.raises(RefusalError, match="needs a key"):
+        await rest.commission("BTCUSDT")
+    public = Rest(venue, "http://venue", None, None)  # type: ignore[arg-type]
+    with pytest.raises(NotSentError, match="needs a key"):
+        await public.key_of_account()
