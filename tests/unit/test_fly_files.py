@@ -57,7 +57,7 @@ WRONG = {
     ),
     "a key in a table": (
         ("jobs", "grace_period", "grace"),
-        "jobs.toml line 31: checks.ready.grace: fly knows no such key; known: interval",
+        "jobs.toml line 32: checks.ready.grace: fly knows no such key; known: interval",
     ),
     "a table": (
         ("intel", "[checks.ready]", "[check.ready]"),
