@@ -5,11 +5,13 @@ simulated network.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
 from betatrader.chaos.network import Network
+from betatrader.chaos.plan import Plan
 from betatrader.chaos.seams import EPOCH_S, put
 from betatrader.chaos.wires import MemoryTransport, Served
 from betatrader.config import Paper
@@ -188,13 +190,21 @@ class OfPolymarket:
     stake_usd = 25
 
     def __init__(
-        self, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
+        self,
+        exchange: SimulatedExchange,
+        cash: int,
+        faults: FaultyLink,
+        network: Network,
+        *,
+        merges: bool = False,
     ) -> None:
+        """`merges`: the account is a Safe, and merges what it holds in pairs."""
         from betatrader.venues.polymarket.serve.server import PolymarketServer
         from betatrader.venues.polymarket.serve.state import Rules
         from betatrader.venues.polymarket.sign import Signer
 
         self._key = Secret("0x" + "4c" * 32)
+        self._merges = merges
         self.owner = Signer(self._key, CHAIN, 0, "").address
         self._pair = [InstrumentId(f"{token}.POLYMARKET") for token in TOKENS]
         self.name = self._pair[0]
@@ -238,6 +248,10 @@ class OfPolymarket:
                 market_socket="ws://localhost/ws/market",
                 user_socket="ws://localhost/ws/user",
                 private_key=self._key,
+                signature_type=2 if self._merges else 0,
+                funder="0x" + "5a" * 20 if self._merges else "",
+                relayer_key=Secret("a key") if self._merges else Secret(),
+                merge=self._merges,
             ),
         }
 
@@ -282,17 +296,16 @@ def _mirrored(levels: tuple[Level, ...]) -> tuple[Level, ...]:
 
 
 def make(
-    venue: str, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
+    plan: Plan, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
 ) -> Side:
-    """The venue of this name. Its breaker rests for a moment, not for minutes: a run has not so
-    many."""
+    """The plan's venue. Its breaker rests for a moment, not for minutes: a run has not so many."""
     put(pace, "Rules", lambda: Rules(rest_s=2.0))
     kinds: dict[str, Callable[..., Side]] = {
         "sim": Link,
         "binance": OfBinance,
-        "polymarket": OfPolymarket,
+        "polymarket": partial(OfPolymarket, merges=plan.seed % 2 == 1),
     }
-    return kinds[venue](exchange, cash, faults, network)
+    return kinds[plan.venue](exchange, cash, faults, network)
 
 
 def coin(name: InstrumentId) -> Spot:

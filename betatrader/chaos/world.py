@@ -48,8 +48,8 @@ FAULTS_END_S = 42.0
 LIVENESS_S = 20.0
 """Trading again within this time once faults have ended."""
 
-QUIET_S = 14.0
-"""From the last quote until the books must agree."""
+QUIET_S = 60.0
+"""From the last quote until the books must agree: pairs that were merged are believed late."""
 
 
 class SimulatedService:
@@ -143,7 +143,7 @@ class World:
         self.redis = bus.Server(self.loop, plan.seed, EPOCH_S)
         exchange = self.exchange = SimulatedExchange(2_000_000)
         self.link = FaultyLink(Faults(), plan.seed)
-        self.venue = venues.make(plan.venue, exchange, CASH * SCALE, self.link, self.network)
+        self.venue = venues.make(plan, exchange, CASH * SCALE, self.link, self.network)
         self.config = _config(self.venue, pair=plan.pair)
         self.judge = Judge(self)
         self.traders = [Trader(self, name) for name in (("a", "b") if plan.pair else ("a",))]

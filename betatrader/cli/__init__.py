@@ -3,6 +3,7 @@
 main         the program, `--role`, and where errors become an exit status
 running      up, demo
 live         the view of a run in the terminal
+ladder       live status, allow: the ladder to real money
 control      halt, reduce, resume, cancel-all, flatten, limits confirm
 direct       the same without Redis, to the trader's /control
 show         status, orders, fills, positions, signals, events, limits

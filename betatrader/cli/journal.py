@@ -157,8 +157,9 @@ def _chosen(path: Path | None) -> Path:
     if path is not None:
         return path
     from betatrader.ops.home import default_home
+    from betatrader.roles import keeping
 
-    runs = sorted((default_home() / "journal").glob("*/"))
+    runs = keeping.runs(default_home())
     if not runs:
         raise UsageError(
             f"no journal in {default_home() / 'journal'}\n"

@@ -18,6 +18,7 @@ COMMANDS = {
     "signals": "show",
     "events": "show",
     "limits": "show",
+    "live": "ladder",
     "halt": "control",
     "reduce": "control",
     "resume": "control",
@@ -81,9 +82,12 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
     help="Run one slice in the foreground; SIGTERM or Ctrl-C drains it.",
 )
 @click.option("--config", "config_path", metavar="FILE", help="Configuration for --role.")
+@click.option("--live", is_flag=True, help='With --role trading and mode = "live": real money.')
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version)
 @click.pass_context
-def program(context: click.Context, role: str | None, config_path: str | None) -> None:
+def program(
+    context: click.Context, role: str | None, config_path: str | None, *, live: bool
+) -> None:
     """An always-on trader for prediction markets and crypto spot.
 
     \b
@@ -96,19 +100,23 @@ def program(context: click.Context, role: str | None, config_path: str | None) -
     if role is not None:
         if context.invoked_subcommand is not None:
             raise UsageError("--role runs a slice, and takes no command\nGive one or the other.")
-        context.exit(_run_role(role, config_path))
+        context.exit(_run_role(role, config_path, live=live))
+    if live:
+        raise UsageError("--live goes with --role trading, or after `up`\nPut it there.")
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-def _run_role(role: str, config_path: str | None) -> int:
+def _run_role(role: str, config_path: str | None, *, live: bool) -> int:
     from betatrader.roles import ROLES
 
     if role not in ROLES:
         raise UsageError(f"no role is named {role!r}\nChoose one of: {', '.join(ROLES)}.")
+    if live and role != "trading":
+        raise UsageError(f"--live is for the trading role, not for {role}\nLeave it out.")
     from betatrader.roles.service import run_role
 
-    return run_role(role, config_path)
+    return run_role(role, config_path, live=live)
 
 
 def main() -> None:

@@ -57,6 +57,7 @@ async def read_summary(redis: Any) -> Summary:
 
 def _kept(reports: Path) -> Past:
     from betatrader.ops import home
+    from betatrader.roles import keeping
     from betatrader.store import records
 
     runs = sorted(reports.glob("*/summary.json"))
@@ -68,7 +69,8 @@ def _kept(reports: Path) -> Past:
     summary = msgspec.json.decode(runs[-1].read_bytes(), type=Summary)
     file = runs[-1].parent / records.FILE
     if not file.exists():  # it was killed: its journal tells
-        return Past(summary, _from_journal(reports.parent / "journal" / summary.run), live=False)
+        folder = keeping.journals(reports.parent, summary.mode.lower()) / summary.run
+        return Past(summary, _from_journal(folder), live=False)
     unsealer = records.Unsealer()
     opened = (unsealer.open(data) for data in records.read_file(file))
     return Past(summary, [record for record in opened if record is not None], live=False)

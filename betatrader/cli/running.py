@@ -10,6 +10,7 @@ from typing import IO, Any
 import click
 
 from betatrader.cli.output import Duration, Speed
+from betatrader.model.errors import RefusedError
 
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,6 +43,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.option("--for", "seconds", type=Duration(), metavar="60s", help="Stop after so long.")
+@click.option("--live", is_flag=True, help='With mode = "live" in the configuration: real money.')
 @_options
 def up(**options: Any) -> None:
     """Run the three roles as separate processes until Ctrl-C, then report.
@@ -76,7 +78,7 @@ def demo(**options: Any) -> None:
     clear_leftovers()
     home = demo_home()
     try:
-        _run(home, default_home() / "reports", demo=True, options=options)
+        _run(home, default_home() / "reports", demo=True, options={**options, "live": False})
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -97,16 +99,26 @@ def _run(home: Path, reports: Path, *, demo: bool, options: dict[str, Any]) -> N
 
     reports.mkdir(parents=True, exist_ok=True)
     as_json, show = options["as_json"], not options["as_json"] and sys.stdout.isatty()
-    environment, mode, level = _environment(home, options)
+    environment, config = _environment(home, options)
     log_file = _log_file(home) if show else None
-    logs.configure(level, role="up", version=__version__, instance=f"up-{os.getpid()}")
+    logs.configure(config.log_level, role="up", version=__version__, instance=f"up-{os.getpid()}")
     view = None
     if show:
         from betatrader.cli.live import LiveView
 
         view = LiveView()
     venues = _venues(options["venue"])
-    plan = Plan(home, reports, options["seconds"], environment, mode, demo, log_file, venues)
+    plan = Plan(
+        home,
+        reports,
+        options["seconds"],
+        environment,
+        config.mode,
+        demo,
+        log_file,
+        venues,
+        options["live"],
+    )
     try:
         result = run(plan, view.show if view is not None else None)
     finally:
@@ -118,12 +130,13 @@ def _run(home: Path, reports: Path, *, demo: bool, options: dict[str, Any]) -> N
     sys.exit(result.status)
 
 
-def _environment(home: Path, options: dict[str, Any]) -> tuple[dict[str, str], str, str]:
-    """The roles' further environment, the mode and the log level; raises what is wrong at once."""
+def _environment(home: Path, options: dict[str, Any]) -> tuple[dict[str, str], Any]:
+    """The roles' further environment, and the configuration; raises what is wrong at once."""
     import msgspec
 
     from betatrader.config import find_file, load
-    from betatrader.roles import feeds, strategies
+    from betatrader.config.live import check_command_line
+    from betatrader.roles import feeds, ladder, strategies
 
     path = find_file(options["config_path"], home)
     added = {}
@@ -144,7 +157,15 @@ def _environment(home: Path, options: dict[str, Any]) -> tuple[dict[str, str], s
     for name in config.feed.data:
         feeds.read_file(Path(name))
     strategies.load_all(config.strategies)
-    return added, config.mode, config.log_level
+    check_command_line(config, live=options["live"])
+    if options["venue"] and config.mode != "paper":
+        raise RefusedError(
+            f'--venue is for simulated venues, and the configuration says mode = "{config.mode}"\n'
+            'Leave --venue out, or set mode = "paper".'
+        )
+    if config.journal.durability == "local":  # else Redis may know more: the trader looks there
+        ladder.check(config, ladder.load(home))
+    return added, config
 
 
 def _resolved(name: str) -> str:

@@ -59,6 +59,10 @@ def sentence(change: Any) -> str:
             return f"strategy {change.strategy} failed: {change.error}"
         case Booked(kind="fill"):
             return f"filled: {change.text}"
+        case Booked(kind="signed"):
+            return f"shadow: {change.subject[-6:]} {change.text}"
+        case Booked(kind="allowed"):
+            return change.text
         case Booked(kind="acknowledged"):
             return f"acknowledged: {change.text}"
         case Alert():

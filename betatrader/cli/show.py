@@ -9,7 +9,7 @@ import msgspec
 
 from betatrader.cli.control import limits_confirm
 from betatrader.cli.output import Group, json_option, print_json, print_json_line, print_table
-from betatrader.cli.past import past, read_summary
+from betatrader.cli.past import Past, past, read_summary
 from betatrader.cli.sentences import describe, event_fields, sentence
 from betatrader.engine.state import State
 from betatrader.model.account import CashFlow, Fill
@@ -23,6 +23,7 @@ from betatrader.model.command import (
 from betatrader.model.money import show
 from betatrader.model.order import Order
 from betatrader.model.signal import Forecast
+from betatrader.model.summary import Summary
 from betatrader.ops.clock import iso
 
 FOLLOW_S = 0.2
@@ -59,11 +60,11 @@ def orders(as_json: bool, follow: bool) -> None:
     if follow:
         _follow(_order_news, as_json=as_json)
         return
-    state = _folded(past().records)
-    orders = state.orders
+    known = past()
+    orders = _folded(known.records).orders
     found = [*orders.closed.values(), *orders.denied.values(), *orders.open.values()]
     found.sort(key=lambda order: order.created_ns)
-    _print([_order(o) for o in found], as_json=as_json, empty="no orders yet")
+    _print(known, [_order(o) for o in found], as_json=as_json, empty="no orders yet")
 
 
 @click.command()
@@ -77,8 +78,9 @@ def fills(as_json: bool, follow: bool) -> None:
     if follow:
         _follow(lambda record: [_fill(record)] if isinstance(record, Fill) else [], as_json=as_json)
         return
-    rows = [_fill(record) for record in past().records if isinstance(record, Fill)]
-    _print(rows, as_json=as_json, empty="no fills yet")
+    known = past()
+    rows = [_fill(record) for record in known.records if isinstance(record, Fill)]
+    _print(known, rows, as_json=as_json, empty="no fills yet")
 
 
 @click.command()
@@ -92,8 +94,9 @@ def positions(as_json: bool, follow: bool) -> None:
     if follow:
         asyncio.run(_follow_positions(as_json=as_json))
         return
-    rows = [msgspec.to_builtins(line) for line in past().summary.positions]
-    _print(rows, as_json=as_json, empty="flat")
+    known = past()
+    rows = [msgspec.to_builtins(line) for line in known.summary.positions]
+    _print(known, rows, as_json=as_json, empty="flat")
 
 
 @click.command()
@@ -107,8 +110,9 @@ def signals(as_json: bool, follow: bool) -> None:
     if follow:
         _follow(lambda r: [_signal(r)] if isinstance(r, Forecast) else [], as_json=as_json)
         return
-    rows = [_signal(record) for record in past().records if isinstance(record, Forecast)]
-    _print(rows[-200:], as_json=as_json, empty="no forecasts yet")
+    known = past()
+    rows = [_signal(record) for record in known.records if isinstance(record, Forecast)]
+    _print(known, rows[-200:], as_json=as_json, empty="no forecasts yet")
 
 
 @click.command()
@@ -122,11 +126,12 @@ def events(as_json: bool, follow: bool) -> None:
     if follow:
         _follow(_event_news, as_json=as_json)
         return
-    found = past().records
+    known = past()
     if as_json:
-        print_json([event_fields(record) for record in found])
+        print_json([event_fields(record) for record in known.records])
         return
-    for record in found:
+    _print_mode(known.summary)
+    for record in known.records:
         for line in describe(record):
             click.echo(line)
 
@@ -143,8 +148,9 @@ def limits() -> None:
 @json_option
 def limits_show(as_json: bool) -> None:
     """Each limit and its use now."""
-    rows = [msgspec.to_builtins(line) for line in past().summary.limits]
-    _print(rows, as_json=as_json, empty="no limits known")
+    known = past()
+    rows = [msgspec.to_builtins(line) for line in known.summary.limits]
+    _print(known, rows, as_json=as_json, empty="no limits known")
 
 
 limits.add_command(limits_confirm)
@@ -158,10 +164,16 @@ def _folded(records: list[Any]) -> State:
     return state
 
 
-def _print(rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:
+def _print_mode(summary: Summary) -> None:
+    """PAPER, SHADOW or LIVE stands over all that a person is shown."""
+    click.echo(f"{summary.mode}   run {summary.run}")
+
+
+def _print(known: Past, rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:
     if as_json:
         print_json(rows)
         return
+    _print_mode(known.summary)
     heads = list(rows[0]) if rows else []
     print_table(heads, [[row[head] for head in heads] for row in rows], empty)
 
@@ -253,7 +265,7 @@ async def _follow_positions(*, as_json: bool) -> None:
                 if as_json:
                     print_json_line(rows)
                 else:
-                    _print(rows, as_json=False, empty="flat")
+                    _print(Past(summary, [], live=True), rows, as_json=False, empty="flat")
             if summary.final:
                 return
             await asyncio.sleep(FOLLOW_S)
@@ -261,6 +273,11 @@ async def _follow_positions(*, as_json: bool) -> None:
 
 async def _follow_on(url: str, news: Callable[[Any], list[Any]], *, as_json: bool) -> None:
     """Print what comes until the run is over."""
+    from betatrader.store.connection import connected
+
+    if not as_json:
+        async with connected(url, 2.0) as redis:
+            _print_mode(await read_summary(redis))
     async for record in _coming(url):
         if as_json:
             for row in news(record):

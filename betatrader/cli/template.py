@@ -4,7 +4,7 @@ TEMPLATE = """\
 # betatrader's configuration. Every value here is the default: keep only what you change.
 # Environment variables override it: BETATRADER_RISK__DAILY_LOSS_USD=15
 
-mode = "paper"            # paper: real or recorded market data, a simulated venue
+mode = "paper"            # paper, shadow (orders signed, never sent), live (needs --live as well)
 log_level = "info"        # debug, info, warning, error
 
 [risk]                    # what no order may exceed; the defaults fit an account of 100 USD
@@ -26,7 +26,13 @@ cash_usd = 100
 latency_ms = 5            # one way, to the simulated venue and back
 link = ""                 # HOST:PORT of a venue of its own process: betatrader venue serve sim
 account = "us"            # ours there
+market = "recorded"       # live: what real venues show now; their tables say which
 venues = []               # "binance", "polymarket": simulators of them here, over their protocols
+
+[live]                    # mode "live" on a command line with --live: real money
+stage = "micro"           # micro: the venue's minimum size, few orders a day; full: as [risk] says
+micro_orders_a_day = 5
+daily_usd = 20            # bought in a day (UTC); a higher value waits for `limits confirm`
 
 # [binance]               # keys come from the environment: BETATRADER_BINANCE__KEY, …__SECRET
 # symbols = ["BTCUSDT"]

@@ -5,6 +5,7 @@ did-you-mean. Environment variables override the file: `BETATRADER_RISK__DAILY_L
 Amounts are decimal numbers, converted exactly.
 
 reader   tables beside the structs that they should be, and every problem at once
+live     the table of real money, and what the modes ask of the rest
 venues   the tables of the real venues
 """
 
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from betatrader.config.live import Live, fault
 from betatrader.config.reader import ENVIRONMENT, Reader, Section
 from betatrader.config.venues import Binance, Polymarket, elsewhere
 from betatrader.model.errors import ConfigurationError
@@ -76,6 +78,9 @@ class Paper(Section, frozen=True, kw_only=True):
     """HOST:PORT of a venue in a process of its own (`betatrader venue serve sim`)."""
     account: str = "us"
     """Ours there."""
+    market: Literal["recorded", "live"] = "recorded"
+    """What is traded on: recordings and generated markets, or what real venues show now (those
+    whose tables name something to trade). Fills are simulated in either case."""
     venues: tuple[Literal["binance", "polymarket"], ...] = ()
     """Paper trading over real venues' own protocols, at simulators of them on this machine: the
     addresses in their tables are loopback ones (`betatrader venue serve binance`)."""
@@ -185,6 +190,7 @@ class Config(Section, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     risk: Risk = Risk()
     paper: Paper = Paper()
+    live: Live = Live()
     binance: Binance = Binance()
     polymarket: Polymarket = Polymarket()
     feed: Feed = Feed()
@@ -253,11 +259,10 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
     config = reader.table(Config, values, ())
     if reader.problems or config is None:
         raise ConfigurationError(reader.problems)
-    if config.mode != "paper":
-        place = reader.place(("mode",))
-        raise ConfigurationError(
-            [f'{place}: mode: "{config.mode}" needs a real venue, not there yet; use "paper"']
-        )
+    wrong = fault(config)
+    if wrong is not None:
+        path, text = wrong
+        raise ConfigurationError([f"{reader.place(path)}: {'.'.join(path)}: {text}"])
     _no_venue_twice(config, reader)
     for venue in config.paper.venues:
         far = elsewhere(getattr(config, venue))

@@ -15,6 +15,8 @@ portfolio  fills to positions, cost, cash, fees, profit and loss
 proposal   one intent, with all that the checks look at
 exposure   how much stands on one event, and on one venue
 checks     the checks, each named
+ceilings   those of live trading: bought in a day, orders in a day, the venue's minimum size
+today      what this day has used up
 risk       asks every check; the only maker of `Approved`
 closing    what must be out of the way before a whole position is sold
 sweeping   what each tick takes off the book: orders in a market that stands still

@@ -5,6 +5,7 @@ A check gets a proposal and answers None, or the limit and the actual value.
 
 from collections.abc import Callable
 
+from betatrader.engine.ceilings import CEILINGS, USED_UP
 from betatrader.engine.exposure import event_loss, reserved_at, venue_notional
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, CLOSING, OPERATOR, SELL, Proposal
@@ -377,6 +378,7 @@ CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     stale_forecast,
     daily_loss,
     drawdown,
+    *CEILINGS,
 )
 """Every check, in the order in which they are asked."""
 
@@ -392,5 +394,6 @@ CAPACITY: tuple[Callable[[Proposal], Breach], ...] = (
     total_notional,
     daily_loss,
     drawdown,
+    *USED_UP,
 )
 """Those whose limit is used up little by little: near it, risk warns."""

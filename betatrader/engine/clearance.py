@@ -8,14 +8,17 @@ one by one, by name. A test holds the two together over random states.
 from msgspec.structs import replace
 
 from betatrader.engine.market import Market
+from betatrader.engine.orders import Orders
 from betatrader.engine.state import State
 from betatrader.model.ids import venue_of
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.limits import Limits, calm
+from betatrader.model.limits import UNBOUND, Limits, calm
 from betatrader.model.money import SCALE
 from betatrader.model.order import OrderTerms, Side
 
 BUY = Side.BUY
+UNCOUNTED = UNBOUND // 2
+"""Sizes are not held to the venue's minimum, even by 80% of that limit."""
 
 
 def wary(limits: Limits) -> Limits:
@@ -27,11 +30,11 @@ def wary(limits: Limits) -> Limits:
 
 def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerms) -> bool:
     """Whether an order that rests on no forecast passes every check, held to `wary` limits."""
-    definition = market.definition
+    definition, name = market.definition, terms.instrument
     price, quantity = terms.price, terms.quantity
     if (
         not state.may_add_risk  # ACTIVE, and some account open
-        or (state.shut and not state.is_open(terms.instrument))
+        or (state.shut and not state.is_open(name))
         or (state.armed_until and not _protected(state, terms))
         or not market.tradable  # what has resolved is not
         or price <= 0
@@ -48,7 +51,6 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
         return False
     if terms.side is not BUY:
         return _sale(state, market, terms)
-    name = terms.instrument
     worth = price * quantity // SCALE + 1
     if (
         worth > near.order_notional
@@ -57,8 +59,7 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
     ):
         return False
     here = spent = worth
-    open_orders = orders.open
-    for order in open_orders.values():
+    for order in orders.open.values():
         theirs = order.terms
         if theirs == terms:
             return False
@@ -72,10 +73,12 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
     portfolio = state.portfolio
     equity = portfolio.cash
     cash = equity if len(state.accounts) < 2 else state.cash_at(state.account_of(name))
-    spent *= 2  # no fee is above the notional, so that twice that covers both
-    if spent > cash or len(open_orders) >= near.open_orders:
+    if _near_ceilings(orders, near, spent) or len(orders.open) >= near.open_orders:
         return False
-    kinds = len(open_orders) + 1
+    spent *= 2  # no fee is above the notional, so that twice that covers both
+    if spent > cash:
+        return False
+    kinds = len(orders.open) + 1
     for held, position in portfolio.positions.items():
         if position.quantity:
             value = state.mark(held) * position.quantity // SCALE
@@ -94,6 +97,16 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
             equity >= state.equity_high
             or (state.equity_high - equity) * SCALE <= near.drawdown * state.equity_high
         )
+    )
+
+
+def _near_ceilings(orders: Orders, near: Limits, spent: int) -> bool:
+    """Whether a ceiling of live trading may bind; yesterday's counts only make it likelier."""
+    today = orders.today
+    return (
+        today.bought + spent > near.daily_bought
+        or today.buys >= near.daily_orders
+        or near.minimum_times < UNCOUNTED
     )
 
 

@@ -79,6 +79,7 @@ class Engine(Answering):
             account.CancelRejected: self._on_report,
             account.OrderInDoubt: self._on_report,
             account.OrderFound: self._on_found,
+            account.OrderSigned: self._on_signed,
             account.CashFlow: self._on_told,
             account.PositionTransfer: self._on_told,
             account.PairsMerged: self._on_told,
@@ -93,6 +94,7 @@ class Engine(Answering):
             instruction.CancelAll: self._on_cancel_all,
             instruction.Flatten: self._on_flatten,
             instruction.ConfirmLimits: self._on_confirm,
+            instruction.StageAllowed: self._on_allowed,
             instruction.TimerFired: self._on_timer,
         }
         if self._trade:
@@ -204,6 +206,10 @@ class Engine(Answering):
         self._note(Alert("error", f"order {event.order} was {where}: it is cancelled"))
         self._note(CancelOrder(event.order, event.terms.instrument, where))
 
+    def _on_signed(self, event: account.OrderSigned, _seen: object) -> None:
+        text = event.digest or f"has no form there: {event.reason}"
+        self._note(Booked("signed", event.order, f"{text}, not sent"))
+
     def _on_told(self, event: booking.Told, _seen: object) -> None:
         for change in booking.told(event):
             self._note(change)
@@ -258,6 +264,11 @@ class Engine(Answering):
         if self.state.halt_reason.startswith(risk.UNCONFIRMED):
             self._change_state(TradingState.ACTIVE, event.reason)
         self._acknowledge(event)
+
+    def _on_allowed(self, event: instruction.StageAllowed, _seen: object) -> None:
+        text = f"{event.stage} allowed by {event.author} without its record: {event.reason}"
+        self._note(Booked("allowed", event.id, text))
+        self._note(Alert("warning", text))
 
     def _on_cancel_all(self, event: instruction.CancelAll, _seen: object) -> None:
         self._cancel_resting(event.reason or "cancel-all")

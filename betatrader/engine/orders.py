@@ -2,6 +2,7 @@
 
 import msgspec
 
+from betatrader.engine.today import Today
 from betatrader.model.account import (
     CancelRejected,
     Fill,
@@ -16,6 +17,7 @@ from betatrader.model.account import (
 from betatrader.model.command import CancelOrder, Refused, SubmitOrder
 from betatrader.model.errors import IllegalTransition
 from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
+from betatrader.model.money import cost
 from betatrader.model.order import CLOSED, TRANSITIONS, Order, OrderState, Side
 
 SUBMITTED = OrderState.SUBMITTED
@@ -48,6 +50,8 @@ class Orders(msgspec.Struct):
     cancels: int = 0
     """How many cancels were asked for."""
 
+    today: Today = msgspec.field(default_factory=Today)
+
     @property
     def sent(self) -> int:
         """Orders and cancels together."""
@@ -60,6 +64,8 @@ class Orders(msgspec.Struct):
     def submit(self, command: SubmitOrder, now_ns: int) -> Order:
         """Record an order as in flight, before it is sent."""
         self.submitted += 1
+        if command.terms.side is Side.BUY:
+            self.today.order(now_ns)
         name = command.order
         order = self.open[name] = Order(
             name,
@@ -126,6 +132,8 @@ class Orders(msgspec.Struct):
 
     def take_fill(self, fill: Fill) -> None:
         """Count a new fill to its order; after the order's end its state stays as it is."""
+        if fill.side is Side.BUY:
+            self.today.fill(fill.time_ns, cost(fill.price, fill.quantity))
         order = self.find(fill.order)
         if order is None:
             return

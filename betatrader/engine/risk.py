@@ -1,5 +1,6 @@
 """Risk: asks every check of every order, and is the only maker of `Approved`."""
 
+from betatrader.engine.ceilings import cut
 from betatrader.engine.checks import CAPACITY, CHECKS, collar_width, permitted
 from betatrader.engine.clearance import far_from_limits, wary
 from betatrader.engine.lifecycle import MINUTE_NS
@@ -10,7 +11,7 @@ from betatrader.engine.strategy import Place
 from betatrader.model.command import Approved, Refused, Warned
 from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.limits import SECOND_NS, Limits, calm
+from betatrader.model.limits import SECOND_NS, UNBOUND, Limits, calm
 from betatrader.model.money import SCALE, show
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
 
@@ -49,6 +50,8 @@ class Judge:
                 return Approved(order, strategy, terms, intent.reason, intent.stop)
             if not terms.price and terms.type is MARKET:
                 terms = market_terms(self.limits, market, terms.side, terms.quantity)
+            if self.limits.minimum_times < UNBOUND:
+                terms = cut(terms, market.definition, self.limits.minimum_times)
         proposal = Proposal(
             state, self.limits, order, strategy, terms, uses_forecast=intent.uses_forecast
         )

@@ -11,6 +11,7 @@ instruction what the operator orders
 command     what the engine answers, and the audit of one event (Step)
 summary     the trader's account in a few lines, for people and reports
 event       the union of all inputs, and the codec of journal and bus
+ladder      paper, shadow, micro, full: what each step needs of the one before
 limits      the limits that risk holds
 features    public market data as the numbers that a model reads
 errors      the tree of errors

@@ -47,6 +47,15 @@ class OrderInDoubt(OrderEvent, frozen=True, gc=False, array_like=True, tag="in_d
     reason: str
 
 
+class OrderSigned(OrderEvent, frozen=True, gc=False, array_like=True, tag="signed"):
+    """In shadow: the order was built and signed as it would leave, and was not sent. `digest` is
+    the venue's own hash of it, or that of the request; empty where it has no form there: `reason`
+    says why."""
+
+    digest: str
+    reason: str = ""
+
+
 class Fill(OrderEvent, frozen=True, gc=False, array_like=True, tag="fill"):
     """One execution. `fee` is in cash; deduplicated by (venue, order, trade id).
 
@@ -174,6 +183,7 @@ AccountEvent = (
     | CancelRejected
     | OrderInDoubt
     | OrderFound
+    | OrderSigned
     | Fill
     | CashFlow
     | PositionTransfer

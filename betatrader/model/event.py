@@ -12,6 +12,7 @@ from betatrader.model.instruction import (
     Halt,
     Reduce,
     Resume,
+    StageAllowed,
     Started,
     TimerFired,
 )
@@ -36,7 +37,16 @@ MarketInput = (
     | Resolution
 )
 OperatorInput = Halt | Reduce | Resume | CancelAll | Flatten | ConfirmLimits
-Event = MarketInput | AccountEvent | Forecast | OperatorInput | Started | Fenced | TimerFired
+Event = (
+    MarketInput
+    | AccountEvent
+    | Forecast
+    | OperatorInput
+    | StageAllowed
+    | Started
+    | Fenced
+    | TimerFired
+)
 
 SCHEMA_VERSION = 1
 """Rides in every stream and journal header; readers accept the last two."""

@@ -48,6 +48,16 @@ class ConfirmLimits(Instruction, frozen=True, gc=False, array_like=True, tag="co
     """A person confirms limits that the configuration has raised."""
 
 
+class StageAllowed(Instruction, frozen=True, gc=False, array_like=True, tag="stage_allowed"):
+    """A stage of the ladder is entered by a person's override: who allowed it, when and why.
+
+    `time_ns` is when this run took it up, `stated_ns` when it was stated.
+    """
+
+    stage: str = ""
+    stated_ns: int = 0
+
+
 class Started(msgspec.Struct, frozen=True, gc=False, tag="started", array_like=True):
     """The first event of a run: the epoch (lease token) and the trading state that it keeps.
 

@@ -69,6 +69,7 @@ class Spot(msgspec.Struct, frozen=True, tag="spot"):
     lot: Quantity
     min_notional: Money
     fees: Fees
+    min_quantity: Quantity = Quantity(0)
 
 
 class BinaryContract(msgspec.Struct, frozen=True, tag="binary_contract"):
@@ -92,6 +93,7 @@ class BinaryContract(msgspec.Struct, frozen=True, tag="binary_contract"):
     fees: Fees
     nets: bool = True
     exclusive: str = ""
+    min_quantity: Quantity = Quantity(0)
 
     @property
     def is_yes(self) -> bool:

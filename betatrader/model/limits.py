@@ -7,6 +7,10 @@ from betatrader.model.money import SCALE
 SECOND_NS = 1_000_000_000
 
 
+UNBOUND = 1 << 62
+"""A limit that binds nothing."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Money in units of 10^-8 USD, shares as fractions of 10^-8, times in ns."""
 
@@ -28,6 +32,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     position_event: int = 40 * SCALE
     """What may be lost on all contracts of one event, at its worst outcome."""
     position_venue: int = 100 * SCALE
+    daily_bought: int = UNBOUND
+    """What may be bought in a day (UTC): the ceiling of live trading."""
+    daily_orders: int = UNBOUND
+    """Orders that buy in a day: a few, in micro."""
+    minimum_times: int = UNBOUND
+    """A buy is at most so many times the venue's minimum size: 1 in micro."""
     venues: dict[str, tuple[str, ...]] = {}
     """Where a strategy may trade, by its name; one that is not named may trade anywhere."""
 

@@ -3,10 +3,12 @@ when it is chosen, so that each process loads only what is its own.
 
 service     the life of every role: start, readiness, heartbeat, drain
 trading     feeds to engine to venue, and the bus
+journaling  the journal of a run: begun, synced, packed
 trader      the synchronous run from an event to the venue's sender
 account     the trader's Summary
 accounts    each place where it trades, with its reconciler; one goes on while another is away
 desks       where it trades: the paper venue inside, or a venue over a socket
+live_paper  the paper venue inside, on what real venues show now
 abroad      whether the venue serves this machine's address, asked for and obeyed
 proving     from keys to a proven connection, a step at a time
 choosing    which venues those are, as the configuration says
@@ -19,6 +21,8 @@ explaining  the life of one order, from the journal
 controlling the operator's orders over HTTP, where Redis is away
 leading     the lease: waited for, kept, and what happens where it is lost
 standby     before a trader leads: an engine that follows
+ladder      paper, shadow, micro, full: the record of each step, and who may enter it
+keeping     where the books are: those of real money apart
 following   the shipped journal into an engine
 recovering  the engine as the last run's journal left it
 vitals      what a trader's heartbeat tells of its work

@@ -1,5 +1,7 @@
 """The trader's Summary, made from the engine's state."""
 
+from collections.abc import Iterator
+
 from betatrader import __version__
 from betatrader.engine.exposure import event_loss, venue_notional
 from betatrader.engine.market import Market
@@ -8,7 +10,7 @@ from betatrader.engine.state import State
 from betatrader.model.ids import venue_of
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
-from betatrader.model.limits import Limits
+from betatrader.model.limits import UNBOUND, Limits
 from betatrader.model.money import SCALE, cost, proceeds, show
 from betatrader.model.order import Side
 from betatrader.model.summary import (
@@ -164,9 +166,21 @@ def _limits(state: State, limits: Limits, equity: int) -> tuple[LimitLine, ...]:
         ),
         ("collar", show(limits.collar), ""),
         ("stale_data_seconds", show(limits.stale_data_ns // 10), ""),
+        *_ceilings(state, limits),
         *((f"venues of {name}", ", ".join(where), "") for name, where in limits.venues.items()),
     )
     return tuple(LimitLine(name=name, limit=limit, used=used) for name, limit, used in lines)
+
+
+def _ceilings(state: State, limits: Limits) -> Iterator[tuple[str, str, str]]:
+    """Those of live trading, where they bind."""
+    bought, buys = state.orders.today.at(state.now_ns)
+    if limits.daily_bought < UNBOUND:
+        yield "daily_usd", show(limits.daily_bought), show(bought)
+    if limits.daily_orders < UNBOUND:
+        yield "micro_orders_a_day", str(limits.daily_orders), str(buys)
+    if limits.minimum_times < UNBOUND:
+        yield "size", "the venue's minimum", ""
 
 
 def _why_not(trader: Trader, now_ns: int) -> str:

@@ -2,6 +2,7 @@
 used, and nowhere else."""
 
 from betatrader.config import Config
+from betatrader.config.live import traded_venues
 from betatrader.roles.desks import Choice
 from betatrader.venues.egress import of_binance, of_polymarket
 from betatrader.venues.link.client import LinkVenue
@@ -10,6 +11,8 @@ from betatrader.venues.link.client import LinkVenue
 def venues_of(config: Config) -> list[Choice]:
     """The remote venues of this configuration, none where the trader holds its own; raises
     UsageError where settings cannot serve."""
+    if config.mode == "live":
+        return [named(config, name) for name in traded_venues(config)]
     if config.paper.venues:
         return [named(config, name) for name in config.paper.venues]
     return [_linked(config)] if config.paper.link else []

@@ -22,7 +22,8 @@ from betatrader.model.limits import Limits
 from betatrader.ops import clock
 from betatrader.roles import feeds
 from betatrader.sim import invariants
-from betatrader.sim.exchange import US, SimulatedExchange
+from betatrader.sim.custody import US
+from betatrader.sim.exchange import SimulatedExchange
 from betatrader.store.connection import AWAY, Client
 from betatrader.venues.egress import Egress
 from betatrader.venues.link.client import LinkVenue
@@ -80,6 +81,8 @@ class Desk(Protocol):
 class PaperDesk:
     """The simulated exchange in this process, on recorded and generated markets."""
 
+    venue_type: type[PaperVenue] = PaperVenue
+
     def __init__(
         self, config: Config, home: Path, redis: Client, state: Callable[[], State], take: Take
     ) -> None:
@@ -94,7 +97,7 @@ class PaperDesk:
             if shipped
             else LedgerFile(home / "paper" / "ledger.btl")
         )
-        self.venue = PaperVenue(exchange, take, books)
+        self.venue = self.venue_type(exchange, take, books)
         self._cash = configuration.units(config.paper.cash_usd)
         self._state = state
         self._take = take

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from betatrader.model.account import Fill, OrderEvent
+from betatrader.model.account import Fill, OrderEvent, OrderSigned
 from betatrader.model.command import Approved, CancelOrder, Refused, Step
 from betatrader.model.errors import UsageError
 from betatrader.model.market import BookDelta, BookSnapshot, Quote
@@ -119,6 +119,9 @@ def _report(record: OrderEvent) -> str:
             f"fee {show(record.fee)}, {side}, trade {record.trade_id}"
         )
     reason = getattr(record, "reason", "")
+    if isinstance(record, OrderSigned):
+        text = record.digest or f"has no form at the venue ({reason})"
+        return f"in shadow, signed and not sent: {text}"
     return f"the venue: {type(record).__name__}{f' ({reason})' if reason else ''}"
 
 

@@ -15,6 +15,7 @@ from betatrader.ops import clock, metrics
 from betatrader.roles.recovering import restore
 from betatrader.store import shipping
 from betatrader.store.connection import Client
+from betatrader.store.functions import SHIPPED_JOURNAL, Fenced
 from betatrader.store.shipping import Described, Shipped, Snapshot
 
 _decode_snapshot = msgspec.msgpack.Decoder(Snapshot).decode
@@ -23,12 +24,19 @@ _decode_snapshot = msgspec.msgpack.Decoder(Snapshot).decode
 class Follower:
     """Brings one engine to where the stream ends, again and again."""
 
-    def __init__(self, redis: Client, engine: Engine, strategies: Described) -> None:
+    def __init__(
+        self,
+        redis: Client,
+        engine: Engine,
+        strategies: Described,
+        home: Fenced = SHIPPED_JOURNAL,
+    ) -> None:
         self.records = 0
         """How many records were followed."""
         self._redis = redis
         self._engine = engine
         self._strategies = strategies
+        self._home = home
         self._after: bytes | None = None
         self._at = (0, 0)
         self._log = structlog.get_logger()
@@ -37,7 +45,7 @@ class Follower:
         """Follow all that stands in the stream; raises what the client raises."""
         if self._after is None and not await self._begin():
             return
-        while entries := await shipping.read(self._redis, self._after):
+        while entries := await shipping.read(self._redis, self._after, home=self._home):
             for entry, shipped in entries:
                 self._follow(shipped)
                 self._after = entry
@@ -46,13 +54,13 @@ class Follower:
 
     async def _begin(self) -> bool:
         """Start at the last snapshot, where the stream is ahead of what we know already."""
-        whole = await shipping.last_snapshot(self._redis)
+        whole = await shipping.last_snapshot(self._redis, self._home)
         if whole is None:
             return False
-        entries = await shipping.read(self._redis, None, since=whole)
+        entries = await shipping.read(self._redis, None, whole, self._home)
         tail = entries
         while tail:
-            tail = await shipping.read(self._redis, entries[-1][0])
+            tail = await shipping.read(self._redis, entries[-1][0], home=self._home)
             entries += tail
         if not entries or not entries[0][1].whole:
             self._log.error("shipped_journal_without_its_snapshot", entry=whole.decode())

@@ -45,6 +45,8 @@ class Plan(NamedTuple):
     logs: IO[bytes] | None
     venues: tuple[str, ...] = ()
     """Simulated venues to start beside the roles; none: the paper venue inside the trader."""
+    live: bool = False
+    """Whether --live stands on the command line: the trading role gets it on its own."""
 
 
 class Watch(NamedTuple):
@@ -134,6 +136,7 @@ class LocalRun:
         self._children = {role: self._child(role) for role in ROLES}
 
     def _child(self, role: str) -> Child:
+        live = ["--live"] if self._plan.live and role == "trading" else []
         environment = {
             **os.environ,
             **self._plan.environment,
@@ -144,7 +147,7 @@ class LocalRun:
         }
         return Child(
             role,
-            [sys.executable, "-P", "-m", "betatrader", "--role", role],
+            [sys.executable, "-P", "-m", "betatrader", "--role", role, *live],
             environment,
             stderr=self._plan.logs,
             final=lambda status: status in (2, 3) or (status == 0 and role == "trading"),

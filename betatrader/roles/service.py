@@ -18,6 +18,7 @@ from anyio.abc import TaskStatus
 
 from betatrader import __version__
 from betatrader.config import Config, find_file, load
+from betatrader.config.live import check_command_line
 from betatrader.model.errors import BetatraderError, UnreachableError
 from betatrader.model.event import OLDEST_SCHEMA, SCHEMA_VERSION
 from betatrader.model.secret import without_password
@@ -197,10 +198,13 @@ class Service:
             await anyio.sleep(BEAT_S if self._ready_ms else 0.05)
 
 
-def run_role(role: str, config_path: str | None) -> int:
-    """Run one role in the foreground until it is drained; returns the exit status."""
+def run_role(role: str, config_path: str | None, *, live: bool = False) -> int:
+    """Run one role in the foreground until it is drained; returns the exit status. `live` says
+    that --live is on its command line, which the trading role needs where the mode is live."""
     path = find_file(config_path, home.default_home())
     config = load(Path(path) if path is not None else None).config
+    if role == "trading":
+        check_command_line(config, live=live)
     redis_url = home.redis_url()
     redaction.learn_password(redis_url)
     module = importlib.import_module(ROLES[role])

@@ -9,15 +9,17 @@ from collections.abc import Callable
 import anyio
 import structlog
 
+from betatrader.config.live import bound
 from betatrader.engine.engine import Engine
 from betatrader.model.event import Event
 from betatrader.model.market import BookDelta, BookSnapshot, InstrumentListed, PublicTrade, Quote
 from betatrader.ops import metrics
-from betatrader.roles import strategies
+from betatrader.roles import keeping, strategies
 from betatrader.roles.abroad import Abroad
 from betatrader.roles.choosing import venues_of
-from betatrader.roles.desks import Desk, PaperDesk, RemoteDesk
+from betatrader.roles.desks import Desk, RemoteDesk
 from betatrader.roles.following import Follower
+from betatrader.roles.live_paper import paper_desk
 from betatrader.roles.recovering import recover
 from betatrader.roles.service import Service
 from betatrader.store import shipping
@@ -34,18 +36,20 @@ class Standby:
         config = service.config
         self.described = strategies.described(config.strategies)
         loaded = strategies.load_all(config.strategies)
-        limits = strategies.limits_of(config.risk, config.strategies, loaded)
+        limits = bound(strategies.limits_of(config.risk, config.strategies, loaded), config)
         self.engine = Engine(limits, loaded)
-        self.recovered = recover(service.home / "journal", self.engine, self.described)
+        folder = keeping.journals(service.home, config.mode)
+        self.recovered = recover(folder, self.engine, self.described)
         self.take: Callable[[Event], None] = self._watch
         """Where the venue's events go: to the trader, once it leads."""
         remote = [RemoteDesk(one, self._state, self._taken) for one in venues_of(config)]
         self.desks: list[Desk] = [*remote] or [
-            PaperDesk(config, service.home, service.redis, self._state, self._taken)
+            paper_desk(config, service.home, service.redis, self._state, self._taken)
         ]
         self.abroad = Abroad(self.desks, service.alert)
         self._service = service
-        self._follower = Follower(service.redis, self.engine, self.described)
+        self.shipped = keeping.shipped(config.mode)
+        self._follower = Follower(service.redis, self.engine, self.described, self.shipped)
         self._log = structlog.get_logger()
 
     async def run(self) -> None:
@@ -58,6 +62,10 @@ class Standby:
     def is_new(self) -> bool:
         """Whether nothing is known of an account: no journal here, and none was shipped."""
         return self.recovered is None and self._follower.records == 0
+
+    def whole(self) -> bytes:
+        """All that the engine knows, as the shipped journal keeps it."""
+        return shipping.whole_engine(self.engine, self.described)
 
     def _state(self):  # type: ignore[no-untyped-def]
         return self.engine.state
@@ -91,7 +99,7 @@ class Standby:
             self._log.error("strategy_failed_watching", strategy=strategy, error=error)
         while not self._service.is_stopping():
             try:
-                await shipping.fence(self._service.redis, epoch)
+                await shipping.fence(self._service.redis, epoch, self.shipped)
                 await self._follower.catch_up()
             except AWAY as error:
                 self._log.warning("redis_away", what="following", error=str(error))

@@ -62,6 +62,8 @@ class Trader:
         self.on_alert: Callable[[str, str], None] = lambda _level, _text: None
         self.on_doubt: Callable[[], None] = lambda: None
         """Called where the venues are to be asked at once whether our books are right."""
+        self.on_done: Callable[[Event, Step | None], None] = lambda _event, _step: None
+        """Called when all is done with an event that is more than a quote or a tick."""
         self._audit = audit
         self._log = structlog.get_logger()
         self._journal = journal
@@ -142,6 +144,8 @@ class Trader:
             self._count(event)
         if step is not None:
             self._publish(step)
+        if told or step is not None:
+            self.on_done(event, step)
 
     def _offer(self, event: Event | None, step: Step | None) -> int:
         """Ship what changes the books; the ticket for which orders wait, 0 where they do not."""

@@ -13,12 +13,9 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import msgspec
-from anyio import to_thread
 from anyio.abc import TaskGroup
 from structlog.contextvars import bound_contextvars
 
-from betatrader import __version__
-from betatrader.engine.engine import Engine
 from betatrader.engine.sweeping import standing_still
 from betatrader.model.errors import UsageError
 from betatrader.model.event import OperatorInput
@@ -28,20 +25,21 @@ from betatrader.model.signal import Forecast
 from betatrader.ops import clock, door, metrics, watchdog
 from betatrader.ops.deadman import Deadman
 from betatrader.ops.files import replace_whole
-from betatrader.roles import vitals
+from betatrader.roles import journaling, vitals
 from betatrader.roles.account import summarise
 from betatrader.roles.accounts import Accounts
 from betatrader.roles.controlling import Control, open_control
+from betatrader.roles.ladder import Witness, permit
 from betatrader.roles.leading import Leadership
 from betatrader.roles.service import Service
 from betatrader.roles.standby import Standby
 from betatrader.roles.trader import Trader
-from betatrader.store import journal, keys
+from betatrader.store import keys
 from betatrader.store.audit import AuditLog
 from betatrader.store.bus import Consumer, Seen
 from betatrader.store.connection import AWAY
-from betatrader.store.journal import Journal, JournalBrokenError, Setup
-from betatrader.store.shipping import Shipper, whole_engine
+from betatrader.store.journal import JournalBrokenError
+from betatrader.store.shipping import Shipper
 from betatrader.venues.gateway import Gateway
 
 SLOT = "trading-0"
@@ -64,6 +62,7 @@ PAUSE_S = 0.5
 
 async def serve(service: Service) -> None:
     """Trade until told to stop or the feed ends; then drain, and write the final summary."""
+    await permit(service)
     leadership = Leadership(service)
     standby = Standby(service)
     control = open_control(service, leadership.may_order)
@@ -128,7 +127,7 @@ class TradingRole:
         self.standby = standby
         self.desk = standby.desks[0]
         engine = standby.engine
-        self.journal = self._open_journal(standby.described, engine)
+        self.journal = journaling.begin(service, self.run, standby.described, engine)
         self.trader = Trader(engine, self.run, self.audit, self.journal)
         self.accounts = Accounts(
             standby.desks,
@@ -139,7 +138,7 @@ class TradingRole:
         )
         self.accounts.on_difference(lambda text: service.alert("error", text))
         self.trader.connect(Gateway(self.accounts.sender, leadership))
-        self.shipper = Shipper(service.redis, lambda: whole_engine(engine, standby.described))
+        self.shipper = Shipper(service.redis, standby.whole, standby.shipped)
         self.shipper.on_fenced = leadership.lose
         self.trader.ship(self.shipper, hold=config.journal.durability == "shipped")
         self.trader.on_alert = service.alert
@@ -152,45 +151,22 @@ class TradingRole:
         leadership.on_regained = self._regained
         self.signals = self._consumer(keys.signals(self.run), Forecast)
         self.instructions = self._consumer(keys.instructions(self.run), OperatorInput)
+        self.witness = Witness(service, self.trader, leadership.leads)
         self.seen = Seen()
         self.error = ""
 
-    def _open_journal(self, described: Any, engine: Engine) -> Journal:
-        setup = Setup(
-            limits=msgspec.Raw(msgspec.msgpack.encode(engine.limits)), strategies=described
-        )
-        folder = self.service.home / "journal" / self.run
-        snapshot = engine.snapshot() if engine.state.event_sequence else b""
-        return Journal(folder, self.run, __version__, setup, snapshot=snapshot)
-
     async def keep_journal(self) -> None:
-        """Sync it off the hot path, pack what is closed, and keep all within its bytes."""
-        settings = self.service.config.journal
-        most_bytes = settings.keep_mb * 2**20
-        await to_thread.run_sync(self._pack, most_bytes)
-        while self.trader.broken is None:
-            await anyio.sleep(settings.sync_ms / 1000)
-            try:
-                await to_thread.run_sync(self._tend_journal, most_bytes)
-            except JournalBrokenError as error:
-                self.trader.give_up(error)
+        """Until it breaks: then nothing can be done any more, and the trader ends."""
+        settings, trader = self.service.config.journal, self.trader
+        try:
+            await journaling.tend(self.journal, settings, lambda: trader.broken is not None)
+        except JournalBrokenError as error:
+            self.trader.give_up(error)
         self.error = str(self.trader.broken)
         self.service.failure = self.trader.broken
         self.service.log.error("journal_broke", error=self.error)
         self.service.alert("critical", self.error)
         self.service.stop()
-
-    def _tend_journal(self, most_bytes: int) -> None:
-        if self.journal.sync():
-            self._pack(most_bytes)
-
-    def _pack(self, most_bytes: int) -> None:
-        """Compress what is closed; where that fails it stays as it is, and trading goes on."""
-        try:
-            journal.pack_closed(self.journal.folder.parent, self.run, self.journal.number)
-            journal.retain(self.journal.folder.parent, most_bytes)
-        except OSError as error:
-            self.service.log.warning("journal_not_packed", error=str(error))
 
     def _consumer(self, stream: str, kind: Any) -> Consumer[Any]:
         service = self.service
@@ -229,7 +205,7 @@ class TradingRole:
         for seen in list(before.markets.values()):  # a replica of this run must know them too
             self.trader.take(InstrumentListed(now, seen.definition))
         self.standby.take = self.trader.take
-        for run in (self.shipper.run, self.audit.run, self.keep_journal):
+        for run in (self.shipper.run, self.audit.run, self.keep_journal, self.witness.run):
             group.start_soon(run)
         await self.accounts.start(group, epoch, made, is_new=is_new)
         self._summarise()

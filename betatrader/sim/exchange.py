@@ -39,25 +39,21 @@ from betatrader.model.market import (
 from betatrader.model.money import SCALE, Money
 from betatrader.model.order import OrderState, OrderType, Side, TimeInForce
 from betatrader.sim import admission
+from betatrader.sim.custody import US, Custody
 from betatrader.sim.ledger import (
     Accepted,
-    Deposited,
     Ended,
-    Entry,
     Executed,
     Ledger,
-    Merged,
     Refused,
-    Settled,
 )
 from betatrader.sim.pool import Pool, WorkingOrder, join
 
 NEVER = 1 << 62  # a time that does not come
 ENDED_KEPT = 16  # instruments that have ended and are kept, as the engine does
-US = "us"  # the owner of our own orders
 
 
-class SimulatedExchange:
+class SimulatedExchange(Custody):
     """One venue. `share_book` gives the engine's book of an instrument, to be read and not kept
     twice; it is allowed where feed latency is zero, and the engine then takes each event first.
     """
@@ -67,18 +63,17 @@ class SimulatedExchange:
         latency_ns: int = 0,
         share_book: Callable[[InstrumentId], OrderBook] | None = None,
     ) -> None:
+        super().__init__()
         self.latency_ns = latency_ns
         self.next_due_ns = NEVER
         self.pools: dict[InstrumentId, Pool] = {}
-        self.ledgers: dict[str, Ledger] = {US: Ledger()}
-        self.keep: Callable[[str, Entry], None] | None = None
-        """Where a ledger's entries are kept: called with owner and entry, before it is answered."""
         self.keeps_fees = False
         """Whether a buy of a pair pays its fee in what it buys: that much does not arrive."""
         self.refuses = ""
         """Why every order is refused now (a rate limit, say); empty: none is for that."""
         self.pairs_across = False  # whether orders of both outcomes meet
         self.pays_at_end = True  # else a contract that ends pays when its holder asks for it
+        self._is_live = False
         self._share_book = share_book
         self._due: list[tuple[int, int, str, Any]] = []
         self._outbox: dict[str, list[OrderEvent]] = {}
@@ -95,18 +90,20 @@ class SimulatedExchange:
             Resolution: self._on_resolution,
         }
 
-    # Requests, from the gateway.
+    def follow_live(self) -> None:
+        """The market is a live one: another snapshot of a book is the same market, seen again, and
+        not a feed that begins anew. Books are kept here, since the engine's may be restored."""
+        self._is_live = True
+        self._share_book = None
 
-    def deposit(self, amount: int, owner: str = US) -> None:
-        """Put cash into an account."""
-        self._book(Deposited(amount), owner)
+    # Requests, from the gateway.
 
     def restore(self, ledger: Ledger, owner: str = US) -> None:
         """Come back with an account's books. What rested is cancelled: its market is gone."""
         self.ledgers[owner] = ledger
         self._trades = max((int(fill.trade_id[1:]) for fill in ledger.fills), default=0)
         for order in list(ledger.working):
-            self._book(Ended(order, OrderState.CANCELED, "the venue restarted"), owner)
+            self.book(Ended(order, OrderState.CANCELED, "the venue restarted"), owner)
 
     def restart(self) -> None:
         """Stop and come back: all that was under way is lost, and what rested is cancelled without
@@ -115,7 +112,7 @@ class SimulatedExchange:
         self.next_due_ns = NEVER
         for owner, order in list(self._owners.values()):
             self._drop(self.pools[order.terms.instrument], order)
-            self._book(Ended(order.id, OrderState.CANCELED, "the venue restarted"), owner)
+            self.book(Ended(order.id, OrderState.CANCELED, "the venue restarted"), owner)
 
     def submit(self, command: SubmitOrder, now_ns: int, owner: str = US) -> None:
         """Take an order under way; it arrives one latency later."""
@@ -196,19 +193,25 @@ class SimulatedExchange:
         if pool.taken:
             pool.forget(Side.BUY, event.bids)
             pool.forget(Side.SELL, event.asks)
+        self._meet(pool, event.time_ns)
+
+    def _meet(self, pool: Pool, now_ns: int) -> None:
+        """Fill what rests where the recorded book has come to it."""
         book = pool.book
         if book.best_bid >= pool.lowest_sell or 0 < book.best_ask <= pool.highest_buy:
-            self._fill_crossed(pool, event.time_ns)
+            self._fill_crossed(pool, now_ns)
 
     def _on_snapshot(self, event: BookSnapshot) -> None:
         pool = self.pools[event.instrument]
-        if pool.opened:
+        if pool.opened and not self._is_live:
             self._end_all(pool, event.time_ns, "the feed began anew")
         pool.opened = True
         pool.quote = None
         if not pool.shared:
             pool.book.replace(event.bids, event.asks, event.update_id)
         pool.taken.clear()
+        if self._is_live:
+            self._meet(pool, event.time_ns)
 
     def _on_trade(self, event: PublicTrade) -> None:
         pool = self.pools[event.instrument]
@@ -240,26 +243,6 @@ class SimulatedExchange:
         if self.pays_at_end:
             self.settle(event.instrument, event.payout)
 
-    def settle(self, instrument: InstrumentId, payout: int) -> None:
-        """Pay out whoever holds a contract that has ended."""
-        for owner in self.ledgers:
-            self.pay(instrument, payout, owner)
-
-    def pay(self, instrument: InstrumentId, payout: int, owner: str) -> None:
-        """Pay out one account."""
-        if self.ledgers.setdefault(owner, Ledger()).held(instrument):
-            self._book(Settled(instrument, payout), owner)
-
-    def merge(
-        self, instrument: InstrumentId, complement: InstrumentId, quantity: int, owner: str
-    ) -> bool:
-        """Pay 1 for each of so many pairs; False, and nothing done, where fewer are held."""
-        ledger = self.ledgers.setdefault(owner, Ledger())
-        if not 0 < quantity <= min(ledger.held(instrument), ledger.held(complement)):
-            return False
-        self._book(Merged(instrument, complement, quantity), owner)
-        return True
-
     # Orders at the venue.
 
     def _arrive(self, command: SubmitOrder, now_ns: int, owner: str) -> None:
@@ -269,10 +252,10 @@ class SimulatedExchange:
         ours = self._working(owner)
         refusal = self.refuses or admission.refusal(command, pool, ledger, ours)
         if refusal or pool is None:
-            self._book(Refused(command.order, refusal), owner)
+            self.book(Refused(command.order, refusal), owner)
             self._report(OrderRejected(self._return_ns(now_ns), command.order, refusal), owner)
             return
-        self._book(Accepted(command.order, terms), owner)
+        self.book(Accepted(command.order, terms), owner)
         if terms.side is Side.BUY:
             admission.watch_exposure(ledger, terms, ours, self._bid)
         order = WorkingOrder(command.order, owner, terms)
@@ -367,7 +350,7 @@ class SimulatedExchange:
             kept,
         )
         nets = isinstance(definition, BinaryContract) and definition.nets
-        self._book(Executed(fill, definition.complement if nets else None), order.owner)  # type: ignore[union-attr]
+        self.book(Executed(fill, definition.complement if nets else None), order.owner)  # type: ignore[union-attr]
         self._report(fill, order.owner)
 
     def _end_all(self, pool: Pool, now_ns: int, reason: str) -> None:
@@ -380,15 +363,9 @@ class SimulatedExchange:
         self._owners.pop(order.id, None)
 
     def _end(self, order: WorkingOrder, state: OrderState, reason: str, now_ns: int) -> None:
-        self._book(Ended(order.id, state, reason), order.owner)
+        self.book(Ended(order.id, state, reason), order.owner)
         kind = OrderExpired if state is OrderState.EXPIRED else OrderCanceled
         self._report(kind(self._return_ns(now_ns), order.id, reason), order.owner)
-
-    def _book(self, entry: Entry, owner: str) -> None:
-        """Write to the ledger, on disk first where it has one: before anything is answered."""
-        if self.keep is not None:
-            self.keep(owner, entry)
-        self.ledgers.setdefault(owner, Ledger()).apply(entry)
 
     def _working(self, owner: str) -> list[WorkingOrder]:
         return [order for whose, order in self._owners.values() if whose == owner]

@@ -67,6 +67,7 @@ class Fenced(NamedTuple):
 
 
 SHIPPED_JOURNAL = Fenced(keys.JOURNAL, keys.FENCE)
+LIVE_JOURNAL = Fenced(keys.LIVE_JOURNAL, keys.LIVE_FENCE)
 PAPER_LEDGER = Fenced(keys.PAPER_LEDGER, keys.PAPER_FENCE)
 
 

@@ -5,9 +5,11 @@ function or transaction touches shares a tag. `acl.py` gives each role its own o
 |---|---|---|---|---|
 | bt:{lease:trading}:l, :e | hash, string | trading | trading, command line | one |
 | bt:{trading}:journal | stream | trading | trading, taking over | two snapshots, what followed |
+| bt:{trading}:live, :live-fence | stream, hash | trading, live | trading, taking over | as above |
 | bt:{paper}:ledger, :fence | stream, hash | paper venue, if shipped | paper venue | as above |
 | bt:{trading}:fence | hash | trading | trading | one |
 | bt:{trading}:run | string | trading | command line, jobs | one |
+| bt:{trading}:ladder | hash | trading, command line, if shipped | both | one |
 | bt:{trading}:kept | hash | trading | trading at its next start | one |
 | bt:{trading}:RUN:audit | stream | trading | command line, jobs | by age, 200,000 entries |
 | bt:{trading}:RUN:signals | stream | intel | trading (group) | upkeep, what is read |
@@ -26,9 +28,12 @@ LEASE = "bt:{lease:trading}:l"
 LEASE_EPOCH = "bt:{lease:trading}:e"
 JOURNAL = "bt:{trading}:journal"
 FENCE = "bt:{trading}:fence"
+LIVE_JOURNAL = "bt:{trading}:live"
+LIVE_FENCE = "bt:{trading}:live-fence"
 PAPER_LEDGER = "bt:{paper}:ledger"
 PAPER_FENCE = "bt:{paper}:fence"
 RUN = "bt:{trading}:run"
+LADDER = "bt:{trading}:ladder"
 KEPT = "bt:{trading}:kept"
 REQUESTS = "bt:{intel}:requests"
 RELEASE_LOCK = "bt:{release}:lock"

@@ -6,6 +6,7 @@ in_flight requests without an answer yet, and the doubt that comes of it
 egress   whether a venue serves the address that this machine has
 pace     token buckets, and a rest after failures
 paper    the simulated venue behind the gateway, in present time
+shadow   the paper venue where each order is signed as well, by the real adapter, and not sent
 paper_stream the paper venue's books in Redis, each entry there before it answers
 paper_ledger the paper venue's books on disk
 stage    what is done to a simulated venue on request: pages, closed markets, other rules

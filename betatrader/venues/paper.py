@@ -11,7 +11,8 @@ from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.market import Resolution
 from betatrader.model.order import Order
 from betatrader.ops import clock
-from betatrader.sim.exchange import NEVER, US, SimulatedExchange
+from betatrader.sim.custody import US
+from betatrader.sim.exchange import NEVER, SimulatedExchange
 from betatrader.sim.ledger import Ledger
 from betatrader.venues.paper_ledger import LedgerFile
 from betatrader.venues.paper_stream import LedgerStream

@@ -14,7 +14,7 @@ import msgspec
 
 from betatrader.model.errors import BetatraderError, UsageError
 from betatrader.ops.files import append_whole, replace_whole
-from betatrader.sim.exchange import US
+from betatrader.sim.custody import US
 from betatrader.sim.ledger import Entry, Ledger
 
 MAGIC = b"BTLDG\x00\x01\n"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import anyio
 import msgspec
 
-from betatrader.sim.exchange import US
+from betatrader.sim.custody import US
 from betatrader.sim.ledger import Entry, Ledger
 from betatrader.store import shipping
 from betatrader.store.connection import Client

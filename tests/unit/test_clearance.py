@@ -91,6 +91,8 @@ KINDS = (
 LIMITS = Limits(open_orders=4)
 TIGHT_EVENT = Limits(open_orders=4, position_event=3 * SCALE)
 TIGHT_VENUE = Limits(open_orders=4, position_venue=6 * SCALE)
+TIGHT_DAY = Limits(open_orders=4, daily_bought=12 * SCALE, daily_orders=4)
+MICRO = Limits(open_orders=4, minimum_times=1)
 
 
 @settings(max_examples=400, deadline=None)
@@ -98,7 +100,7 @@ TIGHT_VENUE = Limits(open_orders=4, position_venue=6 * SCALE)
     st.lists(st.tuples(orders(), st.booleans()), max_size=6),
     st.sampled_from((*[""] * 6, *KINDS, "fallen", "armed", "unarmed", *["hedged"] * 4)),
     st.sampled_from(["100", "20", "1000"]),
-    st.sampled_from([LIMITS, TIGHT_EVENT, TIGHT_VENUE]),
+    st.sampled_from([LIMITS, TIGHT_EVENT, TIGHT_VENUE, TIGHT_DAY, MICRO]),
     orders(),
 )
 def test_it_never_lets_through_what_a_check_would_refuse(

@@ -152,8 +152,9 @@ def test_t12_nothing_that_starts_a_trader_offers_to_delete_what_it_knows() -> No
     """An option that is new here must not: that is what this list is for."""
     of_program = {option.name for option in program.params}
     of_up = {option.name for option in up.params}
-    assert of_program == {"role", "config_path", "version"}
-    assert of_up == {"seconds", "data", "strategy", "speed", "venue", "config_path", "as_json"}
+    assert of_program == {"role", "config_path", "version", "live"}
+    usual = {"seconds", "data", "strategy", "speed", "venue", "config_path", "as_json"}
+    assert of_up == usual | {"live"}
 
 
 def test_t12_a_start_reads_the_journal_before_it_and_changes_no_byte_of_it(tmp_path: Path) -> None:

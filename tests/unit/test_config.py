@@ -35,9 +35,9 @@ def test_every_error_is_told_at_once_with_line_field_and_suggestion() -> None:
         'nope = 1\n[risk]\ndaily_los_usd = 5\nopen_orders = -5\ncollar = "x"\n[feed]\nspeed = 0\n'
     )
     assert problems(text) == [
-        "f.toml line 1: nope: unknown field; known: mode, log_level, risk, paper, binance, "
-        "polymarket, feed, strategies, intel, jobs, journal, reconcile, lease, health, watchdog, "
-        "alerts",
+        "f.toml line 1: nope: unknown field; known: mode, log_level, risk, paper, live, "
+        "binance, polymarket, feed, strategies, intel, jobs, journal, reconcile, lease, health, "
+        "watchdog, alerts",
         "f.toml line 3: risk.daily_los_usd: unknown field; did you mean `daily_loss_usd`?",
         "f.toml line 4: risk.open_orders: expected `int` >= 1, found -5",
         "f.toml line 5: risk.collar: expected a number, found 'x'",
@@ -60,7 +60,12 @@ def test_every_error_is_told_at_once_with_line_field_and_suggestion() -> None:
         ("[risk]\ndaily_loss_usd = nan", "expected a finite number"),
         ("[risk]\ndaily_loss_usd = 0.000000001", "at most eight decimals"),
         ("[risk]\ndrawdown = 1.5", "expected at most 1"),
-        ('mode = "live"', "needs a real venue"),
+        ('[paper]\nmarket = "live"', 'line 2: paper.market: "live" needs a venue'),
+        (
+            'mode = "shadow"\n[paper]\nlink = "h:1"\n[binance]\nsymbols = ["BTCUSDT"]',
+            'line 1: mode: "shadow" and paper.link contradict each other',
+        ),
+        ('mode = "live"', 'mode: "live" needs a venue: set [binance] symbols'),
     ],
 )
 def test_one_error_each(text: str, said: str) -> None:

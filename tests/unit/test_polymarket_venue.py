@@ -50,6 +50,7 @@ from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
 from betatrader.venues.polymarket.sign import Signer
+from betatrader.venues.polymarket.venue import UNKNOWN
 from betatrader.venues.reconcile import order_reports
 
 FAK, FOK = TimeInForce.IOC, TimeInForce.FOK
@@ -145,6 +146,10 @@ def test_settings_that_cannot_be_are_told(monkeypatch: pytest.MonkeyPatch) -> No
         World(monkeypatch, markets=())
     with pytest.raises(UsageError, match="private_key"):
         World(monkeypatch, private_key=Secret())
+    with pytest.raises(UsageError, match="merge needs relayer_key, and a wallet"):
+        World(monkeypatch, merge=True)
+    with pytest.raises(UsageError, match="merge needs relayer_key, and a wallet"):
+        World(monkeypatch, merge=True, relayer_key=Secret("k"))
     with pytest.raises(UsageError, match="api_secret"):
         World(monkeypatch, api_secret=Secret("x"))
 
@@ -152,13 +157,16 @@ def test_settings_that_cannot_be_are_told(monkeypatch: pytest.MonkeyPatch) -> No
 def test_no_secret_is_ever_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world = World(monkeypatch).go(2)
+    relayer, funder = "a key of the relayer", "0x" + "70" * 20
+    world = World(
+        monkeypatch, relayer_key=Secret(relayer), signature_type=2, funder=funder, merge=True
+    ).go(2)
     world.fake.rest["POST /order"] = refuse(401, "Unauthorized/Invalid api key")
     world.submit(approved(1))
     world.do(world.fake.socket("user").cut, "gone").go(3)
     shown = capsys.readouterr()
     text = shown.out + shown.err + repr(world.events) + repr(vars(world.venue))
-    for secret in (PRIVATE[2:], API_SECRET, "aa" * 32):
+    for secret in (PRIVATE[2:], API_SECRET, "aa" * 32, relayer):
         assert secret not in text
 
 
@@ -404,6 +412,28 @@ def test_all_can_be_cancelled_at_once(world: World) -> None:
     }  # fmt: skip
     world.do(lambda: world.venue.cancel_all())
     assert [e.order for e in world.since() if isinstance(e, OrderCanceled)] == [name(1), name(2)]
+
+
+def test_several_are_cancelled_in_one_request(world: World) -> None:
+    first, second, third = [world.submit(approved(number)) for number in (1, 2, 3)]
+    world.fake.rest[f"GET /data/order/{first}"] = lambda _: order(first, "CANCELED")
+    world.since()
+    world.fake.rest["DELETE /orders"] = lambda _: {
+        "canceled": [first], "not_canceled": {second: "the order is being matched"},
+    }  # fmt: skip
+    commands = [CancelOrder(name(number), YES) for number in (1, 2, 3, 9)]
+    world.do(lambda: world.venue.cancel_many(commands))
+    assert world.fake.posted("DELETE /orders") == [{"all": [first, second, third]}]
+    found = {event.order: event for event in world.since()}
+    assert isinstance(found[name(1)], OrderCanceled)
+    reasons = {name(2): "the order is being matched", name(3): "the venue does not say why"}
+    for one, reason in {**reasons, name(9): UNKNOWN}.items():
+        assert isinstance(found[one], CancelRejected)
+        assert found[one].reason == reason
+    for reply, kind in ((refuse(400, "no"), "CancelRejected"), (cut, "OrderInDoubt")):
+        world.fake.rest["DELETE /orders"] = reply
+        world.do(lambda: world.venue.cancel_many(commands[1:3]))
+        assert world.kinds() == [kind, kind]
 
 
 # Reports.

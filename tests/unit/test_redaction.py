@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from betatrader.model import secret
-from betatrader.model.secret import Secret
+from betatrader.model.secret import Secret, without_password
 from betatrader.ops import logs, redaction
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -189,3 +189,16 @@ def test_none_of_our_own_sentences_is_taken_for_a_secret() -> None:
                 if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
                     said = redaction.text(inner.value)
                     assert said == inner.value or PLACES.search(inner.value), said
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("redis://h:1/0", "redis://h:1/0"),
+        ("redis://me:x@h:1/0", "redis://***@h:1/0"),
+        ("unix:///a/b?db=1&password=x", "unix:///a/b?db=1"),
+        ("unix:///a/b?password=x", "unix:///a/b"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(address: str, shown: str) -> None:
+    assert without_password(address) == shown

@@ -12,6 +12,8 @@ listing    which instruments are listed, by which rules; and its clock
 session    one connection to the WebSocket API: orders, answers, reports
 venue      all of it as the trader sees it
 book_sync  changes of a book joined to its snapshots; pure
+public     the market alone, without a key
+shadow     orders built and signed, and not sent
 market     the public market: one stream, and books that are never wrong
 orders     orders on the wire: parameters out, typed structs in; pure
 """

@@ -24,6 +24,7 @@ class Filter(msgspec.Struct, rename="camel", gc=False):
     filter_type: str
     tick_size: str = "0"
     step_size: str = "0"
+    min_qty: str = "0"
     min_notional: str = "0"
 
 
@@ -88,12 +89,12 @@ def fees_of(commission: Commission) -> ProportionalFees:
 
 def rules_of(symbol: Symbol, fees: ProportionalFees = DEFAULT_FEES) -> Rules:
     """A pair's rules; raises ValueError where what we need of them is not stated."""
-    tick = lot = minimum = 0
+    tick = lot = least = minimum = 0
     for one in symbol.filters:
         if one.filter_type == "PRICE_FILTER":
             tick = units(one.tick_size)
         elif one.filter_type == "LOT_SIZE":
-            lot = units(one.step_size)
+            lot, least = units(one.step_size), units(one.min_qty)
         elif one.filter_type in ("NOTIONAL", "MIN_NOTIONAL"):
             minimum = max(minimum, units(one.min_notional))
     if tick <= 0 or lot <= 0:
@@ -106,6 +107,7 @@ def rules_of(symbol: Symbol, fees: ProportionalFees = DEFAULT_FEES) -> Rules:
         lot=Quantity(lot),
         min_notional=Money(minimum),
         fees=fees,
+        min_quantity=Quantity(least),
     )
     stp = STP_MODE if STP_MODE in symbol.allowed_self_trade_prevention_modes else ""
     return Rules(spot, symbol.status == TRADED, stp)

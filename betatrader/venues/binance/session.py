@@ -68,6 +68,22 @@ class Access(msgspec.Struct, frozen=True):
     clock: VenueClock
 
 
+def framed(
+    access: Access,
+    number: int | str,
+    method: str,
+    parameters: dict[str, sign.Value],
+    *,
+    signed: bool = True,
+) -> bytes:
+    """The bytes of one request as of now; unsigned where its session is logged on."""
+    parameters["recvWindow"] = access.recv_window_ms
+    parameters["timestamp"] = access.clock.now_ms()
+    if signed:
+        parameters = sign.signed_parameters(access.signer, access.key.reveal(), parameters)
+    return encode({"id": number, "method": method, "params": parameters})
+
+
 class Session:
     """Kept open, and logged on again after each break, for as long as `run` runs."""
 
@@ -134,12 +150,7 @@ class Session:
 
     def framed(self, number: int | str, method: str, parameters: dict[str, sign.Value]) -> bytes:
         """The bytes of one request as of now."""
-        access = self._access
-        parameters["recvWindow"] = access.recv_window_ms
-        parameters["timestamp"] = access.clock.now_ms()
-        if not self._logged_on:
-            parameters = sign.signed_parameters(access.signer, access.key.reveal(), parameters)
-        return encode({"id": number, "method": method, "params": parameters})
+        return framed(self._access, number, method, parameters, signed=not self._logged_on)
 
     def break_off(self, reason: str) -> None:
         """End this connection; a new one is made."""

@@ -306,6 +306,9 @@ class BinanceVenue:
         if orders.is_unclear(frame.status, error.code) or error.msg.startswith(DUPLICATE):
             return events, f"the venue does not know: {text}"
         if asked.cancel is not None and parts.cancel_result != "SUCCESS":
+            if parts.cancel_result == "FAILURE" and parts.cancel_response:
+                why = msgspec.json.decode(parts.cancel_response, type=orders.Error)
+                text = f"{why.msg} ({why.code})"
             events.append(CancelRejected(now, asked.cancel, text))
         if asked.place is not None:
             events.append(OrderRejected(now, asked.place, text))

@@ -14,6 +14,8 @@ rest       questions over REST, and answers by what they mean
 following  markets that follow each other, found by how their names begin
 listing    markets as instruments, with their fees and their ends
 books      the market channel as market events, with a book of each token; pure
+public     the market alone, without a key
+shadow     orders built and signed, and not sent
 market     the market channel, and a watch over books that stand still
 recording  what was recorded of the channel and of REST, as events; pure but for the file
 account    orders and trades as account events, each fill once; pure

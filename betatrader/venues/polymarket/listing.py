@@ -92,6 +92,7 @@ def contracts_of(
             min_notional=Money(0),
             fees=fees,
             nets=False,
+            min_quantity=Quantity(number(found.mos)),
             exclusive=(market.neg_risk_market_id or "") if market.neg_risk else "",
         )
         for index, token in enumerate(found.t)

@@ -24,7 +24,8 @@ from betatrader.net.transport import NotSentError
 from betatrader.ops import clock
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.account import Accounts, Happening
-from betatrader.venues.polymarket.forms import VENUE
+from betatrader.venues.polymarket.forms import VENUE, Form
+from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.rest import BATCH, ORDER_S, RefusalError, Rest
 
@@ -41,6 +42,10 @@ STOPPED = "not sent: the venue is not connected to"
 GONE = ("can't be found", "already canceled", "not found")
 """A cancel that was refused so says that the order has ended, and not how."""
 
+SILENCE = "the venue does not say why"
+CANCELS = 100
+"""In one request: the venue takes more, and the bucket of its limits does not."""
+
 TAKEN = ("live", "matched", "delayed", "unmatched")
 
 
@@ -52,6 +57,15 @@ class Sent(NamedTuple):
     body: str
     kind: str
     made_s: float
+
+
+def body_of(order_json: str, keys: Credentials, form: Form) -> str:
+    """The body that one signed order is sent with."""
+    return (
+        f'{{"order":{order_json},"owner":"{keys.key.reveal()}",'
+        f'"orderType":"{form.kind}","deferExec":false,'
+        f'"postOnly":{"true" if form.post_only else "false"}}}'
+    )
 
 
 class Sending:
@@ -94,6 +108,17 @@ class Sending:
             self._tell([CancelRejected(clock.now_ns(), order, STOPPED)])
             return
         self.group.start_soon(self._cancel, order)
+
+    def cancel_many(self, orders: list[ClientOrderId]) -> None:
+        """Send several cancels in one request; those whose own order has no answer yet wait for it,
+        each by itself."""
+        ready = [one for one in orders if self.group is not None and one not in self._unanswered]
+        for order in orders:
+            if order not in ready:
+                self.cancel(order)
+        for first in range(0, len(ready), CANCELS):
+            if self.group is not None:
+                self.group.start_soon(self._cancel_many, ready[first : first + CANCELS])
 
     def cancel_all(self) -> bool:
         """Take everything of this API key off the book; False where that cannot be sent."""
@@ -219,6 +244,29 @@ class Sending:
         if event is not None:
             self._tell([event])
 
+    async def _cancel_many(self, orders: list[ClientOrderId]) -> None:
+        theirs = {order: self._ids.theirs(order) for order in orders}
+        every = [their_id for ids in theirs.values() for their_id in ids]
+        if not self._rest.limits.take("cancel", len(every)):
+            for order in orders:  # one by one they wait for their turn
+                self.cancel(order)
+            return
+        try:
+            async with self._cancels:
+                answer = await self._rest.cancel_many(every)
+        except (OSError, TimeoutError) as error:
+            self._tell([self._not_withdrawn(order, error) for order in orders])
+            return
+        gone = {one.lower() for one in answer.canceled or []}
+        reasons = {key.lower(): text for key, text in (answer.not_canceled or {}).items()}
+        for order, ids in theirs.items():
+            found = next((one for one in ids if one in gone), "")
+            if found:
+                await self._withdrawn(order, found)
+            else:
+                told = next((reasons[one] for one in ids if one in reasons), SILENCE)
+                self._tell([_not_canceled(order, told)])
+
     async def _withdrawn(self, order: ClientOrderId, their_id: str) -> None:
         """An order that was cancelled has ended with what was filled before, which the answer does
         not say: unless it was told meanwhile, it is asked for, and in doubt until then."""
@@ -236,19 +284,23 @@ class Sending:
     async def _withdraw(self, order: ClientOrderId, their_id: str) -> OrderEvent:
         try:
             answer = await self._rest.cancel(their_id)
-        except NotSentError as error:
-            return CancelRejected(clock.now_ns(), order, f"not sent: {error}")
-        except RefusalError as error:
-            self.refused(error)
-            return _not_canceled(order, error.text)
         except (OSError, TimeoutError) as error:
-            reason = f"cancel: {error or 'no answer'}"
-            self.failed(reason)
-            return OrderInDoubt(clock.now_ns(), order, reason)
+            return self._not_withdrawn(order, error)
         if their_id in [one.lower() for one in answer.canceled or []]:
             return OrderCanceled(clock.now_ns(), order)
         reasons = {key.lower(): text for key, text in (answer.not_canceled or {}).items()}
-        return _not_canceled(order, reasons.get(their_id, "the venue does not say why"))
+        return _not_canceled(order, reasons.get(their_id, SILENCE))
+
+    def _not_withdrawn(self, order: ClientOrderId, error: Exception) -> OrderEvent:
+        """What the failure of a cancel's request says of the order."""
+        if isinstance(error, NotSentError):
+            return CancelRejected(clock.now_ns(), order, f"not sent: {error}")
+        if isinstance(error, RefusalError):
+            self.refused(error)
+            return _not_canceled(order, error.text)
+        reason = f"cancel: {error or 'no answer'}"
+        self.failed(reason)
+        return OrderInDoubt(clock.now_ns(), order, reason)
 
     async def _cancel_all(self) -> None:
         try:

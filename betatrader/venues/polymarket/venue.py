@@ -35,7 +35,7 @@ from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
 from betatrader.venues.polymarket.redeeming import Redeemer
 from betatrader.venues.polymarket.relayer import Relayer
 from betatrader.venues.polymarket.rest import ORDER_S, PAGE, RefusalError, Rest
-from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent
+from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent, body_of
 from betatrader.venues.polymarket.sign import EOA, Signer
 from betatrader.venues.polymarket.statement import Statement
 from betatrader.venues.polymarket.user import UserStream
@@ -120,6 +120,10 @@ class PolymarketVenue:
 
     def _redeeming(self, settings: Polymarket, transport: Transport, signer: Signer) -> Redeemer:
         relayer = None
+        if settings.merge and not (settings.relayer_key and signer.signature_type != EOA):
+            raise UsageError(
+                "[polymarket] merge needs relayer_key, and a wallet: signature_type 1 to 3"
+            )
         if settings.relayer_key and signer.signature_type != EOA:
             address, key = settings.relayer, settings.relayer_key
             relayer = Relayer(transport, address, signer, key, settings.relayer_address)
@@ -158,6 +162,16 @@ class PolymarketVenue:
             self._take(CancelRejected(now_ns, command.order, UNKNOWN))
             return
         self._sending.cancel(command.order)
+
+    def cancel_many(self, commands: Iterable[CancelOrder]) -> None:
+        """Send several cancels in one request (DELETE /orders)."""
+        known = []
+        for command in commands:
+            if self.ids.theirs(command.order):
+                known.append(command.order)
+            else:
+                self._take(CancelRejected(clock.now_ns(), command.order, UNKNOWN))
+        self._sending.cancel_many(known)
 
     def cancel_all(self) -> bool:
         """Take everything of our API key off the book; False where that cannot be sent."""
@@ -210,11 +224,7 @@ class PolymarketVenue:
             return None
         assert self.rest.keys is not None
         signed = self.ids.sign(order, terms, now_ns, form, rules)
-        body = (
-            f'{{"order":{signed.json},"owner":"{self.rest.keys.key.reveal()}",'
-            f'"orderType":"{form.kind}","deferExec":false,'
-            f'"postOnly":{"true" if form.post_only else "false"}}}'
-        )
+        body = body_of(signed.json, self.rest.keys, form)
         return Sent(order, signed.id, body, form.kind, clock.boot_s())
 
     def _held_back(self, terms: OrderTerms) -> str:

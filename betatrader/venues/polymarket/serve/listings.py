@@ -192,6 +192,7 @@ class Listings:
             "id": str(market.number),
             "question": _question(market),
             "conditionId": market.condition,
+            "version": "v1",
             "slug": _slug(market),
             "description": first.resolution_source,
             "resolutionSource": first.resolution_source,

@@ -52,6 +52,10 @@ class Relaying:
             raise RefusedRequestError(400, "invalid address") from None
         return granted({"address": RELAY, "nonce": str(self._nonces.get(account, 0))})
 
+    async def deployed(self, _request: Request) -> Answer:
+        """GET /deployed: every wallet is on the chain."""
+        return granted({"deployed": True})
+
     async def submit(self, request: Request) -> Answer:
         """POST /submit."""
         try:

@@ -222,6 +222,7 @@ def _endpoints(state: State) -> tuple[dict[str, Endpoint], dict[str, Endpoint]]:
         "GET /events/keyset": discovery.events,
         "GET /v1/account/transactions/params": relaying.params,
         "GET /relay-payload": relaying.params,
+        "GET /deployed": relaying.deployed,
         "POST /submit": relaying.submit,
         "GET /v2/positions": discovery.positions,
         "GET /v2/trades": discovery.trades,

@@ -1,0 +1,68 @@
+"""Polymarket's market without an account: listings, rules and books, and no key."""
+
+from collections.abc import Callable
+
+import anyio
+import structlog
+
+from betatrader.config.venues import Polymarket
+from betatrader.model.errors import UsageError
+from betatrader.model.event import Event
+from betatrader.net.transport import Transport
+from betatrader.venues.polymarket.forms import VENUE, Rules
+from betatrader.venues.polymarket.listing import Listing
+from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
+from betatrader.venues.polymarket.rest import Rest
+
+PAUSE_S = 2.0
+
+
+class PolymarketMarket:
+    """The market half of the adapter; `market` gets events, `changed` the reason where it breaks
+    off, and "" where it flows. `rest` is given where there is an account to ask for.
+
+    Raises UsageError where the settings name no markets.
+    """
+
+    name = VENUE
+
+    def __init__(
+        self,
+        settings: Polymarket,
+        transport: Transport,
+        market: Callable[[Event], None],
+        changed: Callable[[str], None],
+        rest: Rest | None = None,
+    ) -> None:
+        if not settings.markets:
+            raise UsageError("[polymarket] markets names none: set condition ids to trade there")
+        if 2 * len(settings.markets) > MOST_TOKENS:
+            raise UsageError(f"[polymarket] markets: one socket carries {MOST_TOKENS // 2} at most")
+        self._rest = rest or Rest(transport, settings.clob, None, None)
+        self._stream = MarketStream(transport, settings.market_socket, self._rest, market)
+        self._stream.turned = changed
+        self._listing = Listing(settings.markets, self._rest, market, self._stream.listen)
+        self._stream.listing = self._listing
+        self._log = structlog.get_logger()
+
+    @property
+    def rules(self) -> dict[str, Rules]:
+        """What decides about an order's form, by token."""
+        return self._listing.rules
+
+    async def _greet(self) -> None:
+        """What is asked before the market; raises ConnectionError or TimeoutError."""
+        await self._rest.measure_clock()
+
+    async def run(self) -> None:
+        """Show the market until cancelled."""
+        while True:
+            try:
+                await self._greet()
+                break
+            except (OSError, TimeoutError) as error:
+                self._log.warning("venue_away", venue=VENUE, error=str(error))
+                await anyio.sleep(PAUSE_S)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listing.keep)
+            await self._stream.run()
