@@ -120,5 +120,5 @@ async def test_without_a_key_no_header_speaks_of_one() -> None:
     with pytest.raises(RefusalError, match="needs a key"):
         await rest.commission("BTCUSDT")
     public = Rest(venue, "http://venue", None, None)  # type: ignore[arg-type]
-    with pytest.raises(NotSentError, match="needs a key"):
+    with pytest.raises(NotSentError, match="no account is set"):
         await public.key_of_account()
