@@ -151,6 +151,8 @@ class VenueAccount(msgspec.Struct, frozen=True):
     resolved: dict[InstrumentId, int] = {}
     doubled: tuple[ClientOrderId, ...] = ()
     """Ids of ours that stand for two orders at once there."""
+    covers: tuple[InstrumentId, ...] | None = None
+    """The instruments that it speaks of, None: all. Of what is held in others it says nothing."""
 
 
 class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", array_like=True):

@@ -16,6 +16,7 @@ from betatrader.model.account import (
     VenueAccount,
 )
 from betatrader.model.event import Event
+from betatrader.model.ids import InstrumentId
 from betatrader.model.instruction import Halt
 from betatrader.model.market import Resolution
 from betatrader.model.money import show
@@ -28,6 +29,7 @@ from betatrader.venues.reconcile import (
     order_reports,
     resolutions,
     unexplained,
+    unspoken,
 )
 from betatrader.venues.venue import Venue
 
@@ -69,6 +71,7 @@ class Reconciler:
         self.on_difference: Callable[[str], None] = lambda _text: None
         """Told in one sentence what was repaired."""
         self._made: tuple[int, int] | None = None
+        self._unspoken: set[InstrumentId] = set()
         self._wake = anyio.Event()
         self._log = structlog.get_logger()
 
@@ -221,8 +224,18 @@ class Reconciler:
 
     def _of_balances(self, account: VenueAccount) -> list[Event]:
         """Contracts that have ended; and only where there are none, what nothing explains."""
+        self._tell_unspoken(account)
         ended: list[Event] = list(resolutions(self._state(), account, clock.now_ns()))
         return ended or list(unexplained(self._state(), account, self._venue.name, clock.now_ns()))
+
+    def _tell_unspoken(self, account: VenueAccount) -> None:
+        """Tell once of what is held and traded no more: it stays in the books as it was."""
+        for name in unspoken(self._state(), account, self._venue.name):
+            if name not in self._unspoken:
+                self._unspoken.add(name)
+                text = f"{name} is held, and configured no more: it is left as it was"
+                self._log.warning("held_and_not_configured", instrument=name)
+                self.on_difference(text)
 
     def _repair(self, events: list[Event]) -> list[str]:
         for event in events:

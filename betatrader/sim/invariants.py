@@ -55,7 +55,11 @@ def check_account(state: State, account: VenueAccount, venue: str) -> dict[str, 
     """The same, as far as a venue states it that shows us our account and not its ledger."""
     where = state.account(venue)
     working = {name for name, o in account.orders.items() if o.state is OrderState.ACCEPTED}
-    held = {n: quantity for n, quantity in _held(state).items() if state.account_of(n) == where}
+    held = {
+        n: quantity
+        for n, quantity in _held(state).items()
+        if state.account_of(n) == where and (account.covers is None or n in account.covers)
+    }
     orders = state.orders.open.values()
     ours = {o.id for o in orders if state.account_of(o.terms.instrument) == where}
     return {

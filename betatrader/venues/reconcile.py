@@ -148,7 +148,11 @@ def unexplained(
     """
     where = state.account(venue)
     held = state.portfolio.open_positions()
-    ours = {name: one.quantity for name, one in held if state.account_of(name) == where}
+    ours = {
+        name: one.quantity
+        for name, one in held
+        if state.account_of(name) == where and speaks_of(account, name)
+    }
     cash = account.cash - state.cash_at(where)
     found: list[CashFlow | PositionTransfer | PairsMerged] = []
     gone = {name: quantity - account.positions.get(name, 0) for name, quantity in ours.items()}
@@ -165,6 +169,21 @@ def unexplained(
     if cash:
         found.append(CashFlow(now_ns, venue, cash, "found in reconciliation"))
     return found
+
+
+def speaks_of(account: VenueAccount, name: InstrumentId) -> bool:
+    """Whether a venue's statement says how much is held of an instrument."""
+    return account.covers is None or name in account.covers
+
+
+def unspoken(state: State, account: VenueAccount, venue: str) -> list[InstrumentId]:
+    """What is held at a venue whose statement does not cover it: it is configured no more."""
+    where = state.account(venue)
+    return [
+        name
+        for name, _ in state.portfolio.open_positions()
+        if state.account_of(name) == where and not speaks_of(account, name)
+    ]
 
 
 def _merged(

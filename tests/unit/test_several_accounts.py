@@ -25,7 +25,7 @@ from betatrader.model.market import InstrumentListed, Resolution
 from betatrader.model.money import SCALE, parse
 from betatrader.model.order import Side
 from betatrader.sim.invariants import check_account
-from betatrader.venues.reconcile import open_at, order_reports, unexplained
+from betatrader.venues.reconcile import open_at, order_reports, unexplained, unspoken
 
 BUY = Side.BUY
 HERE, THERE = InstrumentId("COIN.ONE"), InstrumentId("COIN.TWO")
@@ -139,6 +139,18 @@ def test_balances_are_compared_account_by_account() -> None:
     scene.take(paid)
     assert scene.state.cash_at("ONE") == parse("70")
     assert scene.state.cash_at("TWO") == parse("25")
+
+
+def test_what_is_held_and_configured_no_more_is_not_booked_as_moved() -> None:
+    scene = two()
+    scene.fill(buy(scene, THERE))
+    silent = VenueAccount(parse("25"), {}, {}, (), covers=())
+    assert unexplained(scene.state, silent, "TWO", SECOND) == []
+    assert unspoken(scene.state, silent, "TWO") == [THERE]
+    assert all(check_account(scene.state, silent, "TWO").values())
+    spoken = VenueAccount(parse("25"), {THERE: SCALE // 2}, {}, (), covers=(THERE,))
+    assert unspoken(scene.state, spoken, "TWO") == []
+    assert unexplained(scene.state, spoken, "TWO", SECOND) == []
 
 
 def test_the_invariants_hold_of_each_account_by_itself() -> None:

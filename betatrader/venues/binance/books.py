@@ -65,8 +65,8 @@ class Books:
         except ValueError as error:
             raise UnclearError(f"the venue's statement cannot be read: {error}") from error
         self._looked_ms = began_ms
-        twice = tuple(self._twice)
-        return VenueAccount(cash, positions, told, self._executions.fills(), doubled=twice)
+        fills, twice, covers = self._executions.fills(), tuple(self._twice), tuple(positions)
+        return VenueAccount(cash, positions, told, fills, doubled=twice, covers=covers)
 
     async def _orders(
         self, symbols: list[str], asked: tuple[ClientOrderId, ...]

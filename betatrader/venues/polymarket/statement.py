@@ -97,7 +97,8 @@ class Statement:
                 cash += proceeds(payouts[name], quantity)
             elif quantity:
                 positions[name] = quantity
-        return VenueAccount(cash, positions, orders, fills, dict(payouts))
+        covers = tuple(instrument_id(token) for token in self._balances)
+        return VenueAccount(cash, positions, orders, fills, dict(payouts), covers=covers)
 
     def _known(self, one: wire.OpenOrder) -> VenueOrder:
         try:
