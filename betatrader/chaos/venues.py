@@ -54,6 +54,8 @@ class Side(Protocol):
     """Around which price it moves."""
     stake_usd: int
     """The most at stake: some five of the smallest orders."""
+    late_s: float
+    """How much later than elsewhere the books may agree after a start."""
 
     def listed(self) -> list[Instrument]:
         """What can be traded there."""
@@ -90,6 +92,7 @@ class _OfPairs:
     owner = "us"
     middle = 10 * SCALE
     stake_usd = 10
+    late_s = 0.0
 
     def listed(self) -> list[Instrument]:
         """A pair."""
@@ -205,6 +208,7 @@ class OfPolymarket:
 
         self._key = Secret("0x" + "4c" * 32)
         self._merges = merges
+        self.late_s = 15.0 if merges else 0.0  # a merge that nobody booked is believed at two looks
         self.owner = Signer(self._key, CHAIN, 0, "").address
         self._pair = [InstrumentId(f"{token}.POLYMARKET") for token in TOKENS]
         self.name = self._pair[0]

@@ -148,7 +148,7 @@ class World:
         self.judge = Judge(self)
         self.traders = [Trader(self, name) for name in (("a", "b") if plan.pair else ("a",))]
         self.open_files: list[MappedFile] = []
-        self.quotes_until = FAULTS_END_S + LIVENESS_S
+        self.quotes_until = FAULTS_END_S + LIVENESS_S + self.venue.late_s
         self._lagging_until = 0.0
         self._striking: list[object] = []
         self._accounts: list[tuple[float, int, dict[InstrumentId, int]]] = []
