@@ -122,7 +122,7 @@ async def _through_redis(instruction: Instruction, name: str) -> dict[str, Any]:
             )
         answer["acknowledged_ms"] = (now_ns() - began) // 1_000_000
         if isinstance(instruction, Flatten):
-            answer["flat"] = await _until(redis, run.decode(), lambda s: not s.positions)
+            answer["flat"] = await _until(redis, run.decode(), lambda s: not s.to_sell)
             if not answer["flat"]:
                 raise still_open()
         return answer

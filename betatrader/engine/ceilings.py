@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from betatrader.engine.proposal import BUY, Proposal
 from betatrader.model.instrument import Instrument
+from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, cost, show
 from betatrader.model.order import OrderTerms
 
@@ -43,23 +44,29 @@ def minimum_size(proposal: Proposal) -> Breach:
     market = proposal.market
     if not proposal.buying or market is None or proposal.price <= 0:
         return None
-    largest = least(market.definition, proposal.price) * proposal.limits.minimum_times
+    limits = proposal.limits
+    largest = least(market.definition, proposal.price, limits.collar) * limits.minimum_times
     return (show(largest), show(proposal.quantity)) if proposal.quantity > largest else None
 
 
-def least(definition: Instrument, price: int) -> int:
-    """The venue's minimum as a quantity, in whole lots. Its minimum value is taken with a tenth
-    over: what falls below it by a tick or a fee could not be sold again."""
-    lot = definition.lot
-    value = -(-definition.min_notional * 11 * SCALE // (10 * price))
-    return -(-max(definition.min_quantity, value, lot) // lot) * lot
+def least(definition: Instrument, price: int, collar: int) -> int:
+    """The least that can be bought and sold again, in whole lots: the venue's minimum quantity; and
+    its minimum value with a tenth over, at the collar below the price (what closes a position is
+    offered there, and the venue values it so), and a lot besides, which a fee may take."""
+    lot: int = definition.lot
+    quantity: int = definition.min_quantity
+    if definition.min_notional:
+        worst = 10 * price * max(1, SCALE - collar)
+        value = -(-definition.min_notional * 11 * SCALE * SCALE // worst)
+        quantity = max(quantity, -(-value // lot) * lot + lot)
+    return -(-max(quantity, lot) // lot) * lot
 
 
-def cut(terms: OrderTerms, definition: Instrument, times: int) -> OrderTerms:
+def cut(terms: OrderTerms, definition: Instrument, limits: Limits) -> OrderTerms:
     """A buy at the size that micro allows: strategies size for their own capital."""
     if terms.side is not BUY or terms.price <= 0:
         return terms
-    largest = least(definition, terms.price) * times
+    largest = least(definition, terms.price, limits.collar) * limits.minimum_times
     return replace(terms, quantity=largest) if terms.quantity > largest else terms
 
 

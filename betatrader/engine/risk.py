@@ -51,7 +51,7 @@ class Judge:
             if not terms.price and terms.type is MARKET:
                 terms = market_terms(self.limits, market, terms.side, terms.quantity)
             if self.limits.minimum_times < UNBOUND:
-                terms = cut(terms, market.definition, self.limits.minimum_times)
+                terms = cut(terms, market.definition, self.limits)
         proposal = Proposal(
             state, self.limits, order, strategy, terms, uses_forecast=intent.uses_forecast
         )

@@ -81,6 +81,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     markets: tuple[MarketLine, ...] = ()
     limits: tuple[LimitLine, ...] = ()
     open_orders: int = 0
+    to_sell: int = 0
+    """Positions of a lot and more: less than that cannot be sold, and counts as flat."""
     epoch: int = 0
     failed: tuple[str, ...] = ()
     """Strategies whose own code failed; they are asked no more."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from betatrader import __version__
+from betatrader.engine.closing import beyond_dust
 from betatrader.engine.exposure import event_loss, venue_notional
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import reserve
@@ -66,6 +67,7 @@ def summarise(
         markets=_markets(state, now_ns, started_ns),
         limits=_limits(state, limits, equity),
         open_orders=len(state.orders.open),
+        to_sell=len(beyond_dust(state)),
         epoch=state.epoch,
         failed=tuple(state.failed),
         why_not=_why_not(trader, now_ns),

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from structlog.contextvars import bound_contextvars
 
+from betatrader.engine.closing import beyond_dust
 from betatrader.model.errors import UsageError
 from betatrader.model.event import OperatorInput
 from betatrader.model.instruction import Flatten, Instruction
@@ -131,7 +132,7 @@ class Control:
             "acknowledged": True,
             "state": str(state.trading_state),
             "canceled": orders.cancels - before,
-            "positions": len(state.portfolio.open_positions()),
+            "positions": len(beyond_dust(state)),
             "repeated": not is_new,
         }
 

@@ -1,7 +1,7 @@
 """The ceilings of live trading: what a day may buy, how often, and how small micro is."""
 
 from msgspec.structs import replace
-from scenes import COIN, SECOND, YES, Scene, coin, terms
+from scenes import COIN, SECOND, YES, Scene, coin, contract, terms
 
 from betatrader.engine.ceilings import cut, least
 from betatrader.engine.checks import CHECKS
@@ -21,6 +21,7 @@ BUY, SELL = Side.BUY, Side.SELL
 DAY_S = DAY_NS / SECOND
 FULL = Limits(daily_bought=10 * SCALE)
 FEW = Limits(daily_orders=2)
+COLLAR = Limits().collar
 MICRO = Limits(minimum_times=1)
 
 
@@ -111,16 +112,29 @@ def test_the_clock_does_not_open_a_day_twice() -> None:
 def test_micro_buys_the_least_that_can_be_sold_again() -> None:
     listed = replace(coin(), min_notional=5 * SCALE, min_quantity=parse("0.2"))
     price = parse("10")
-    assert least(listed, price) == parse("0.55")
-    assert least(listed, parse("1000")) == parse("0.2")
-    assert least(replace(listed, min_quantity=0), parse("1000")) == listed.lot
+    assert least(listed, price, COLLAR) == parse("0.59"), "5.50 at 9.50 are 0.58, and a lot over"
+    assert least(listed, parse("1000"), COLLAR) == parse("0.2")
+    assert least(replace(listed, min_quantity=0), parse("1000"), COLLAR) == 2 * listed.lot
+    assert least(contract(YES), parse("0.40"), COLLAR) >= contract(YES).lot
+    free = replace(contract(YES), min_notional=0)
+    assert least(free, parse("0.40"), COLLAR) == free.lot, "no minimum value: shares alone count"
+
+
+def test_what_micro_has_bought_may_be_sold_at_the_collar_after_its_fee_took_a_part() -> None:
+    """Else a stop and `flatten` would be refused by the venue for ever."""
+    pair = replace(coin(), tick=parse("0.01"), lot=parse("0.00001"), min_notional=5 * SCALE)
+    price = parse("61781.79")
+    bought = least(pair, price, COLLAR)
+    kept = bought // 1000
+    sellable = (bought - kept) // pair.lot * pair.lot
+    assert sellable * (price * 95 // 100) // SCALE >= 5 * SCALE
 
 
 def test_in_micro_a_larger_buy_is_cut_to_that_and_a_smaller_one_left() -> None:
     scene = Scene(MICRO)
     order = scene.propose(terms(BUY, "10.00", "0.9"))
     assert isinstance(order, Approved)
-    smallest = least(coin(), parse("10.00"))
+    smallest = least(coin(), parse("10.00"), COLLAR)
     assert order.terms.quantity == smallest < parse("0.9")
     asked = OrderTerms(COIN, BUY, OrderType.MARKET, 0, parse("0.9"), TimeInForce.IOC)
     taken = scene.propose(asked)
@@ -149,7 +163,7 @@ def test_the_check_itself_refuses_what_was_not_cut() -> None:
     nowhere = replace(terms(BUY, "10.00", "0.9"), instrument=InstrumentId("NONE.SIM"))
     assert check(proposal(scene, nowhere)) is None
     assert check(proposal(scene, terms(BUY, "0", "0.9"))) is None
-    assert cut(terms(BUY, "0", "0.9"), coin(), 1).quantity == parse("0.9")
+    assert cut(terms(BUY, "0", "0.9"), coin(), MICRO).quantity == parse("0.9")
 
 
 def test_a_raised_ceiling_waits_for_a_person_and_a_lowered_one_is_taken() -> None:
