@@ -72,7 +72,14 @@ def _consumes(*streams: str) -> tuple[Grant, ...]:
 
 
 _RUN_STREAMS = (keys.audit(ANY_RUN), keys.signals(ANY_RUN), keys.instructions(ANY_RUN))
-_FENCED = (keys.JOURNAL, keys.FENCE, keys.PAPER_LEDGER, keys.PAPER_FENCE)
+_FENCED = (
+    keys.JOURNAL,
+    keys.FENCE,
+    keys.PAPER_LEDGER,
+    keys.PAPER_FENCE,
+    keys.LIVE_JOURNAL,
+    keys.LIVE_FENCE,
+)
 
 _CHORES = (
     Grant("get", reads=(keys.RUN, keys.summary(ANY_RUN))),
@@ -105,7 +112,10 @@ USERS: dict[str, User] = {
                 "hget hset",
                 both=_FENCED,
             ),
-            Grant("get set hgetall hset", both=(keys.RUN, keys.KEPT, keys.summary(ANY_RUN))),
+            Grant(
+                "get set hgetall hset",
+                both=(keys.RUN, keys.KEPT, keys.LADDER, keys.summary(ANY_RUN)),
+            ),
             Grant("xadd", writes=(keys.audit(ANY_RUN), keys.REQUESTS)),
             *_consumes(keys.signals(ANY_RUN), keys.instructions(ANY_RUN)),
             _beat("trading"),
@@ -130,6 +140,7 @@ USERS: dict[str, User] = {
                 reads=("bt:*",),
             ),
             Grant("xadd", writes=(keys.instructions(ANY_RUN),)),
+            Grant("hset", writes=(keys.LADDER,)),
             *_CHORES,
             Grant(
                 "get set del watch hget hset hgetall hdel expire xadd xrange xrevrange",

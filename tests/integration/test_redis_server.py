@@ -11,6 +11,7 @@ import anyio
 import pytest
 from redis.exceptions import AuthenticationError, NoPermissionError
 
+from betatrader.store import keys
 from betatrader.store.connection import AWAY, client
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts/redis-server"
@@ -118,11 +119,11 @@ async def test_it_keeps_what_is_written_and_never_evicts(start: Start, tmp_path:
 async def test_as_a_cache_it_evicts_and_keeps_nothing(start: Start, tmp_path: Path) -> None:
     port = free_port()
     start(REDIS_PORT=str(port), REDIS_EVICTS="yes", REDIS_MAXMEMORY="8mb", **PASSWORDS)
-    redis = client(f"redis://intel:intel-{'x' * 24}@[::1]:{port}")
+    redis = client(f"redis://trading:trading-{'x' * 24}@[::1]:{port}")
     with anyio.fail_after(10):
         await _until_answered(redis)
     for number in range(400):
-        await redis.set(f"bt:{{cache}}:{number}", b"x" * 30_000)
+        await redis.set(keys.summary(str(number)), b"x" * 30_000)
     facts = await redis.info("stats")
     assert facts["evicted_keys"] > 0
     await redis.aclose()
