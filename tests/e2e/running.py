@@ -69,6 +69,15 @@ class Up:
 
         return until(read, 25)
 
+    def announced(self) -> bool:
+        """Whether it has begun: its roles may still be starting."""
+        import msgspec
+
+        return any(
+            msgspec.json.decode(path.read_bytes(), type=Runtime).pid == self.process.pid
+            for path in Path(os.environ["XDG_RUNTIME_DIR"]).glob("betatrader/*/runtime.json")
+        )
+
     def end(self, timeout: float = 40, number: int | None = signal.SIGINT) -> tuple[int, Any, str]:
         """Stop it as Ctrl-C does; exit status, report and stderr."""
         if number is not None:

@@ -181,7 +181,7 @@ WRONG = {
             {"API_KEY": "ab" * 18, "API_SECRET": "c2VjcmV0", "API_PASSPHRASE": "open-sesame"},
             "Unauthorized/Invalid api key (HTTP 401)",
         ),
-        ({"MARKETS": f'["0x{"ab" * 32}"]'}, "market not found (HTTP 404)"),
+        ({"MARKETS": f'["0x{"ab" * 32}"]', "FOLLOW": "[]"}, "market not found (HTTP 404)"),
     ],
 }
 

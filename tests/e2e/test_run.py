@@ -177,7 +177,7 @@ def test_a_run_that_is_stopped_while_it_starts_reports_nothing_of_another() -> N
     with up("up", "--for", "1s") as running:
         _, first, _ = running.end(number=None)
     with up() as running:
-        time.sleep(0.5)
+        until(running.announced, 10)
         status, report, errors = running.end(number=signal.SIGTERM)
     assert report is None or report["run"] != first["run"]
     assert report is not None or (status == 1 and len(lines(errors)) >= 1)
