@@ -30,6 +30,7 @@ def fold_started(state: "State", event: instruction.Started) -> None:
     state.accounts = event.accounts or state.accounts
     state.uncompared = list(state.accounts or ("",)) if event.reconcile else []
     state.away = []
+    state.doubted_ns = 0
     state.armed_until = dict.fromkeys(state.armed_until, 0)
     if event.limits is not None:
         more = state.confirmed is not None and raised(event.limits, state.confirmed)
@@ -115,6 +116,7 @@ def fold_state_changed(state: "State", change: StateChanged) -> None:
     state.flattening = change.flattening
     if change.state is TradingState.HALTED:
         state.swept_ns = state.now_ns
+        state.doubted_ns = 0
     watch_risk(state)
 
 

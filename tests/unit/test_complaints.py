@@ -22,6 +22,7 @@ from betatrader.engine.sweeping import standing_still
 from betatrader.model import event as events
 from betatrader.model.account import (
     CancelRejected,
+    CashFlow,
     Fill,
     OrderAccepted,
     OrderCanceled,
@@ -474,6 +475,9 @@ def test_t30_a_venue_that_does_not_answer_is_not_waited_for_for_ever() -> None:
     scene.take(TimerFired(9 * SECOND, "tick"))
     assert scene.state.trading_state is TradingState.HALTED
     assert "has not confirmed in 5 s" in scene.state.halt_reason
+    before = scene.state.day_equity
+    scene.take(CashFlow(10 * SECOND, "SIM", SCALE))
+    assert scene.state.day_equity == before + SCALE, "the doubt is over: a deposit is a deposit"
 
 
 def test_t30_where_nothing_was_ever_compared_there_is_nobody_to_ask() -> None:
