@@ -29,6 +29,12 @@ def past() -> Past:
     return asyncio.run(_read_live(url))
 
 
+def without_redis(run_home: Path) -> Summary | None:
+    """What the live trader of a home last wrote to its disk; None where it wrote nothing."""
+    runs = sorted((run_home / "reports").glob("*/summary.json"))
+    return msgspec.json.decode(runs[-1].read_bytes(), type=Summary) if runs else None
+
+
 async def _read_live(url: str) -> Past:
     from betatrader.store import records
     from betatrader.store.connection import connected

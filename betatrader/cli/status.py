@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from betatrader.cli.past import past
+from betatrader.cli.past import past, without_redis
 from betatrader.model.errors import UnreachableError
 from betatrader.model.money import parse, show_usd
 from betatrader.model.summary import Summary
@@ -17,10 +18,22 @@ STALE_MS = 3_000
 
 
 def gather() -> dict[str, Any]:
-    """The run's summary, its roles by their heartbeats, and the lag of each stream."""
+    """The run's summary, its roles by their heartbeats, and the lag of each stream. Where Redis is
+    away: what a live run of this machine wrote to its disk, and its roles as they answer."""
     from betatrader.ops import home
 
-    found = past()
+    try:
+        found = past()
+    except UnreachableError as error:
+        run = home.find_run()
+        summary = without_redis(Path(run.home)) if run is not None else None
+        if run is None or summary is None:
+            raise
+        return {
+            **_facts(summary, live=True),
+            "roles": asyncio.run(_asked(run.roles, run.ports)),
+            "redis": str(error).partition("\n")[0],
+        }
     roles: dict[str, Any] = {}
     streams: dict[str, Any] = {}
     if found.live:
@@ -30,12 +43,27 @@ def gather() -> dict[str, Any]:
             url = ""
         if url:
             roles, streams = asyncio.run(roles_and_streams(url, found.summary.run))
+    return {**_facts(found.summary, live=found.live), "roles": roles, "streams": streams}
+
+
+def _facts(summary: Summary, *, live: bool) -> dict[str, Any]:
     return {
-        "live": found.live,
-        "age_ms": (now_ns() - found.summary.time_ns) // 1_000_000,
-        "roles": roles,
-        "streams": streams,
-        **msgspec.to_builtins(found.summary),
+        "live": live,
+        "age_ms": (now_ns() - summary.time_ns) // 1_000_000,
+        "redis": "ok",
+        "roles": {},
+        "streams": {},
+        **msgspec.to_builtins(summary),
+    }
+
+
+async def _asked(pids: dict[str, int], ports: dict[str, int]) -> dict[str, Any]:
+    """The roles of this machine by what they answer themselves."""
+    from betatrader.ops.probe import readiness
+
+    return {
+        role: {"pid": pids.get(role, 0), "port": port, "health": await readiness(port)}
+        for role, port in ports.items()
     }
 
 
@@ -104,6 +132,8 @@ def print_status(found: dict[str, Any]) -> None:
         f"{summary.mode}   {summary.trading_state}{because}   run {summary.run}, {live}, "
         f"epoch {summary.epoch}"
     )
+    if found["redis"] != "ok":
+        click.echo(f"REDIS IS AWAY ({found['redis']}): what follows is from the trader's own disk")
     if found["live"] and found["age_ms"] > STALE_MS:
         click.echo(f"STALE: the trader has not told anything for {found['age_ms'] / 1000:.1f} s")
     click.echo(

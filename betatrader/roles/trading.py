@@ -91,6 +91,7 @@ async def _trade(role: "TradingRole", control: Control) -> None:
         if starting.cancelled_caught:
             group.cancel_scope.cancel()
             return
+        group.start_soon(watchdog.watch, float(service.config.watchdog.stall_seconds))
         async with anyio.create_task_group() as intake:
             intake.start_soon(role.feed, intake.cancel_scope)
             intake.start_soon(role.receive, role.signals, role.take_forecast)
@@ -100,7 +101,6 @@ async def _trade(role: "TradingRole", control: Control) -> None:
             intake.start_soon(role.keep_reconciled)
             intake.start_soon(role.hold_back)
             intake.start_soon(Deadman(service.config.alerts, role.leadership.is_well).run)
-            intake.start_soon(watchdog.watch, float(service.config.watchdog.stall_seconds))
             control.role = role
             service.ready()
             await service.stopping.wait()

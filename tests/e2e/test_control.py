@@ -139,3 +139,14 @@ def test_without_a_trader_the_direct_way_says_so(own_home: Path) -> None:
     assert done.returncode == 4
     assert len(done.stderr.splitlines()) == 2
     assert str(own_home) in done.stderr
+
+
+def test_status_is_told_without_redis_too(tmp_path: Path, own_home: Path) -> None:
+    with resting(tmp_path, own_home) as (running, _), redis_away(running):
+        told = run("status")
+        found = json.loads(run("status", "--json").stdout)
+    assert told.returncode == 0, told.stderr
+    assert "REDIS IS AWAY" in told.stdout
+    assert found["redis"].startswith("Redis at ")
+    assert found["trading_state"] == "ACTIVE"
+    assert {role["health"] for role in found["roles"].values()} == {"ok"}
