@@ -9,6 +9,7 @@ paper    the simulated venue behind the gateway, in present time
 shadow   the paper venue where each order is signed as well, by the real adapter, and not sent
 paper_stream the paper venue's books in Redis, each entry there before it answers
 paper_ledger the paper venue's books on disk
+recorded recordings of what a venue has said, line by line
 stage    what is done to a simulated venue on request: pages, closed markets, other rules
 link     the same exchange in a process of its own, over a socket: the reference venue
 reconcile our books beside the venue's: what differs, as events that repair it

@@ -3,53 +3,24 @@
 The book is joined as that of the live stream is (`book_sync`).
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
-from betatrader.model.errors import UsageError
 from betatrader.model.event import MarketInput
 from betatrader.model.market import InstrumentListed
+from betatrader.venues import recorded
 from betatrader.venues.binance import wire
 from betatrader.venues.binance.book_sync import BookSync
 
 
 def is_recording(path: Path) -> bool:
     """Whether a file begins as such a recording does."""
-    try:
-        with _open(path) as lines:
-            first = lines.readline(200)
-    except (OSError, EOFError, zlib.error):
-        return False
-    stamp, _, rest = first.partition(b" ")
-    return stamp.isdigit() and len(stamp) == 19 and rest.startswith(b"{")
+    return bool(recorded.first_message(path))
 
 
 def read(path: Path) -> Iterator[MarketInput]:
-    """The events of a file, line by line, never the whole of it.
-
-    Raises UsageError, naming file and line, where the file breaks off or a line cannot be read.
-    """
-    number = 1
-    reader = _Reader()
-    try:
-        with _open(path) as lines:
-            for line in lines:
-                yield from reader.take(line)
-                number += 1
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UsageError(
-            f"{path} breaks off in line {number}: {error}\n"
-            "The events before that were used; download or record the file again."
-        ) from error
-    except (msgspec.DecodeError, ValueError, IndexError) as error:
-        raise UsageError(
-            f"{path}, line {number}: no Binance message ({error})\n"
-            "Each line is a receive time in ns, a space, and the venue's JSON."
-        ) from error
+    """The events of a file; raises UsageError as `recorded.read` does."""
+    return recorded.read(path, "Binance", _Reader().take)
 
 
 class _Reader:
@@ -84,9 +55,3 @@ class _Reader:
         if len(self.joins) != 1:
             raise ValueError(f"a snapshot names no symbol, and {len(self.joins)} were seen")
         return self.joins[self.symbol]
-
-
-def _open(path: Path) -> "gzip.GzipFile":
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else path.open("rb")  # type: ignore[return-value]

@@ -5,62 +5,34 @@ A recording opens with what the venue says of the market (`/markets/{condition}`
 `/book`. Books are kept as those of the live stream are (`books`).
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from betatrader.model.errors import UsageError
 from betatrader.model.event import MarketInput
 from betatrader.model.ids import InstrumentId
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.market import InstrumentListed, InstrumentStatus, MarketEvent, Resolution
 from betatrader.model.money import SCALE, Price
+from betatrader.venues import recorded
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.amounts import units
 from betatrader.venues.polymarket.books import Books
 from betatrader.venues.polymarket.forms import instrument_id
 from betatrader.venues.polymarket.listing import contracts_of, payouts_of
 
-LONGEST_LINE = 4_000_000
 HEAD = b'"condition_id"'
 
 
 def is_recording(path: Path) -> bool:
     """Whether a file begins as such a recording does."""
-    try:
-        with _open(path) as lines:
-            first = lines.readline(LONGEST_LINE)
-    except (OSError, EOFError, zlib.error):
-        return False
-    stamp, _, rest = first.partition(b" ")
-    return stamp.isdigit() and len(stamp) == 19 and rest.startswith(b"{") and HEAD in rest
+    return HEAD in recorded.first_message(path)
 
 
 def read(path: Path) -> Iterator[MarketInput]:
-    """The events of a file, line by line, never the whole of it.
-
-    Raises UsageError, naming file and line, where the file breaks off or a line cannot be read.
-    """
-    number = 1
-    reader = Reader()
-    try:
-        with _open(path) as lines:
-            for line in lines:
-                yield from reader.take(line)
-                number += 1
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UsageError(
-            f"{path} breaks off in line {number}: {error}\n"
-            "The events before that were used; record it again."
-        ) from error
-    except wire.UNREADABLE as error:
-        raise UsageError(
-            f"{path}, line {number}: no Polymarket message ({error})\n"
-            "Each line is a receive time in ns, a space, and the venue's JSON."
-        ) from error
+    """The events of a file; raises UsageError as `recorded.read` does."""
+    return recorded.read(path, "Polymarket", Reader().take)
 
 
 class Reader:
@@ -160,9 +132,3 @@ class Reader:
         for event in events:
             if not self._ended and event.instrument in self._contracts:
                 yield event  # type: ignore[misc]
-
-
-def _open(path: Path) -> "gzip.GzipFile":
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else path.open("rb")  # type: ignore[return-value]
