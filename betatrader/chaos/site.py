@@ -23,8 +23,6 @@ from betatrader.sim.ledger import Ledger
 if TYPE_CHECKING:
     from betatrader.chaos.world import World
 
-CASH = 1_000
-
 
 class Site:
     """A venue on a network of its own, so that it is away alone."""
@@ -33,7 +31,7 @@ class Site:
         seed = world.plan.seed
         self.exchange = SimulatedExchange(2_000_000)
         self.link = FaultyLink(Faults(), seed)
-        self.venue = venues.make(world.plan, name, self.exchange, CASH * SCALE, self.link, network)
+        self.venue = venues.make(world.plan, name, self.exchange, self.link, network)
         self.network = network
         self._world = world
         self._lagging_until = 0.0

@@ -43,6 +43,7 @@ CONDITION = f"0x{'c0' * 32}"
 TOKENS = (3 << 240 | 7 << 50, 5 << 240 | 9 << 50)
 """As long as real ones; what their middle holds tells which exchange they are of."""
 TICK = SCALE // 100
+CASH = 1_000 * SCALE
 
 
 class Side(Protocol):
@@ -310,7 +311,6 @@ def make(
     plan: Plan,
     name: str,
     exchange: SimulatedExchange,
-    cash: int,
     faults: FaultyLink,
     network: Network,
 ) -> Side:
@@ -320,7 +320,7 @@ def make(
         "binance": OfBinance,
         "polymarket": partial(OfPolymarket, merges=plan.seed % 2 == 1),
     }
-    return kinds[name](exchange, cash, faults, network)
+    return kinds[name](exchange, CASH, faults, network)
 
 
 def connect(sides: list[Side]) -> None:

@@ -60,7 +60,8 @@ def check_accounts(
     ledgers = [ledger for ledger, _ in venues.values()]
     found = {
         **_own(state),
-        "no_other_account": set(state.portfolio.accounts) <= {state.account(v) for v in venues},
+        "no_other_account": {n for n, cash in state.portfolio.accounts.items() if cash}
+        <= {state.account(venue) for venue in venues},
         "fees_equal_venues": state.portfolio.fees == sum(one.fees for one in ledgers),
         "fills_equal_venues": state.orders.fills == sum(one.fill_count for one in ledgers),
     }
