@@ -1,7 +1,8 @@
 """The whole trader under seeded faults in virtual time: repeatable, and judged by the venue.
 
 simulate   runs seeds in processes of their own, and shrinks what fails
-world      one run: venue, Redis, traders, faults
+world      one run: venues, Redis, traders, faults
+site       one of its venues: exchange, market, the way to it, what strikes it
 plan       what goes wrong, and when
 judge      what must be true
 bugs       planted ones, to show that the judge can see
@@ -9,7 +10,7 @@ busy       a strategy that orders as often as it may
 seams      where the product's edges meet the world: clock, disk, lock
 bus        a small model of the Redis server: its clients, and what befalls it
 keyspace   its data, and what commands do to it
-venues     the venue of a world, and its protocol
+venues     what a venue of a world is, and its protocol
 network    connections between processes
 wires      HTTP and WebSockets over it, between an adapter and a server
 loop       an event loop of virtual time

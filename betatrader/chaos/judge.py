@@ -1,5 +1,6 @@
 """What must be true after each step of a run, and at its end: by the venue's word, not by ours."""
 
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from betatrader.sim import invariants
 from betatrader.sim.ledger import Accepted, Entry, Refused
 
 if TYPE_CHECKING:
+    from betatrader.chaos.site import Site
     from betatrader.chaos.world import World
 
 
@@ -19,24 +21,30 @@ class Judge:
         self.counts: dict[str, int] = {}
         """Faults by kind."""
         self.orders = 0
-        self.trades_again = False
+        self._trading: set[str] = set()
+        """The venues that took an order after the last fault."""
         self._world = world
         self._accepted: set[str] = set()
         self._refused: set[str] = set()
         self._highest_epoch = 0
         self._faults_ended = False
         self._digest = blake2b(digest_size=8)
-        world.exchange.keep = self.booked
+        for site in world.sites:
+            site.exchange.keep = partial(self.booked, site)
+
+    @property
+    def trades_again(self) -> bool:
+        """Whether it trades at each venue since faults have ended."""
+        return len(self._trading) == len(self._world.sites)
 
     def say(self, text: str) -> None:
         """Something is wrong."""
         if len(self.wrong) < 20:
             self.wrong.append(f"{self._world.loop.time():.3f} s: {text}")
 
-    def booked(self, owner: str, entry: Entry) -> None:
-        """The venue writes to its ledger."""
-        venue = self._world.venue
-        if owner != venue.owner:
+    def booked(self, site: "Site", owner: str, entry: Entry) -> None:
+        """A venue writes to its ledger."""
+        if owner != site.venue.owner:
             return
         self._digest.update(repr(entry).encode())
         name = _asked(entry)
@@ -45,14 +53,15 @@ class Judge:
         if not isinstance(entry, Accepted):
             return
         self.orders += 1
-        self.trades_again = self.trades_again or self._faults_ended
+        if self._faults_ended:
+            self._trading.add(site.account)
         if name in self._accepted:
             self.say(f"order {name} was taken twice")
         if name in self._refused:
             self.say(f"order {name} was taken, and counts as refused")
         self._accepted.add(name)
         limits = self._world.config.risk.limits()
-        ledger = self._world.exchange.ledgers[owner]
+        ledger = site.ledger
         if ledger.largest_total > limits.total_notional * 21 // 20:
             self.say(f"{ledger.largest_total} at stake, and the limit is {limits.total_notional}")
 
@@ -63,7 +72,7 @@ class Judge:
     def refused(self, order: str) -> None:
         """Our books say that the venue refused an order: it must not have taken it."""
         role = self._world.running_role()
-        names = self._world.venue.names_of(order, role.desk) if role is not None else (order,)
+        names = (order,) if role is None else self._names(order, role)
         self._refused.update(names)
         if self._accepted.intersection(names):
             self.say(f"order {order} counts as refused, and the venue had taken it")
@@ -100,24 +109,34 @@ class Judge:
         """The invariants that are false between the leader's books and the venue's."""
         if role is None:
             return ["nobody leads"]
-        world = self._world
-        engine = role.trader.engine
-        ledger = world.venue.ours(world.exchange.ledgers[world.venue.owner], role.desk)
-        verdicts = invariants.check(
-            engine.state,
-            engine.limits,
-            ledger,
-            resting=self._resting(role),
-            same_ids=world.plan.venue == "sim",
-        )
+        sites, engine = self._world.sites, role.trader.engine
+        state, limits = engine.state, engine.limits
+        same_ids = self._world.plan.venue == "sim"
+        books = {
+            site.account: (site.venue.ours(site.ledger, site.desk(role)), self._resting(site, role))
+            for site in sites
+        }
+        if len(sites) > 1:
+            verdicts = invariants.check_accounts(state, limits, books, same_ids=same_ids)
+        else:
+            [(ledger, resting)] = books.values()
+            verdicts = invariants.check(state, limits, ledger, resting=resting, same_ids=same_ids)
         return [name for name, holds in verdicts.items() if not holds]
 
-    def _resting(self, role: Any) -> set[str]:
-        """The orders in the exchange's book, under our names as far as we know them."""
-        venue = self._world.venue
+    def _names(self, order: str, role: Any) -> tuple[str, ...]:
+        """The exchanges' names of an order of ours, at whichever of them it may be."""
+        return tuple(
+            name
+            for site in self._world.sites
+            for name in site.venue.names_of(order, site.desk(role))
+        )
+
+    def _resting(self, site: "Site", role: Any) -> set[str]:
+        """The orders in an exchange's book, under our names as far as we know them."""
+        venue, desk = site.venue, site.desk(role)
         open_ = role.trader.engine.state.orders.open
-        ours = {name: order for order in open_ for name in venue.names_of(order, role.desk)}
-        resting = self._world.exchange.resting(venue.owner)
+        ours = {name: order for order in open_ for name in venue.names_of(order, desk)}
+        resting = site.exchange.resting(venue.owner)
         return {ours.get(name, name.partition("#")[0]) for name in resting}
 
     def quiet(self, role: Any) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from betatrader.chaos.network import Network
 from betatrader.chaos.plan import Plan
 from betatrader.chaos.seams import EPOCH_S, put
-from betatrader.chaos.wires import MemoryTransport, Served
+from betatrader.chaos.wires import RoutedTransport, Served
 from betatrader.config import Paper
 from betatrader.config.venues import Binance, Polymarket
 from betatrader.model.ids import InstrumentId
@@ -35,12 +35,15 @@ from betatrader.venues import pace
 from betatrader.venues.link.server import LinkServer
 from betatrader.venues.pace import Rules
 
-VENUES = ("sim", "binance", "polymarket")
+VENUES = ("sim", "binance", "polymarket", "both")
+BINANCE_AT, POLYMARKET_AT = "localhost", "127.0.0.1"
+"""One transport reaches both, and tells them apart by their hosts."""
 CHAIN = 137
 CONDITION = f"0x{'c0' * 32}"
 TOKENS = (3 << 240 | 7 << 50, 5 << 240 | 9 << 50)
 """As long as real ones; what their middle holds tells which exchange they are of."""
 TICK = SCALE // 100
+CASH = 1_000 * SCALE
 
 
 class Side(Protocol):
@@ -48,6 +51,9 @@ class Side(Protocol):
 
     name: InstrumentId
     """What is traded there."""
+    served: Served | None
+    """What answers its adapter; None where that speaks over a plain connection."""
+    host: str
     owner: str
     """The exchange's name of our account."""
     middle: int
@@ -89,6 +95,8 @@ class _OfPairs:
     """What venues have in common that trade a pair, and know orders by our ids."""
 
     name: InstrumentId
+    served: Served | None = None
+    host = BINANCE_AT
     owner = "us"
     middle = 10 * SCALE
     stake_usd = 10
@@ -153,8 +161,7 @@ class OfBinance(_OfPairs):
         self._keys = Secret(KEY), Secret(SECRET)
         self._server = BinanceServer(exchange, cash, [Account(KEY, SECRET, OWNER)], faults)
         self._server.weights.orders_in_10_s = 10_000
-        self._served = Served(network, self._server)
-        put(live, "LiveTransport", lambda: MemoryTransport(self._served))
+        self.served: Served | None = Served(network, self._server)
         self.run = self._server.run
         self.deliver = self._server.deliver
 
@@ -165,9 +172,9 @@ class OfBinance(_OfPairs):
             "paper": Paper(venues=("binance",)),
             "binance": Binance(
                 symbols=("COINUSD",),
-                rest="http://localhost",
-                stream="ws://localhost",
-                api="ws://localhost/ws-api/v3",
+                rest=f"http://{BINANCE_AT}",
+                stream=f"ws://{BINANCE_AT}",
+                api=f"ws://{BINANCE_AT}/ws-api/v3",
                 key=key,
                 secret=secret,
             ),
@@ -179,16 +186,17 @@ class OfBinance(_OfPairs):
     def restart(self) -> None:
         """Stop and come back."""
         self._server.restart()
-        self._served.cut_all()
+        _cut(self.served)
 
     def cut_all(self) -> None:
         """Break every connection."""
-        self._served.cut_all()
+        _cut(self.served)
 
 
 class OfPolymarket:
     """Polymarket's adapter against Polymarket's simulator."""
 
+    host = POLYMARKET_AT
     middle = SCALE // 2
     stake_usd = 25
 
@@ -214,8 +222,7 @@ class OfPolymarket:
         self.name = self._pair[0]
         rules = Rules(cash, enforce_limits=False)
         self._server = PolymarketServer(exchange, rules, faults)
-        self._served = Served(network, self._server)
-        put(live, "LiveTransport", lambda: MemoryTransport(self._served))
+        self.served: Served | None = Served(network, self._server)
         self.deliver = self._server.deliver
 
     def listed(self) -> list[Instrument]:
@@ -244,13 +251,13 @@ class OfPolymarket:
             "paper": Paper(venues=("polymarket",)),
             "polymarket": Polymarket(
                 markets=(CONDITION,),
-                clob="http://localhost",
-                gamma="http://localhost",
-                data="http://localhost",
-                geoblock="http://localhost/api/geoblock",
-                relayer="http://localhost",
-                market_socket="ws://localhost/ws/market",
-                user_socket="ws://localhost/ws/user",
+                clob=f"http://{POLYMARKET_AT}",
+                gamma=f"http://{POLYMARKET_AT}",
+                data=f"http://{POLYMARKET_AT}",
+                geoblock=f"http://{POLYMARKET_AT}/api/geoblock",
+                relayer=f"http://{POLYMARKET_AT}",
+                market_socket=f"ws://{POLYMARKET_AT}/ws/market",
+                user_socket=f"ws://{POLYMARKET_AT}/ws/user",
                 private_key=self._key,
                 signature_type=2 if self._merges else 0,
                 funder="0x" + "5a" * 20 if self._merges else "",
@@ -282,11 +289,11 @@ class OfPolymarket:
     def restart(self) -> None:
         """Stop and come back: the engine is away for a moment."""
         self._server.restart(down_ns=500_000_000, post_only_ns=0)
-        self._served.cut_all()
+        _cut(self.served)
 
     def cut_all(self) -> None:
         """Break every connection."""
-        self._served.cut_all()
+        _cut(self.served)
 
 
 def _levels(last: Quote | None, now: Quote) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
@@ -299,17 +306,48 @@ def _mirrored(levels: tuple[Level, ...]) -> tuple[Level, ...]:
     return tuple((SCALE - price, size) for price, size in levels)
 
 
+def names_of(plan: Plan) -> tuple[str, ...]:
+    """The venues of a plan."""
+    return ("binance", "polymarket") if plan.venue == "both" else (plan.venue,)
+
+
 def make(
-    plan: Plan, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
+    plan: Plan,
+    name: str,
+    exchange: SimulatedExchange,
+    faults: FaultyLink,
+    network: Network,
 ) -> Side:
-    """The plan's venue. Its breaker rests for a moment, not for minutes: a run has not so many."""
-    put(pace, "Rules", lambda: Rules(rest_s=2.0))
+    """One of the plan's venues."""
     kinds: dict[str, Callable[..., Side]] = {
         "sim": Link,
         "binance": OfBinance,
         "polymarket": partial(OfPolymarket, merges=plan.seed % 2 == 1),
     }
-    return kinds[plan.venue](exchange, cash, faults, network)
+    return kinds[name](exchange, CASH, faults, network)
+
+
+def connect(sides: list[Side]) -> None:
+    """Let adapters reach these venues. Their breakers rest for a moment, not for minutes: a run
+    has not so many."""
+    put(pace, "Rules", lambda: Rules(rest_s=2.0))
+    served = {side.host: side.served for side in sides if side.served is not None}
+    put(live, "LiveTransport", lambda: RoutedTransport(served))
+
+
+def settings(sides: list[Side]) -> dict[str, Any]:
+    """Tables of the configuration that let one trader trade at all of them."""
+    found: dict[str, Any] = {}
+    venues: tuple[str, ...] = ()
+    for side in sides:
+        found |= side.settings()
+        venues += found["paper"].venues
+    return found | {"paper": msgspec.structs.replace(found["paper"], venues=venues)}
+
+
+def _cut(served: Served | None) -> None:
+    assert served is not None
+    served.cut_all()
 
 
 def coin(name: InstrumentId) -> Spot:

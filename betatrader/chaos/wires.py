@@ -4,6 +4,7 @@ the other end, on the simulated network and under its faults."""
 import asyncio
 import contextvars
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from betatrader.chaos.loop import Process, current_process
@@ -97,6 +98,27 @@ class MemoryTransport:
 
     async def aclose(self) -> None:
         """Nothing is kept."""
+
+
+class RoutedTransport:
+    """The networks of several venues, each under a host name of its own."""
+
+    def __init__(self, served: Mapping[str, Served]) -> None:
+        self._transports = {host: MemoryTransport(one) for host, one in served.items()}
+
+    async def request(self, method: str, url: str, **more: Any) -> Answer:
+        """One request, to the venue of its host."""
+        return await self._of(url).request(method, url, **more)
+
+    async def connect(self, url: str, handler: Handler, **more: Any) -> Socket:
+        """A WebSocket, to the venue of its host."""
+        return await self._of(url).connect(url, handler, **more)
+
+    async def aclose(self) -> None:
+        """Nothing is kept."""
+
+    def _of(self, url: str) -> MemoryTransport:
+        return self._transports[urlsplit(url).hostname or ""]
 
 
 class _End:

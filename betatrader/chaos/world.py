@@ -1,4 +1,4 @@
-"""One simulated run: a venue, a Redis, one or two traders, and the faults of a plan.
+"""One simulated run: a venue or two, a Redis, one or two traders, and the faults of a plan.
 
 The traders are the trading role as it is: standby, lease, journal, shipping, gateway, recovery and
 reconciliation. What is simulated is around them: time, the network, Redis, the disk.
@@ -9,13 +9,12 @@ import contextlib
 import contextvars
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import anyio
-import msgspec
 import structlog
 
 from betatrader.chaos import bus, seams, venues
@@ -24,7 +23,8 @@ from betatrader.chaos.loop import VirtualLoop, number_cancel_scopes
 from betatrader.chaos.network import Network
 from betatrader.chaos.plan import Fault, Plan
 from betatrader.chaos.seams import EPOCH_S, Disk, Machine
-from betatrader.chaos.venues import TICK, Side
+from betatrader.chaos.site import Site
+from betatrader.chaos.venues import Side
 from betatrader.config import (
     Config,
     JournalSection,
@@ -34,16 +34,9 @@ from betatrader.config import (
     StrategyEntry,
     Watchdog,
 )
-from betatrader.model.account import VenueAccount
-from betatrader.model.ids import InstrumentId
-from betatrader.model.market import InstrumentListed, Quote
-from betatrader.model.money import SCALE, Price
 from betatrader.ops.mapped_file import MappedFile
 from betatrader.roles import leading, trading
-from betatrader.sim.exchange import SimulatedExchange
-from betatrader.sim.faults import Faults, FaultyLink
 
-CASH = 1_000
 FAULTS_END_S = 42.0
 LIVENESS_S = 20.0
 """Trading again within this time once faults have ended."""
@@ -141,19 +134,19 @@ class World:
         self.loop = VirtualLoop(plan.seed)  # type: ignore[abstract]  # what it lacks is never used
         self.network = self.loop.network = Network(self.loop, plan.seed)
         self.redis = bus.Server(self.loop, plan.seed, EPOCH_S)
-        exchange = self.exchange = SimulatedExchange(2_000_000)
-        self.link = FaultyLink(Faults(), plan.seed)
-        self.venue = venues.make(plan, exchange, CASH * SCALE, self.link, self.network)
-        self.config = _config(self.venue, pair=plan.pair)
+        self.sites = [
+            Site(self, name, Network(self.loop, plan.seed + at) if at else self.network)
+            for at, name in enumerate(venues.names_of(plan))
+        ]
+        sides = [site.venue for site in self.sites]
+        venues.connect(sides)
+        self.config = _config(sides, pair=plan.pair)
         self.judge = Judge(self)
         self.traders = [Trader(self, name) for name in (("a", "b") if plan.pair else ("a",))]
         self.open_files: list[MappedFile] = []
-        self.quotes_until = FAULTS_END_S + LIVENESS_S + self.venue.late_s
-        self._lagging_until = 0.0
+        late_s = max(site.venue.late_s for site in self.sites)
+        self.quotes_until = FAULTS_END_S + LIVENESS_S + late_s
         self._striking: list[object] = []
-        self._accounts: list[tuple[float, int, dict[InstrumentId, int]]] = []
-        self._real_account = exchange.account
-        exchange.account = self._account  # type: ignore[method-assign]
 
     # The run.
 
@@ -172,12 +165,13 @@ class World:
     _over = False
 
     async def _main(self) -> None:
-        await self.venue.listen()
+        for site in self.sites:
+            await site.venue.listen()
         tasks = [
             asyncio.ensure_future(run)
             for run in (
-                self.venue.run(self._market()),
-                self.venue.deliver(),
+                *(site.venue.run(site.market()) for site in self.sites),
+                *(site.venue.deliver() for site in self.sites),
                 *(trader.keep_running() for trader in self.traders),
                 self._remember(),
             )
@@ -212,25 +206,6 @@ class World:
         machine = seams.current_machine()
         found = (trader.role for trader in self.traders if trader.machine is machine)
         return next(found, None) if machine is not None else None
-
-    def _market(self) -> Iterator[object]:
-        """A random walk, quoted a few times a second for as long as the run needs it."""
-        chance = random.Random(f"market {self.plan.seed}")  # noqa: S311  a seed, to be repeated
-        for listed in self.venue.listed():
-            yield InstrumentListed(self.now_ns(), listed)
-        middle, at = self.venue.middle, self.loop.time()
-        mid = middle
-        while True:
-            at = max(at + chance.uniform(0.15, 0.45), self.loop.time())
-            if at > self.quotes_until:
-                return
-            mid += chance.choice((-2, -1, 0, 0, 1, 2)) * TICK
-            mid = min(max(mid, middle * 9 // 10), middle * 11 // 10)
-            bid, ask = mid - TICK * chance.randint(1, 2), mid + TICK * chance.randint(1, 2)
-            size = SCALE * SCALE * chance.randint(1, 5) // middle
-            yield Quote(
-                int((EPOCH_S + at) * 1e9), self.venue.name, Price(bid), size, Price(ask), size
-            )
 
     def now_ns(self) -> int:
         """UTC of the venue."""
@@ -287,7 +262,7 @@ class World:
             shutil.rmtree(trader.home, ignore_errors=True)
 
     async def _strike_around(self, fault: Fault, end: float) -> None:
-        redis, link = self.redis, self.link
+        redis = self.redis
         match fault.kind:
             case "redis_away":
                 redis.away_until = end
@@ -305,60 +280,33 @@ class World:
                 redis.restart_empty()
             case "redis_older":
                 redis.fail_over()
-            case "venue_cut":
-                self.venue.cut_all()
-            case "venue_away":
-                self.network.refusing = True
-                self.venue.cut_all()
-                await asyncio.sleep(fault.lasts_s)
-                self.network.refusing = False
-            case "venue_restart":
-                self.venue.restart()
-            case "rate_limit":
-                self.exchange.refuses = "too many requests"
-                await asyncio.sleep(fault.lasts_s)
-                self.exchange.refuses = ""
-            case "lagging":
-                self._lagging_until = end
-            case kind:
-                share = 0.2 + 0.5 * fault.size
-                link.faults = link.faults._replace(**{kind: share})
-                await asyncio.sleep(fault.lasts_s)
-                link.faults = link.faults._replace(**{kind: 0.0})
+            case _:
+                await self.sites[int(fault.size * 1000) % len(self.sites)].strike(fault, end)
 
     async def _remember(self) -> None:
         """What a replica has seen, and what a lagging balance shows."""
         while True:
             self.redis.remember()
-            ledger = self.exchange.ledgers.get(self.venue.owner)
-            if ledger is not None:
-                self._accounts.append((self.loop.time(), ledger.cash, dict(ledger.positions)))
-                del self._accounts[:-8]
+            for site in self.sites:
+                site.remember()
             await asyncio.sleep(0.3)
-
-    def _account(self, asked: Any, owner: str = "us") -> VenueAccount:
-        found = self._real_account(asked, owner)
-        if self.loop.time() < self._lagging_until and self._accounts:
-            _, cash, positions = self._accounts[0]
-            found = msgspec.structs.replace(found, cash=cash, positions=positions)
-        return found
 
 
 def _setting(event: asyncio.Event) -> Callable[[object], None]:
     return lambda _task: event.set()
 
 
-def _config(venue: Side, *, pair: bool) -> Config:
+def _config(sides: list[Side], *, pair: bool) -> Config:
     return Config(
         risk=Risk(
             order_notional_usd=Decimal(20),
-            position_notional_usd=Decimal(venue.stake_usd),
-            total_notional_usd=Decimal(venue.stake_usd),
+            position_notional_usd=Decimal(max(side.stake_usd for side in sides)),
+            total_notional_usd=Decimal(sum(side.stake_usd for side in sides)),
             daily_loss_usd=Decimal(900),
             drawdown=Decimal(1),
             orders_per_minute=100_000,
         ),
-        **venue.settings(),
+        **venues.settings(sides),
         strategies=(StrategyEntry(name="busy"),),
         journal=JournalSection(durability="shipped" if pair else "local", sync_ms=100),
         reconcile=Reconcile(every_seconds=Decimal(2)),

@@ -15,10 +15,11 @@ from betatrader.cli.output import print_json, print_table
 )
 @click.option(
     "--venue",
-    type=click.Choice(["sim", "binance", "polymarket"]),
+    type=click.Choice(["sim", "binance", "polymarket", "both"]),
     default="sim",
     show_default=True,
-    help="Whose protocol the trader speaks: its adapter, against that venue's simulator.",
+    help="Whose protocol the trader speaks: its adapter, against that venue's simulator. "
+    "both: one trader at the last two.",
 )
 @click.option("--bugs", "plant", is_flag=True, help="Plant each known bug; each must be caught.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -54,12 +55,12 @@ def simulate(
     if as_json:
         print_json(report)
     else:
-        _show(report)
+        _show(report, venue)
     if report.failing:
         click.get_current_context().exit(1)
 
 
-def _show(report: Any) -> None:
+def _show(report: Any, venue: str) -> None:
     faults = sum(report.faults.values())
     click.echo(
         f"{report.seeds} seeds, {report.simulated_hours} simulated hours, {report.orders} orders, "
@@ -69,7 +70,8 @@ def _show(report: Any) -> None:
     print_table(("fault", "times"), list(report.faults.items()), "no faults")
     for outcome in report.failing:
         click.echo(
-            f"\nseed {outcome.seed} fails: betatrader simulate --seed {outcome.seed} --seeds 1"
+            f"\nseed {outcome.seed} fails: "
+            f"betatrader simulate --venue {venue} --seed {outcome.seed} --seeds 1"
         )
         for fault in outcome.planned:
             click.echo(f"  {fault.at_s:7.3f} s  {fault.kind} for {fault.lasts_s} s ({fault.size})")

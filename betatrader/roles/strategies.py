@@ -15,12 +15,13 @@ from betatrader.engine.proposal import OPERATOR, STOP
 from betatrader.engine.strategy import Strategy
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.limits import Limits
+from betatrader.strategies.basket import Basket
 from betatrader.strategies.forecast_edge import ForecastEdge
 from betatrader.strategies.market_maker import MarketMaker
 from betatrader.strategies.parity import Parity
 
 SHIPPED: dict[str, type[Strategy]] = {
-    strategy.name: strategy for strategy in (ForecastEdge, MarketMaker, Parity)
+    strategy.name: strategy for strategy in (ForecastEdge, MarketMaker, Parity, Basket)
 }
 USUAL = (ForecastEdge.name, MarketMaker.name)
 """Those that run where none is configured."""

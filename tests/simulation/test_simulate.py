@@ -1,7 +1,7 @@
 """The whole trader under seeded faults. A failing seed is printed, shrunk, and runs the same again.
 
-`BETATRADER_SEEDS` sets how many (40 here, 500 in .ci/run), and a fifth of them over each venue's
-protocol.
+`BETATRADER_SEEDS` sets how many (40 here, 500 in .ci/run), a fifth of them over each
+venue's protocol, and 3 of 50 at both.
 """
 
 import multiprocessing
@@ -54,6 +54,16 @@ def test_no_seed_breaks_an_invariant_over_a_venues_own_protocol(venue: str) -> N
     print(report)
     assert not report.failing, told(report.failing)
     assert report.orders >= 50 * report.seeds
+    assert sum(report.faults.values()) >= 5 * report.seeds
+
+
+@pytest.mark.timeout(600)
+def test_no_seed_breaks_an_account_of_a_trader_at_two_venues() -> None:
+    """Faults of a venue strike one of them; each ledger is compared with our account there."""
+    report = simulate.run(range(max(4, SEEDS * 3 // 50)), lambda _done, _all: None, venue="both")
+    print(report)
+    assert not report.failing, told(report.failing)
+    assert report.orders >= 100 * report.seeds
     assert sum(report.faults.values()) >= 5 * report.seeds
 
 

@@ -24,7 +24,8 @@ from betatrader.model.instruction import Fenced, Started, TradingState
 from betatrader.model.market import InstrumentListed, Resolution
 from betatrader.model.money import SCALE, parse
 from betatrader.model.order import Side
-from betatrader.sim.invariants import check_account
+from betatrader.sim.invariants import check_account, check_accounts
+from betatrader.sim.ledger import Ledger
 from betatrader.venues.reconcile import open_at, order_reports, unexplained, unspoken
 
 BUY = Side.BUY
@@ -240,3 +241,44 @@ def test_a_view_tells_a_strategy_where_new_risk_is_let_through(venue: str) -> No
     view = View(scene.state, StrategyId("s"))
     may = {name: view.may_add_risk_in(scene.state.markets[name]) for name in (HERE, THERE)}
     assert may == {HERE: venue == "TWO", THERE: venue == "ONE"}
+
+
+def test_each_ledger_is_compared_with_the_account_there() -> None:
+    """What the sums hide is seen: cash that lies at the wrong venue, a fill counted at another."""
+    scene = two()
+    orders = [buy(scene, HERE), buy(scene, THERE)]
+    ledgers = {}
+    for order, (venue, cash) in zip(orders, (("ONE", "55"), ("TWO", "25")), strict=True):
+        asked = order.terms
+        what = (asked.instrument, asked.side, asked.price, asked.quantity, 0, False, f"t{venue}")
+        fill = Fill(SECOND, order.order, *what)
+        scene.take(fill)
+        ledgers[venue] = Ledger(
+            cash=parse(cash),
+            positions={asked.instrument: asked.quantity},
+            orders={order.order: asked},
+            fills=[fill],
+            fill_count=1,
+        )
+
+    def wrong(**other: Ledger) -> set[str]:
+        venues = {name: (ledger, set()) for name, ledger in {**ledgers, **other}.items()}
+        limits = scene.engine.limits
+        found = check_accounts(scene.state, limits, venues, same_ids=True)
+        return {name for name, holds in found.items() if not holds}
+
+    one, other = ledgers["ONE"], ledgers["TWO"]
+    assert wrong() == set()
+    assert wrong(ONE=named(one, cash=one.cash - 1), TWO=named(other, cash=other.cash + 1)) == {
+        "cash_equals_venue at ONE",
+        "cash_equals_venue at TWO",
+    }
+    assert wrong(ONE=named(one, fills=[], fill_count=0)) == {"fills_equal_venues"}
+    assert wrong(TWO=named(other, fills=[named(other.fills[0], trade_id="t")])) == {
+        "fills_equal_venue at TWO"
+    }
+    assert wrong(TWO=named(other, fees=1)) == {"fees_equal_venues"}
+    assert wrong(TWO=named(other, positions={})) == {"positions_equal_venue at TWO"}
+    assert wrong(ONE=named(one, orders={})) == {"orders_known_to_venue at ONE"}
+    del ledgers["TWO"]
+    assert "no_other_account" in wrong()
