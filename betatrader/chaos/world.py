@@ -42,6 +42,7 @@ from betatrader.ops.mapped_file import MappedFile
 from betatrader.roles import leading, trading
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import Faults, FaultyLink
+from betatrader.store.schema import Schema
 
 CASH = 1_000
 FAULTS_END_S = 42.0
@@ -65,6 +66,7 @@ class SimulatedService:
         self.failure: Exception | None = None
         self.log = structlog.get_logger()
         self.port = 0
+        self.schema = Schema()
 
     @property
     def web(self) -> "SimulatedService":
