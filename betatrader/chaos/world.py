@@ -36,6 +36,7 @@ from betatrader.config import (
 )
 from betatrader.ops.mapped_file import MappedFile
 from betatrader.roles import leading, trading
+from betatrader.store.schema import Schema
 
 FAULTS_END_S = 42.0
 LIVENESS_S = 20.0
@@ -58,6 +59,7 @@ class SimulatedService:
         self.failure: Exception | None = None
         self.log = structlog.get_logger()
         self.port = 0
+        self.schema = Schema()
 
     @property
     def web(self) -> "SimulatedService":

@@ -104,6 +104,7 @@ async def _through_redis(instruction: Instruction, name: str) -> dict[str, Any]:
     from betatrader.store import keys
     from betatrader.store.bus import publish, seal
     from betatrader.store.connection import connected
+    from betatrader.store.schema import written
 
     async with connected(home.redis_url(), 2.0) as redis:
         run = await redis.get(keys.RUN)
@@ -113,7 +114,8 @@ async def _through_redis(instruction: Instruction, name: str) -> dict[str, Any]:
         last = await redis.xrevrange(stream, count=1)
         after = last[0][0] if last else b"0"
         began = now_ns()
-        await publish(redis, keys.instructions(run.decode()), seal(instruction, instruction.id))
+        data = seal(instruction, instruction.id, schema=await written(redis))
+        await publish(redis, keys.instructions(run.decode()), data)
         answer = await _acknowledgement(redis, run.decode(), after, instruction.id)
         if answer is None:
             raise UnheardError(

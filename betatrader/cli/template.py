@@ -68,6 +68,7 @@ cost_usd_per_month = 0    # what this setup costs: profit is reported net of it,
 keep_mb = 1024            # closed files; the oldest go first
 sync_ms = 50              # how often what was written is made to survive the machine
 durability = "local"      # an order leaves once on this disk; shipped: once Redis has it too
+schema = 0                # what is written until a release confirms one; 0: by the lease
 
 [reconcile]               # our books beside the venue's, while running
 every_seconds = 10

@@ -134,6 +134,9 @@ class JournalSection(Section, frozen=True, kw_only=True):
     sync_ms: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
     durability: Literal["local", "shipped"] = "local"
     """When an order may leave: once its record is on this disk, or once Redis has it too."""
+    schema: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Which schema is written where no release has confirmed one in Redis; 0: the newest that this
+    version has where the lease is `solo` (nobody else reads it), else the one before."""
 
 
 class Reconcile(Section, frozen=True, kw_only=True):

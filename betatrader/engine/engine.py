@@ -24,7 +24,7 @@ from betatrader.model.command import (
     Step,
     StrategyFailed,
 )
-from betatrader.model.event import Event
+from betatrader.model.event import SCHEMA_VERSION, Event, encode_as
 from betatrader.model.ids import StrategyId
 from betatrader.model.instruction import TradingState
 from betatrader.model.limits import Limits, raised
@@ -145,11 +145,10 @@ class Engine(Answering):
         elif kind is instruction.Started:
             self._prefixes.clear()
 
-    def snapshot(self) -> bytes:
+    def snapshot(self, schema: int = SCHEMA_VERSION) -> bytes:
         """State and strategies' memories, for `restore`; limits come from the configuration."""
-        return msgspec.msgpack.encode(
-            (self.state, [strategy.snapshot() for strategy in self.strategies])
-        )
+        memories = [strategy.snapshot() for strategy in self.strategies]
+        return encode_as((self.state, memories), schema)
 
     def restore(self, data: bytes) -> None:
         """Take back what `snapshot` gave, by an engine with the same strategies."""

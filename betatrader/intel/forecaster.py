@@ -15,6 +15,7 @@ from betatrader.ops import clock, metrics
 from betatrader.store import keys
 from betatrader.store.bus import Consumer, Message, publish_all, seal
 from betatrader.store.connection import AWAY, Client
+from betatrader.store.schema import Schema
 
 EXPIRY_SHARE = 4
 """A forecast is fresh for this part of its horizon, counted from its market data."""
@@ -27,8 +28,16 @@ decode_request = msgspec.msgpack.Decoder(ForecastRequest).decode
 class Forecaster:
     """Takes whatever has queued up while the last batch ran, and answers it in one go."""
 
-    def __init__(self, redis: Client, blocking: Client, models: list[Model], name: str) -> None:
+    def __init__(
+        self,
+        redis: Client,
+        blocking: Client,
+        models: list[Model],
+        name: str,
+        schema: Schema | None = None,
+    ) -> None:
         self._redis = redis
+        self._schema = schema or Schema()
         self._models = {model.entry.kind: model for model in models}
         self._consumer = Consumer(
             redis,
@@ -70,13 +79,17 @@ class Forecaster:
             if asked:
                 values = await self._values(model, asked)
                 sealed += [
-                    (m.body.reply_to, seal(_forecast(m.body, value, model), f"f-{m.id}", m.trace))
+                    (m.body.reply_to, self._seal(m, value, model))
                     for m, value in zip(asked, values, strict=True)
                     if value is not None
                 ]
         await publish_all(self._redis, sealed)
         metrics.FORECASTS.inc(len(sealed))
         await self._consumer.acknowledge(*(message.entry for message in messages))
+
+    def _seal(self, asked: Message[ForecastRequest], value: float, model: Model) -> bytes:
+        forecast = _forecast(asked.body, value, model)
+        return seal(forecast, f"f-{asked.id}", asked.trace, self._schema.writes)
 
     async def _usable(
         self, messages: list[Message[ForecastRequest]]

@@ -25,6 +25,7 @@ from betatrader.sim import invariants
 from betatrader.sim.custody import US
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.store.connection import AWAY, Client
+from betatrader.store.schema import Schema
 from betatrader.venues.egress import Egress
 from betatrader.venues.link.client import LinkVenue
 from betatrader.venues.paper import PaperVenue
@@ -84,7 +85,14 @@ class PaperDesk:
     venue_type: type[PaperVenue] = PaperVenue
 
     def __init__(
-        self, config: Config, home: Path, redis: Client, state: Callable[[], State], take: Take
+        self,
+        config: Config,
+        home: Path,
+        redis: Client,
+        state: Callable[[], State],
+        take: Take,
+        *,
+        schema: Schema | None = None,
     ) -> None:
         self.on_question: Callable[[], None] = lambda: None
         exchange = SimulatedExchange(
@@ -93,7 +101,7 @@ class PaperDesk:
         )
         shipped = config.journal.durability == "shipped"
         books = (
-            LedgerStream(redis, lambda: exchange.ledgers[US])
+            LedgerStream(redis, lambda: exchange.ledgers[US], schema or Schema())
             if shipped
             else LedgerFile(home / "paper" / "ledger.btl")
         )

@@ -27,7 +27,9 @@ async def serve(service: Service) -> None:
         await to_thread.run_sync(partial(Model, entry, folder, settings.threads))
         for entry in manifest.models
     ]
-    forecaster = Forecaster(service.redis, service.new_blocking(), models, slot(settings))
+    forecaster = Forecaster(
+        service.redis, service.new_blocking(), models, slot(settings), service.schema
+    )
     await forecaster.join()
     service.ready()
     await forecaster.run(service.is_stopping)

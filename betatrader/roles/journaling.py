@@ -11,6 +11,7 @@ from anyio import to_thread
 from betatrader import __version__
 from betatrader.config import JournalSection
 from betatrader.engine.engine import Engine
+from betatrader.model.event import encode_as
 from betatrader.roles import keeping
 from betatrader.roles.service import Service
 from betatrader.store import journal
@@ -19,11 +20,12 @@ from betatrader.store.journal import Journal, Setup
 
 def begin(service: Service, run: str, described: Any, engine: Engine) -> Journal:
     """Open this run's, with a snapshot of what is known; raises JournalBrokenError."""
-    limits = msgspec.Raw(msgspec.msgpack.encode(engine.limits))
+    schema = service.schema
+    limits = msgspec.Raw(encode_as(engine.limits, schema.writes))
     folder = keeping.journals(service.home, service.config.mode) / run
-    snapshot = engine.snapshot() if engine.state.event_sequence else b""
+    snapshot = engine.snapshot(schema.writes) if engine.state.event_sequence else b""
     setup = Setup(limits=limits, strategies=described)
-    return Journal(folder, run, __version__, setup, snapshot=snapshot)
+    return Journal(folder, run, __version__, setup, snapshot=snapshot, schema=schema)
 
 
 async def tend(kept: Journal, settings: JournalSection, is_over: Callable[[], bool]) -> None:

@@ -25,28 +25,42 @@ from betatrader.net.transport import Transport
 from betatrader.ops import clock
 from betatrader.roles.desks import PaperDesk, Take
 from betatrader.store.connection import Client
+from betatrader.store.schema import Schema
 from betatrader.venues.shadow import ShadowVenue
 
 CLOSE_S = 1.0
 
 
 def paper_desk(
-    config: Config, home: Path, redis: Client, state: Callable[[], State], take: Take
+    config: Config,
+    home: Path,
+    redis: Client,
+    state: Callable[[], State],
+    take: Take,
+    *,
+    schema: Schema | None = None,
 ) -> PaperDesk:
     """The paper venue inside this process, on the market that the configuration asks for."""
     kind = PaperDesk
     if on_live_market(config):
         kind = ShadowDesk if config.mode == "shadow" else LivePaperDesk
-    return kind(config, home, redis, state, take)
+    return kind(config, home, redis, state, take, schema=schema)
 
 
 class LivePaperDesk(PaperDesk):
     """Live markets, simulated fills."""
 
     def __init__(
-        self, config: Config, home: Path, redis: Client, state: Callable[[], State], take: Take
+        self,
+        config: Config,
+        home: Path,
+        redis: Client,
+        state: Callable[[], State],
+        take: Take,
+        *,
+        schema: Schema | None = None,
     ) -> None:
-        super().__init__(config, home, redis, state, take)
+        super().__init__(config, home, redis, state, take, schema=schema)
         self.venue.exchange.follow_live()
         self.markets = [
             (market, transport)
@@ -131,9 +145,16 @@ class ShadowDesk(LivePaperDesk):
     venue_type = ShadowVenue
 
     def __init__(
-        self, config: Config, home: Path, redis: Client, state: Callable[[], State], take: Take
+        self,
+        config: Config,
+        home: Path,
+        redis: Client,
+        state: Callable[[], State],
+        take: Take,
+        *,
+        schema: Schema | None = None,
     ) -> None:
-        super().__init__(config, home, redis, state, take)
+        super().__init__(config, home, redis, state, take, schema=schema)
         assert isinstance(self.venue, ShadowVenue)
         self.venue.signers = {market.name: market for market, _ in self.markets}
 

@@ -32,7 +32,8 @@ def replay_journal(
 ) -> tuple[Reader, Replayed]:
     """Replay a whole journal, as far back as its files reach."""
     reader = Reader(path)
-    return reader, replay(engine_of(reader.head), _pairs(reader), progress)
+    pairs = _pairs(reader)
+    return reader, replay(engine_of(reader.head), pairs, progress, lambda: reader.schema)
 
 
 def _pairs(reader: Reader) -> Iterator[tuple[int, Event | Step]]:

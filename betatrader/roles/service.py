@@ -26,7 +26,7 @@ from betatrader.ops import build, health, home, logs, redaction
 from betatrader.ops.process import age_s
 from betatrader.ops.webhook import Webhook
 from betatrader.roles import ROLES
-from betatrader.store import functions, keys
+from betatrader.store import functions, keys, schema
 from betatrader.store.connection import AWAY, Client, client, connected
 
 PORTS = {"trading": 8701, "intel": 8702, "jobs": 8703}
@@ -83,6 +83,8 @@ class Service:
         self.failure: BetatraderError | None = None
         self.log = structlog.get_logger()
         self.redis: Client
+        self.schema = schema.Schema()
+        """What this process writes in Redis and in its journal."""
         self.alerts = Webhook(config.alerts, role, __version__)
         self.outage = Outage(self.alert)
         self.facts: Callable[[], dict[str, Any]] = dict
@@ -131,6 +133,7 @@ class Service:
         self.port = sockets[0].getsockname()[1]
         async with connected(self._redis_url, PATIENCE_S) as self.redis:
             await functions.load(self.redis)
+            self.schema = await schema.begin(self.redis, _unreleased(self.config))
             try:
                 async with anyio.create_task_group() as group:
                     await group.start(self._watch_signals, group.cancel_scope)
@@ -191,11 +194,19 @@ class Service:
                     pipe.hset(keys.beat(self.role), mapping=beat)
                     pipe.expire(keys.beat(self.role), BEAT_EXPIRES_S)
                     await pipe.execute()
+                await self.schema.look(self.redis)
             except AWAY:
                 self.outage.unanswered(time.monotonic())
             else:
                 self.outage.answered(time.monotonic())
             await anyio.sleep(BEAT_S if self._ready_ms else 0.05)
+
+
+def _unreleased(config: Config) -> int:
+    """The schema to write where no release has confirmed one: one machine alone has one version."""
+    return config.journal.schema or (
+        SCHEMA_VERSION if config.lease.mode == "solo" else OLDEST_SCHEMA
+    )
 
 
 def run_role(role: str, config_path: str | None, *, live: bool = False) -> int:

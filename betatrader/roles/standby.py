@@ -44,7 +44,14 @@ class Standby:
         """Where the venue's events go: to the trader, once it leads."""
         remote = [RemoteDesk(one, self._state, self._taken) for one in venues_of(config)]
         self.desks: list[Desk] = [*remote] or [
-            paper_desk(config, service.home, service.redis, self._state, self._taken)
+            paper_desk(
+                config,
+                service.home,
+                service.redis,
+                self._state,
+                self._taken,
+                schema=service.schema,
+            )
         ]
         self.abroad = Abroad(self.desks, service.alert)
         self._service = service
@@ -65,7 +72,7 @@ class Standby:
 
     def whole(self) -> bytes:
         """All that the engine knows, as the shipped journal keeps it."""
-        return shipping.whole_engine(self.engine, self.described)
+        return shipping.whole_engine(self.engine, self.described, self._service.schema.writes)
 
     def _state(self):  # type: ignore[no-untyped-def]
         return self.engine.state

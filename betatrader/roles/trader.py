@@ -178,7 +178,7 @@ class Trader:
         if journal is None:
             return self.engine.process(event)
         if journal.full:
-            journal.rotate(self.engine.snapshot())
+            journal.rotate(self.engine.snapshot(journal.schema.writes))
         journal.append(event)
         step = self.engine.process(event)
         if step is not None:

@@ -123,7 +123,7 @@ class TradingRole:
         self.service = service
         self.started_ns = clock.now_ns()
         self.run = f"{self.started_ns // 1_000_000:x}"
-        self.audit = AuditLog(service.redis, self.run)
+        self.audit = AuditLog(service.redis, self.run, service.schema)
         self.standby = standby
         self.desk = standby.desks[0]
         engine = standby.engine
@@ -138,7 +138,7 @@ class TradingRole:
         )
         self.accounts.on_difference(lambda text: service.alert("error", text))
         self.trader.connect(Gateway(self.accounts.sender, leadership))
-        self.shipper = Shipper(service.redis, standby.whole, standby.shipped)
+        self.shipper = Shipper(service.redis, standby.whole, standby.shipped, service.schema)
         self.shipper.on_fenced = leadership.lose
         self.trader.ship(self.shipper, hold=config.journal.durability == "shipped")
         self.trader.on_alert = service.alert

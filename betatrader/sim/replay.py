@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from betatrader.engine.engine import Engine
 from betatrader.model.command import Step
-from betatrader.model.event import Event, encode
+from betatrader.model.event import SCHEMA_VERSION, Event, encode_as
 
 
 class Difference(NamedTuple):
@@ -29,14 +29,16 @@ def replay(
     engine: Engine,
     records: Iterable[tuple[int, Event | Step]],
     progress: Callable[[int], None] = lambda _: None,
+    schema: Callable[[], int] = lambda: SCHEMA_VERSION,
 ) -> Replayed:
-    """Compare byte for byte; a journal that ends between an event and its Step ends there."""
+    """Compare byte for byte, as in the schema of the last record that was read; a journal that ends
+    between an event and its Step ends there."""
     events = steps = 0
     sequence, event, answer = 0, None, None
     for number, record in records:
         if isinstance(record, Step):
             steps += 1
-            if event is None or answer is None or encode(answer) != encode(record):
+            if event is None or answer is None or not _same(answer, record, schema()):
                 return Replayed(events, steps, Difference(sequence, event, record, answer))  # type: ignore[arg-type]
             answer = None
             continue
@@ -48,3 +50,7 @@ def replay(
         if not events % 10_000:
             progress(events)
     return Replayed(events, steps, None)
+
+
+def _same(one: Step, other: Step, schema: int) -> bool:
+    return encode_as(one, schema) == encode_as(other, schema)

@@ -3,6 +3,7 @@
 connection  the one factory of Redis clients
 keys        every key and stream name, and who reads it
 acl         a Redis user a role, with the rights that it needs
+schema      which schema is written, by what a release has confirmed, and which are read
 bus         typed streams: envelopes, consumer groups, dead letters
 audit       the trader's way out: audit records, requests, summary
 functions   the server-side functions: safe trimming, the claim of a job's slot

@@ -63,6 +63,9 @@ def _beat(role: str) -> Grant:
     return Grant("hset expire del", writes=(keys.beat(role),))
 
 
+_SCHEMA = Grant("get", reads=(keys.RELEASE_SCHEMA,))
+
+
 def _consumes(*streams: str) -> tuple[Grant, ...]:
     """A member of a stream's group, who buries what cannot be used."""
     return (
@@ -119,6 +122,7 @@ USERS: dict[str, User] = {
             Grant("xadd", writes=(keys.audit(ANY_RUN), keys.REQUESTS)),
             *_consumes(keys.signals(ANY_RUN), keys.instructions(ANY_RUN)),
             _beat("trading"),
+            _SCHEMA,
         ),
     ),
     "intel": User(
@@ -128,9 +132,10 @@ USERS: dict[str, User] = {
             Grant("xinfo|consumers xgroup|delconsumer", both=(keys.REQUESTS,)),
             Grant("xadd", writes=(keys.signals(ANY_RUN),)),
             _beat("intel"),
+            _SCHEMA,
         ),
     ),
-    "jobs": User("scan", (*_CHORES, Grant("hgetall", reads=(keys.LEASE,)), _beat("jobs"))),
+    "jobs": User("scan", (*_CHORES, Grant("hgetall", reads=(keys.LEASE,)), _beat("jobs"), _SCHEMA)),
     "operator": User(
         "info scan function|load acl|whoami unwatch",
         (

@@ -18,6 +18,7 @@ from betatrader.ops import metrics
 from betatrader.store import keys
 from betatrader.store.bus import FIELD, publish_all, seal
 from betatrader.store.connection import AWAY, Client
+from betatrader.store.schema import Schema
 
 RECORDS_KEPT = 50_000
 REQUESTS_KEPT = 256
@@ -34,9 +35,10 @@ PAUSE_S = 0.5
 class AuditLog:
     """Writes one run's audit stream in order, and the trading state that outlives the run."""
 
-    def __init__(self, redis: Client, run: str) -> None:
+    def __init__(self, redis: Client, run: str, schema: Schema | None = None) -> None:
         self._redis = redis
         self._run = run
+        self._schema = schema or Schema()
         self._records: deque[tuple[int, Event | Step]] = deque()
         self._requests: deque[ForecastRequest] = deque(maxlen=REQUESTS_KEPT)
         self._sequence = 0
@@ -112,14 +114,15 @@ class AuditLog:
         while self._requests:
             self._asked += 1
             name = f"{self._run}-{self._asked}"
-            requests.append((keys.REQUESTS, seal(self._requests.popleft(), name, self._run)))
+            data = seal(self._requests.popleft(), name, self._run, self._schema.writes)
+            requests.append((keys.REQUESTS, data))
         await publish_all(self._redis, requests)
 
     async def _send(self, batch: list[tuple[int, Event | Step]]) -> None:
         """One transaction, so that who reads an acknowledgement finds the state kept."""
         async with self._redis.pipeline(transaction=True) as pipe:
             for sequence, record in batch:
-                data = seal(record, str(sequence), self._run)
+                data = seal(record, str(sequence), self._run, self._schema.writes)
                 pipe.xadd(
                     keys.audit(self._run), {FIELD: data}, maxlen=ENTRIES_KEPT, approximate=True
                 )

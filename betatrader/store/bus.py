@@ -13,10 +13,12 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 from redis.exceptions import ResponseError
 
-from betatrader.model.event import SCHEMA_VERSION
+from betatrader.model.errors import UsageError
+from betatrader.model.event import SCHEMA_VERSION, encode_as
 from betatrader.ops import metrics
 from betatrader.store import keys
 from betatrader.store.connection import AWAY, BLOCK_S, Client
+from betatrader.store.schema import check
 
 T = TypeVar("T")
 
@@ -51,17 +53,16 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
 
 
-def seal(body: object, message_id: str, trace: str = "") -> bytes:
-    """A body in its envelope, as bytes."""
-    return _encode(Envelope(SCHEMA_VERSION, message_id, trace, msgspec.Raw(_encode(body))))
+def seal(body: object, message_id: str, trace: str = "", schema: int = SCHEMA_VERSION) -> bytes:
+    """A body in its envelope, as bytes of this schema."""
+    return _encode(Envelope(schema, message_id, trace, msgspec.Raw(encode_as(body, schema))))
 
 
 def open_envelope(data: bytes) -> Envelope:
-    """The envelope in these bytes; raises msgspec.DecodeError, or ValueError for a version that
-    is newer than this program reads."""
+    """The envelope in these bytes; raises msgspec.DecodeError, or UsageError for a schema that
+    this version does not read."""
     envelope = _decode(data)
-    if envelope.version > SCHEMA_VERSION:
-        raise ValueError(f"schema version {envelope.version}, and this program reads 1 to 1")
+    check(envelope.version, f"message {envelope.id}")
     return envelope
 
 
@@ -193,8 +194,9 @@ class Consumer(Generic[T]):
             try:
                 envelope = open_envelope(fields[FIELD])
                 body = self._decode(envelope.body)
-            except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
-                await self.bury(entry, fields or {}, f"unreadable: {error}")
+            except (KeyError, TypeError, ValueError, msgspec.DecodeError, UsageError) as error:
+                why = str(error).partition("\n")[0]
+                await self.bury(entry, fields or {}, f"unreadable: {why}")
                 continue
             messages.append(Message(entry, envelope.id, envelope.trace, body))
         return messages

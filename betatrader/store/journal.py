@@ -13,6 +13,7 @@ not fit is damage, and is refused.
 """
 
 import os
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -23,8 +24,9 @@ import zstandard
 
 from betatrader.model.command import Step
 from betatrader.model.errors import BetatraderError, UsageError
-from betatrader.model.event import SCHEMA_VERSION, Event, encode
+from betatrader.model.event import SCHEMA_VERSION, Event, encode, encode_as
 from betatrader.ops.mapped_file import MappedFile
+from betatrader.store.schema import Schema
 
 MAGIC = b"BTJNL\x00\x01\n"
 CHAIN = 16
@@ -64,13 +66,24 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Journal:
-    """Appends to one run's journal. `sync` may be called from another thread, the rest may not."""
+    """Appends to one run's journal. `sync` may be called from another thread, the rest may not.
+
+    `schema` says what is written; a file has one all through. The snapshot is of that schema.
+    """
 
     def __init__(
-        self, folder: Path, run: str, version: str, setup: Setup, *, snapshot: bytes = b""
+        self,
+        folder: Path,
+        run: str,
+        version: str,
+        setup: Setup,
+        *,
+        snapshot: bytes = b"",
+        schema: Schema | None = None,
     ) -> None:
         self.folder = folder
         self.sequence = 0
+        self.schema = schema or Schema()
         self._run = run
         self._version = version
         self._setup = setup
@@ -86,13 +99,13 @@ class Journal:
 
     @property
     def full(self) -> bool:
-        """Whether it is time to `rotate`."""
-        return self._file.size > ROTATE_BYTES
+        """Whether it is time to `rotate`: where the schema was raised, too."""
+        return self._file.size > ROTATE_BYTES or self.schema.writes != self._of_file
 
     def append(self, record: Record) -> None:
         """Write one record; where this raises JournalBrokenError it counts as not written."""
         self.sequence += 1
-        self._write(encode(record))
+        self._write(self._encode(record))
 
     def rotate(self, snapshot: bytes) -> None:
         """Go on in a new file that opens with this snapshot; `sync` closes the old one."""
@@ -131,9 +144,12 @@ class Journal:
 
     def _open_next(self, snapshot: bytes) -> None:
         self.number += 1
+        written = self._of_file = self.schema.writes
+        self._encode = encode if written == SCHEMA_VERSION else partial(encode_as, schema=written)
         self._file = MappedFile(self._path(self.number))
         self._file.append(MAGIC)
         head = Head(
+            schema=written,
             run=self._run,
             file=self.number,
             sequence=self.sequence + 1,

@@ -17,7 +17,7 @@ import msgspec
 import zstandard
 
 from betatrader.model.errors import UsageError
-from betatrader.model.event import SCHEMA_VERSION, decode_audit
+from betatrader.model.event import decode_audit
 from betatrader.store.journal import (
     CHAIN,
     FRAME,
@@ -29,6 +29,7 @@ from betatrader.store.journal import (
     Record,
     files,
 )
+from betatrader.store.schema import check
 
 LARGEST = 64 * 1024 * 1024
 BLOCK = 256 * 1024
@@ -60,6 +61,8 @@ class Reader:
         self.torn = 0
         self.end = 0
         self.sequence = 0
+        self.schema = 0
+        """Of the file that is being read."""
         self._chain: bytes | None = None
         self.head = self._first_head()
 
@@ -90,17 +93,14 @@ class Reader:
             head = msgspec.msgpack.decode(payload, type=Head)
         except msgspec.DecodeError as error:
             raise UsageError(f"{path}: unreadable head ({error})\nThe file is damaged.") from error
-        if head.schema > SCHEMA_VERSION:
-            raise UsageError(
-                f"{path} has schema {head.schema}, and this version reads up to {SCHEMA_VERSION}\n"
-                "Use the betatrader that wrote it."
-            )
+        check(head.schema, str(path))
         if blake2b(head.chain + payload, digest_size=CHAIN).digest() != chain:
             raise UsageError(f"{path}: the head was altered (its chain does not fit)\n{DAMAGE}")
         return head, chain, frames
 
     def _records(self, path: Path, file: BinaryIO, *, last: bool) -> Iterator[Entry]:
         head, chain, frames = self._head(path, file)
+        self.schema = head.schema
         if self._chain is not None and head.chain != self._chain:
             raise UsageError(f"{path} does not continue the file before it\n{DAMAGE}")
         sequence = head.sequence

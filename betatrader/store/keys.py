@@ -17,7 +17,8 @@ function or transaction touches shares a tag. `acl.py` gives each role its own o
 | bt:{trading}:RUN:summary | string | trading | command line, jobs | one |
 | bt:{intel}:requests | stream | trading | intel (group) | upkeep, what is read |
 | bt:{role:NAME}:beat | hash, expires | each role | command line, supervisor | one a role |
-| bt:{release}:lock, :schema | strings | release | release | one |
+| bt:{release}:lock | string | release | release | one |
+| bt:{release}:schema | string | release | release, each role | one |
 | bt:{release}:records | stream | release | release | 400 entries |
 | bt:{job:NAME}:state, :history | hash, stream | jobs | command line | 500 entries |
 | STREAM:dead | stream | the consumer | a person | 1,000 entries |

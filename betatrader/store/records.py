@@ -18,7 +18,8 @@ Record = Event | Step
 
 
 def unseal(data: bytes) -> tuple[str, Record]:
-    """A record and its producer's id; raises msgspec.DecodeError or ValueError."""
+    """A record and its producer's id; raises msgspec.DecodeError, or UsageError for a schema that
+    this version does not read."""
     envelope = open_envelope(data)
     return envelope.id, decode_audit(envelope.body)
 
@@ -62,7 +63,7 @@ class Unsealer:
         self._seen = Seen()
 
     def open(self, data: bytes) -> Record | None:
-        """The record, None where it came before or cannot be read."""
+        """The record, None where it came before or is damaged; raises UsageError."""
         try:
             name, record = unseal(data)
         except (msgspec.DecodeError, ValueError):

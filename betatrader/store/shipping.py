@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
-from typing import Any
 
 import anyio
 import msgspec
@@ -20,13 +19,13 @@ import structlog
 from redis.exceptions import ResponseError
 
 from betatrader.engine.engine import Engine
-from betatrader.model.errors import UsageError
-from betatrader.model.event import SCHEMA_VERSION, encode
+from betatrader.model.event import SCHEMA_VERSION, encode_as
 from betatrader.ops import clock, metrics
 from betatrader.store import functions
 from betatrader.store.bus import FIELD
 from betatrader.store.connection import AWAY, Client
 from betatrader.store.functions import Fenced
+from betatrader.store.schema import Schema, check
 
 Described = tuple[tuple[str, dict[str, str | int | float | bool]], ...]
 """The strategies as configured: name and parameters (`roles.strategies.described`)."""
@@ -79,7 +78,7 @@ class Shipper:
         redis: Client,
         whole: Callable[[], bytes],
         home: Fenced = functions.SHIPPED_JOURNAL,
-        encode_one: Callable[[Any], bytes] = encode,
+        schema: Schema | None = None,
     ) -> None:
         self.offered = 0
         """The number of the last record that was offered."""
@@ -93,7 +92,7 @@ class Shipper:
         """Whether the server is known to have all that it acknowledged, and no other writer."""
         self._snapshot = whole
         self._home = home
-        self._encode = encode_one
+        self._schema = schema or Schema()
         self._epoch = 0
         self._waiting: deque[tuple[int, object]] = deque()
         self._whole = True
@@ -183,7 +182,8 @@ class Shipper:
         batch = list(islice(self._waiting, BATCH))
         if not batch:
             return False
-        entries = [self._entry(number, self._encode(record)) for number, record in batch]
+        written = self._schema.writes
+        entries = [self._entry(number, encode_as(record, written)) for number, record in batch]
         await self._call(batch[0][0], entries, whole=False)
         return bool(self._waiting) or self._whole
 
@@ -208,7 +208,7 @@ class Shipper:
         return bool(self._waiting) or self._whole
 
     def _entry(self, number: int, body: bytes, *, whole: bool = False) -> bytes:
-        return _encode(Shipped(SCHEMA_VERSION, self._epoch, number, whole, body))
+        return _encode(Shipped(self._schema.writes, self._epoch, number, whole, body))
 
     async def _call(self, first: int, entries: list[bytes], *, whole: bool) -> None:
         epoch = self._epoch
@@ -248,9 +248,10 @@ class Shipper:
         return answer
 
 
-def whole_engine(engine: Engine, strategies: Described) -> bytes:
+def whole_engine(engine: Engine, strategies: Described, schema: int = SCHEMA_VERSION) -> bytes:
     """An engine as it stands, as the body of an entry."""
-    return _encode(Snapshot(clock.now_ns(), strategies, engine.snapshot()))
+    whole = Snapshot(clock.now_ns(), strategies, engine.snapshot(schema))
+    return encode_as(whole, schema)
 
 
 async def fence(redis: Client, epoch: int, home: Fenced = functions.SHIPPED_JOURNAL) -> bool:
@@ -283,14 +284,10 @@ async def read(
     since: bytes = b"-",
     home: Fenced = functions.SHIPPED_JOURNAL,
 ) -> list[tuple[bytes, Shipped]]:
-    """A page of entries after one, or from `since` on; raises UsageError for a newer schema."""
+    """A page of entries after one, or from `since` on; raises UsageError for what is unreadable."""
     start = b"(" + after if after is not None else since
     found = await redis.xrange(home.stream, min=start, count=PAGE)
     entries = [(entry, _decode(fields[FIELD])) for entry, fields in found]
     for entry, shipped in entries:
-        if shipped.schema > SCHEMA_VERSION:
-            raise UsageError(
-                f"the shipped journal has schema {shipped.schema} at {entry.decode()}, and this "
-                f"version reads up to {SCHEMA_VERSION}\nUse the betatrader that wrote it."
-            )
+        check(shipped.schema, f"the shipped journal at {entry.decode()}")
     return entries

@@ -10,14 +10,15 @@ from collections.abc import Callable
 import anyio
 import msgspec
 
+from betatrader.model.event import encode_as
 from betatrader.sim.custody import US
 from betatrader.sim.ledger import Entry, Ledger
 from betatrader.store import shipping
 from betatrader.store.connection import Client
 from betatrader.store.functions import PAPER_LEDGER
+from betatrader.store.schema import Schema
 from betatrader.store.shipping import Shipper
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode_entry = msgspec.msgpack.Decoder(Entry).decode
 _decode_ledger = msgspec.msgpack.Decoder(Ledger).decode
 
@@ -25,9 +26,11 @@ _decode_ledger = msgspec.msgpack.Decoder(Ledger).decode
 class LedgerStream:
     """Ships the entries of our own account; `release` holds what must wait for them."""
 
-    def __init__(self, redis: Client, ledger: Callable[[], Ledger]) -> None:
+    def __init__(self, redis: Client, ledger: Callable[[], Ledger], schema: Schema) -> None:
         self._redis = redis
-        self._shipper = Shipper(redis, lambda: _encode(ledger()), PAPER_LEDGER, _encode)
+        self._shipper = Shipper(
+            redis, lambda: encode_as(ledger(), schema.writes), PAPER_LEDGER, schema
+        )
         self._shipper.on_acknowledged = self._acknowledged
         self._held: deque[tuple[int, Callable[[], None]]] = deque()
         self._settled = anyio.Event()
