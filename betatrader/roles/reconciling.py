@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import structlog
 
 from betatrader.engine.state import State
@@ -151,6 +152,7 @@ class Reconciler:
                 if self._account_name() not in state.away:
                     made = self._made or (state.epoch, state.order_counter)
                     await self.at_start(made, anyio.lowlevel.checkpoint)
+                    told = []  # what was seen before is no first look of what is seen after
                 continue
             if not woken and now - looked < every_s and not self._stuck():
                 continue
@@ -238,22 +240,39 @@ class Reconciler:
                 self.on_difference(text)
 
     def _repair(self, events: list[Event]) -> list[str]:
+        first = self._account_name() not in self._state().portfolio.accounts
+        events = [_opening(event) if first else event for event in events]
         for event in events:
             metrics.RECONCILED.labels(type(event).__name__).inc()
             self._log.warning("reconciling", difference=describe(event))
             self._take(event)
-        strange = [e for e in events if isinstance(e, CashFlow | PositionTransfer)]
+        opened = [e for e in events if first and isinstance(e, CashFlow)]
+        strange = [
+            e for e in events if isinstance(e, CashFlow | PositionTransfer) and e not in opened
+        ]
         self.unexplained_seen += len(strange)
         if strange and self._unexplained == "halt":
             text = f"unexplained at {self._venue.name}: {describe(strange[0])}"
             self._take(Halt(clock.now_ns(), "reconciliation", "betatrader", text))
         told = [describe(event) for event in events]
-        differ = [t for t, e in zip(told, events, strict=True) if not isinstance(e, Resolution)]
+        differ = [
+            text
+            for text, event in zip(told, events, strict=True)
+            if not isinstance(event, Resolution) and event not in opened
+        ]
         if differ:
             more = len(differ) - SHOWN
             shown = "; ".join(differ[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
             self.on_difference(f"our books differed from {self._venue.name}'s: {shown}")
         return told
+
+
+def _opening(event: Event) -> Event:
+    """The first cash of an account whose venue did not answer as the run began, or that a home has
+    got since."""
+    if isinstance(event, CashFlow):
+        return msgspec.structs.replace(event, reason="opening balance")
+    return event
 
 
 def describe(event: Event) -> str:
