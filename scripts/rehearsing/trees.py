@@ -1,7 +1,7 @@
 """The versions that a rehearsal runs: this checkout, and copies of it with something changed.
 
-`next` has a schema of its own, 2: a Step says how many orders the account has made, and the engine's
-state which Step it told last. Both are written only once a release has confirmed schema 2.
+`next` has a schema of its own, 2: a Step says how many orders the account has made, and the state of
+the engine which Step it told last. Both are written only once a release has confirmed schema 2.
 """
 
 import shutil
@@ -33,8 +33,7 @@ NEXT: tuple[Change, ...] = (
     (
         "engine/state.py",
         "    denials: dict[str, int] = msgspec.field(default_factory=dict)\n",
-        "    denials: dict[str, int] = msgspec.field(default_factory=dict)\n"
-        f"    {MARK}: int = 0\n",
+        f"    denials: dict[str, int] = msgspec.field(default_factory=dict)\n    {MARK}: int = 0\n",
     ),
     (
         "engine/engine.py",
