@@ -7,7 +7,7 @@ from pathlib import Path
 from counting import Outcome, Record
 from stage import Stage, Trader
 
-WIDTH, LEFT, ROW, TOP = 1100, 190, 34, 26
+WIDTH, LEFT, ROW, TOP = 1100, 190, 34, 44
 COLOURS = {
     "this": "#2f6fb0",
     "patch": "#3a9188",
@@ -28,8 +28,8 @@ def write(path: Path, venue: str, stage: Stage, outcomes: list[Outcome]) -> None
     parts = [
         f"<!doctype html><meta charset=utf-8><title>Rehearsal at {venue}</title>",
         f"<style>{STYLE}</style><h1>Blue/green rehearsed at {venue}</h1>",
-        "<p>A pale bar is a process, a strong one is its time as leader: from its lease until its "
-        "last order or its end. A dot is an order, black where the venue took it; a tick marks when "
+        "<p>A pale bar is a process, a strong one is its time as leader: until it was told to end, "
+        "or died. A dot is an order, black where the venue took it; a tick marks when "
         "its books were found equal to the venue's.</p>",
     ]
     for one in outcomes:
@@ -51,11 +51,11 @@ def _drawing(stage: Stage, one: Outcome) -> str:
 
     svg = [f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">']
     for number, trader in enumerate(shown):
-        svg += _row(
-            trader, TOP + number * ROW, [r for r in one.records if r.trader == trader.name], x
-        )
+        told = min((m.at_ns for m in one.moments if m.trader == trader.name), default=ended)
+        own = [r for r in one.records if r.trader == trader.name]
+        svg += _row(trader, TOP + number * ROW, (own, told), x)
     for number, moment in enumerate(one.moments):
-        at, y = x(moment.at_ns), 10 + 9 * (number % 2)
+        at, y = x(moment.at_ns), 12 + 13 * (number % 2)
         anchor = "end" if at > WIDTH * 0.8 else "start"
         svg.append(
             f'<path d="M{at:.1f} {y}V{height - 20}" stroke="#a02020" stroke-dasharray="3 3"/>'
@@ -71,8 +71,12 @@ def _drawing(stage: Stage, one: Outcome) -> str:
     return "\n".join([*svg, "</svg>"])
 
 
-def _row(trader: Trader, y: int, records: list[Record], x: Callable[[int], float]) -> Iterator[str]:
-    """One process; it led from its epoch in this window, or from before it."""
+def _row(
+    trader: Trader, y: int, what: tuple[list[Record], int], x: Callable[[int], float]
+) -> Iterator[str]:
+    """One process: its records, and when it was told to end; it led from its epoch in this window,
+    or from before it."""
+    records, told_ns = what
     end_ns = trader.ended_ns or 1 << 62
     colour = COLOURS[trader.tree.name]
     yield f'<text x="4" y="{y + 16}">{escape(trader.name)}</text>'
@@ -80,7 +84,8 @@ def _row(trader: Trader, y: int, records: list[Record], x: Callable[[int], float
     led = [r.at_ns for r in records if r.kind == "started"]
     orders = [r.at_ns for r in records if r.kind == "approved"]
     if led or orders:
-        yield _bar(x(min(led, default=0)), x(max([*orders, *led])), y, f'{colour}" opacity=".7')
+        last = max(min(told_ns, end_ns), *orders, *led)
+        yield _bar(x(min(led, default=0)), x(last), y, f'{colour}" opacity=".7')
     taken = {r.text for r in records if r.kind == "accepted"}
     for record in records:
         at = x(record.at_ns)

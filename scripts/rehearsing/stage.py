@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import redis
-from trees import COUNTED, MARK, Tree
+from trees import MARK, Tree
 
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.ops.process import die_with_parent
@@ -126,7 +126,10 @@ class Trader:
 
     def ended(self, seconds: float = 20) -> int:
         """Wait for its end; returns the exit status."""
-        status = self.process.wait(seconds)
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise BrokenRehearsal(f"{self.name} has not ended after {seconds:.0f} s") from None
         self.ended_ns = self.ended_ns or time.time_ns()
         return status
 
@@ -295,6 +298,3 @@ def _has_added(body: Any) -> bool:
             return True
         body = msgspec.msgpack.decode(body)
     return isinstance(body, list) and body[:1] == ["step"] and len(body) > 5
-
-
-__all__ = ["COUNTED", "BrokenRehearsal", "Moment", "Stage", "Trader", "environment"]

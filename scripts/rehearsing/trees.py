@@ -1,7 +1,7 @@
 """The versions that a rehearsal runs: this checkout, and copies of it with something changed.
 
-`next` has a schema of its own, 2: a Step says how many orders the account has made, and the engine's
-state which Step it told last. Both are written only once a release has confirmed schema 2.
+`next` has a schema of its own, 2: a Step says how many orders the account has made, and the
+engine's state which Step it told last. Both are written only once a release has confirmed schema 2.
 """
 
 import shutil
