@@ -93,8 +93,10 @@ def up(*arguments: str, **more: str) -> Iterator[Up]:
     try:
         yield started
     finally:
+        children = family(started.process.pid)
         if started.process.poll() is None:
             started.process.kill()
+        all_gone(children)  # they end with their parent, and write to its home until then
         for pipe in (started.process.stdout, started.process.stderr):
             if pipe is not None:
                 pipe.close()
