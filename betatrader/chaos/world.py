@@ -42,6 +42,10 @@ FAULTS_END_S = 42.0
 LIVENESS_S = 20.0
 """Trading again within this time once faults have ended."""
 
+LIVENESS_OF_BOTH_S = 30.0
+"""The same at each of two venues, whose positions share a limit: pairs that were merged count as
+held until that is believed, which takes an order in doubt and two looks, 10 s each."""
+
 QUIET_S = 60.0
 """From the last quote until the books must agree: pairs that were merged are believed late."""
 
@@ -146,8 +150,9 @@ class World:
         self.judge = Judge(self)
         self.traders = [Trader(self, name) for name in (("a", "b") if plan.pair else ("a",))]
         self.open_files: list[MappedFile] = []
+        within_s = LIVENESS_S if len(self.sites) == 1 else LIVENESS_OF_BOTH_S
         late_s = max(site.venue.late_s for site in self.sites)
-        self.quotes_until = FAULTS_END_S + LIVENESS_S + late_s
+        self.quotes_until = FAULTS_END_S + within_s + late_s
         self._striking: list[object] = []
 
     # The run.

@@ -37,6 +37,9 @@ from betatrader.venues.venue import Venue
 ANSWER_S = 5.0
 """How long a venue may take to state our account."""
 
+LOOKS = 3
+"""How often balances that differ otherwise at each look are looked at again before a start."""
+
 PAUSE_S = 0.2
 DOUBT_S = 0.5
 """How soon the venue is asked for an order that stays without an answer."""
@@ -117,17 +120,24 @@ class Reconciler:
 
     async def _balances(self) -> list[Event]:
         """What differs in two answers that are so far apart that nothing was under way in both,
-        or lagged in both; a contract's end needs no second word."""
+        or lagged in both; a contract's end needs no second word. What differs otherwise each time
+        is looked at again, a few times: then it is left to `keep`."""
         found = self._of_balances(await self._answer())
-        if not found or isinstance(found[0], Resolution):
-            return found
-        await anyio.sleep(self._venue.under_way_ns / 1e9)
-        again = await self._answer()
-        late = self._orders(again)
-        if late:
-            return late
-        told = [describe(event) for event in found]
-        return [event for event in self._of_balances(again) if describe(event) in told]
+        for _ in range(LOOKS):
+            if not found or isinstance(found[0], Resolution):
+                return found
+            await anyio.sleep(self._venue.under_way_ns / 1e9)
+            again = await self._answer()
+            late = self._orders(again)
+            if late:
+                return late
+            told = [describe(event) for event in found]
+            found = self._of_balances(again)
+            if same := [event for event in found if describe(event) in told]:
+                return same
+        if found:
+            self._log.warning("balances_keep_moving", venue=self._venue.name)
+        return []
 
     async def keep(self, every_s: float) -> None:
         """While running: look now and then, and at once where an order stays without an answer.

@@ -110,3 +110,21 @@ async def test_a_difference_of_before_a_comparison_is_no_first_look_of_a_later_o
     await with_keep(story)
     assert scene.state.cash_at("TWO") == parse("30"), "seen once since the books agreed"
     assert scene.state.trading_state is TradingState.ACTIVE
+
+
+async def test_a_balance_that_moves_between_two_looks_is_looked_at_again() -> None:
+    """Pairs are merged one after the other, say: the first two answers differ in different ways."""
+    scene, venue = two(), Shown("TWO", "30")
+    made = reconciler(scene, venue)
+    made._unexplained = "adopt"
+    await made.at_start(EVER, nothing)
+    cash = iter(["31", "32", "33"])
+
+    async def account(_asked: object) -> VenueAccount:
+        venue.cash = next(cash, venue.cash)
+        return VenueAccount(parse(venue.cash), {}, {}, (), {})
+
+    venue.account = account  # type: ignore[method-assign]
+    next(cash)
+    await made.at_start(EVER, nothing)
+    assert scene.state.cash_at("TWO") == parse("33")
