@@ -26,6 +26,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience_seconds: float = 2.0
     """How long one leg alone is kept in the hope that the other can be had."""
     pause_seconds: float = 1.0
+    fresh_seconds: float = 3.0
+    """How old the quotes of both legs may be when a pair is bought."""
 
 
 class Legs(msgspec.Struct, gc=False):
@@ -49,6 +51,7 @@ class Parity(Strategy):
         self._gain = int(self.parameters.least_gain * SCALE)
         self._patience_ns = int(self.parameters.patience_seconds * SECOND_NS)
         self._pause_ns = int(self.parameters.pause_seconds * SECOND_NS)
+        self._fresh_ns = int(self.parameters.fresh_seconds * SECOND_NS)
         self.memory: dict[str, Legs] = {}
 
     def on_quote(self, view: View, market: Market) -> Intents:
@@ -91,7 +94,11 @@ class Parity(Strategy):
         contract = one.definition
         quantity = min(one.ask_size, other.ask_size, self._most(one.ask), self._most(other.ask))
         quantity = quantity // contract.lot * contract.lot
-        if quantity <= 0 or self._gain_of(one, other, quantity) < self._gain:
+        if view.now_ns - min(one.updated_ns, other.updated_ns) > self._fresh_ns:
+            return None  # risk would let one leg through, and not the other
+        if quantity < max(contract.min_quantity, 1):
+            return None
+        if self._gain_of(one, other, quantity) < self._gain:
             return None
         least = min(one.ask, other.ask)
         if quantity * least < contract.min_notional * SCALE:

@@ -1,5 +1,6 @@
 """Parity buys a pair that pays more than it costs, and never keeps one leg for long."""
 
+import msgspec
 from scenes import NO, SECOND, YES, coin, contract, quote
 
 from betatrader.engine.engine import Engine
@@ -8,7 +9,7 @@ from betatrader.model.command import Approved
 from betatrader.model.instruction import Started, TimerFired, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.market import InstrumentListed
-from betatrader.model.money import SCALE, parse
+from betatrader.model.money import SCALE, Quantity, parse
 from betatrader.model.order import Side, TimeInForce
 from betatrader.strategies.parity import Parameters, Parity
 
@@ -140,3 +141,17 @@ def test_a_tick_looks_too_and_what_is_gone_is_forgotten() -> None:
     assert list(strategy.memory) == [NO]
     strategy.forget({YES})
     assert strategy.memory == {}
+
+
+def test_a_pair_is_bought_only_where_both_quotes_are_fresh_and_large_enough() -> None:
+    pair = Pair()
+    pair.take(quote("0.44", "0.45", 1.0, NO, "6"))
+    pair.now_s = 8.0
+    assert pair.take(quote("0.44", "0.45", 8.0, YES, "6")) == [], "the other leg is 7 s old"
+    assert len(pair.take(quote("0.44", "0.45", 8.1, NO, "6"))) == 2
+    least = Pair()
+    for name in (YES, NO):
+        made = msgspec.structs.replace(contract(name), min_quantity=Quantity(5 * SCALE))
+        least.take(InstrumentListed(0, made))
+    assert least.quotes(("0.44", "0.45"), ("0.44", "0.45"), "4.9") == []
+    assert len(least.quotes(("0.44", "0.45"), ("0.44", "0.45"), "5")) == 2
