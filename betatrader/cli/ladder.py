@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import os
 import secrets
 from typing import Any
 
@@ -68,8 +69,8 @@ def live_allow(stage: str, reason: str, config_path: str | None, *, as_json: boo
             "Set [binance] symbols, or [polymarket] markets."
         )
     one = Allowed(secrets.token_hex(8), stage, places, getpass.getuser(), reason.strip(), now_ns())
-    if config.journal.durability == "shipped":
-        _with_redis(lambda redis: ladder.ship_allowed(redis, one))
+    if config.journal.durability == "shipped" or os.environ.get("REDIS_URL"):
+        _with_redis(lambda redis: ladder.ship_allowed(redis, one))  # a trader elsewhere reads it
     ladder.allow(home, one)
     if as_json:
         print_json(one)

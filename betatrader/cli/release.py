@@ -306,7 +306,7 @@ def secrets_rotate(
     async def work(setup: Any, folder: Path) -> Any:
         made = await rotating.plan(setup, folder)
         config = rotating.tried(venue, made.target.files, given)
-        await rotating.prove(setup, config, venue, order=order)
+        await rotating.prove(setup, config, venue, order=order and not dry_run)
         return None if dry_run else await rotating.switch(setup, made, venue, given)
 
     record = _run(prefix, project, work, **more)

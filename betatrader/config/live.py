@@ -17,8 +17,8 @@ from betatrader.model.money import SCALE
 if TYPE_CHECKING:
     from betatrader.config import Config
 
-VENUES = {"binance": "symbols", "polymarket": "markets"}
-"""The tables of real venues, and the field of each that names what is traded there."""
+VENUES = {"binance": ("symbols",), "polymarket": ("markets", "follow")}
+"""The tables of real venues, and the fields of each that name what is traded there."""
 
 
 class Live(Section, frozen=True, kw_only=True):
@@ -33,7 +33,11 @@ class Live(Section, frozen=True, kw_only=True):
 
 def traded_venues(config: "Config") -> tuple[str, ...]:
     """The real venues whose tables name something to trade."""
-    return tuple(name for name, field in VENUES.items() if getattr(getattr(config, name), field))
+    return tuple(
+        name
+        for name, fields in VENUES.items()
+        if any(getattr(getattr(config, name), field) for field in fields)
+    )
 
 
 def on_live_market(config: "Config") -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from betatrader.model import account, instruction
 from betatrader.model.command import StateChanged, Warned
 from betatrader.model.instruction import TradingState
-from betatrader.model.limits import raised
+from betatrader.model.limits import modest, raised
 
 MINUTE_NS = 60_000_000_000
 
@@ -27,16 +27,30 @@ def fold_started(state: "State", event: instruction.Started) -> None:
     state.order_counter = 0
     state.trading_state = event.trading_state
     state.halt_reason = event.reason
-    state.accounts = event.accounts or state.accounts
+    if event.accounts:
+        _open_accounts(state, event.accounts)
     state.uncompared = list(state.accounts or ("",)) if event.reconcile else []
-    state.away = []
     state.doubted_ns = 0
     state.armed_until = dict.fromkeys(state.armed_until, 0)
     if event.limits is not None:
-        more = state.confirmed is not None and raised(event.limits, state.confirmed)
+        confirmed = state.confirmed or modest(event.limits)
+        more = raised(event.limits, confirmed)
         state.offered = event.limits if more else None
-        state.confirmed = state.confirmed if more else event.limits
+        state.confirmed = confirmed if more else event.limits
     watch_risk(state)
+
+
+def _open_accounts(state: "State", names: tuple[str, ...]) -> None:
+    """The accounts of a process that begins. Cash that lies in none of them, since the books are
+    of a time when there was but one without a name, lies in the first."""
+    state.accounts = names
+    state.away = []
+    state.agreed = {name: at for name, at in state.agreed.items() if name in names}
+    cash = state.portfolio.accounts
+    cash.pop("", None)
+    loose = state.portfolio.cash - sum(cash.values())
+    if loose:
+        cash[names[0]] = cash.get(names[0], 0) + loose
 
 
 def fold_protection(state: "State", event: account.Protection) -> None:

@@ -38,10 +38,12 @@ def fold_merged(state: "State", event: account.PairsMerged) -> None:
 
 def _come_or_gone(state: "State", value: int) -> None:
     """What comes or goes moves what losses are counted from; but while a loss limit is in doubt, it
-    is the venue's word on that very loss."""
-    if not state.doubted_ns:
-        state.equity_high += value
-        state.day_equity += value
+    is the venue's word on that very loss, as far as that goes."""
+    if state.doubted_ns:
+        lost = max(state.equity_high, state.day_equity) - (state.equity() - value)
+        value -= min(value, max(0, lost))
+    state.equity_high += value
+    state.day_equity += value
     state.watch_equity()
 
 

@@ -52,6 +52,18 @@ def calm(limits: Limits) -> Limits:
     return Limits(**lower, venues=limits.venues)
 
 
+FIRST_DAILY_BOUGHT = 20 * SCALE
+"""What may be bought in a day with real money before a person has confirmed more."""
+
+
+def modest(first: Limits) -> Limits:
+    """What counts as confirmed where nothing was yet: the first limits, but for a ceiling of live
+    trading that is above what everybody may begin with."""
+    if first.daily_bought == UNBOUND or first.daily_bought <= FIRST_DAILY_BOUGHT:
+        return first
+    return msgspec.structs.replace(first, daily_bought=FIRST_DAILY_BOUGHT)
+
+
 def raised(limits: Limits, confirmed: Limits) -> tuple[str, ...]:
     """The names of the limits that let more through than those that a person has confirmed."""
     higher = tuple(name for name in AMOUNTS if getattr(limits, name) > getattr(confirmed, name))

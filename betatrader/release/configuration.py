@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.release.apps import APPS, ORDER, Image
@@ -72,9 +72,16 @@ def wrong(files: Files, name: str) -> list[str]:
         except tomllib.TOMLDecodeError as error:
             problems.append(f"fly/{role}.toml at {name}: no valid TOML: {error}")
             continue
-        if found.get("processes") != {"app": f"--role {role}"}:
-            problems.append(f'fly/{role}.toml at {name}: [processes] app is to be "--role {role}"')
+        wanted = _command(role, found)
+        if found.get("processes") != {"app": wanted}:
+            problems.append(f'fly/{role}.toml at {name}: [processes] app is to be "{wanted}"')
     return problems or _deeper(files, name)
+
+
+def _command(role: str, found: Mapping[str, Any]) -> str:
+    """A role's arguments: real money takes both halves, the mode in [env] and `--live` here."""
+    mode = found.get("env", {}).get("BETATRADER_MODE", "")
+    return f"--role {role} --live" if role == "trading" and mode == "live" else f"--role {role}"
 
 
 def wrong_in(folder: Path) -> list[str]:

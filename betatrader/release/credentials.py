@@ -25,10 +25,13 @@ OWNERS: dict[str, tuple[str, ...]] = {
 """Each table of the configuration that holds secrets, and the roles that get them."""
 
 TRADED = {
-    "binance": ("BETATRADER_BINANCE__SYMBOLS", ("KEY", "SECRET")),
-    "polymarket": ("BETATRADER_POLYMARKET__MARKETS", ("PRIVATE_KEY",)),
+    "binance": (("BETATRADER_BINANCE__SYMBOLS",), ("KEY", "SECRET")),
+    "polymarket": (
+        ("BETATRADER_POLYMARKET__MARKETS", "BETATRADER_POLYMARKET__FOLLOW"),
+        ("PRIVATE_KEY",),
+    ),
 }
-"""Each venue: the setting that says that it is traded, and the secrets that this needs."""
+"""Each venue: the settings that say that it is traded, and the secrets that this needs."""
 
 REDIS = tuple(
     f"BETATRADER_REDIS_PASSWORD_{user}" for user in ("TRADING", "INTEL", "JOBS", "OPERATOR")
@@ -56,8 +59,8 @@ def needs(app: str, environment: Mapping[str, str]) -> Needs:
     required, optional = {"REDIS_URL"}, set(_configured(app))
     if app == "trading":
         required.add(door.VARIABLE)
-        for venue, (setting, names) in TRADED.items():
-            if environment.get(setting, "[]") not in ("", "[]"):
+        for venue, (settings, names) in TRADED.items():
+            if any(environment.get(one, "[]") not in ("", "[]") for one in settings):
                 required |= {variable(venue, name.lower()) for name in names}
     return Needs(frozenset(required), frozenset(optional - required))
 
@@ -145,7 +148,7 @@ def venue_names(venue: str) -> dict[str, str]:
 
 
 def _all(app: str) -> frozenset[str]:
-    wanted = needs(app, {setting: "[1]" for setting, _ in TRADED.values()})
+    wanted = needs(app, {settings[0]: "[1]" for settings, _ in TRADED.values()})
     return wanted.required | wanted.optional
 
 

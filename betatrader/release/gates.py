@@ -99,8 +99,8 @@ def surplus(wanted: Wanted, sight: Sight) -> list[Machine]:
     this image all but the leader's, or the newest."""
     running = [machine for machine in sight.machines if machine.runs]
     right = [machine for machine in running if machine.image == wanted.image]
-    if not right:
-        return []
+    if not any(machine.state == "started" and machine.healthy for machine in right):
+        return []  # nothing is well yet that could take over: what runs stays
     holder = sight.lease.get("holder", "").partition(" ")[0] if wanted.role == "trading" else ""
     kept = next((m for m in right if m.id == holder), max(right, key=lambda m: m.created_at))
     return [machine for machine in running if machine.id != kept.id]

@@ -27,7 +27,7 @@ async def checked(setup: Setup) -> dict[str, Any]:
 async def stage(setup: Setup, role: str, given: Mapping[str, Secret]) -> None:
     """Set secrets of an app for its next deploy; raises UsageError where one is not its own, or is
     a placeholder."""
-    environment = {setting: "[1]" for setting, _ in credentials.TRADED.values()}
+    environment = {one: "[1]" for settings, _ in credentials.TRADED.values() for one in settings}
     told = credentials.refused(role, credentials.needs(role, environment), given)
     if told:
         raise UsageError("; ".join(told) + "\nNothing was set.")

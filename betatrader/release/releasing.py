@@ -96,7 +96,7 @@ async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> R
             group.start_soon(_keep_alive, lock)
             digest = await _all_apps(setup, target, record, lock)
             group.cancel_scope.cancel()
-    except* (FlyError, GateError) as errors:
+    except* (FlyError, GateError, UnreachableError) as errors:
         failed = _first(errors)
     except* AWAY as errors:
         raise UnreachableError(
@@ -196,8 +196,14 @@ async def _after(
     """Back to what was before; the result and the note for the record."""
     why = str(failed).partition("\n")[0]
     setup.tell(f"failed: {why}")
-    moved = [r for r in reversed(ORDER) if str(target.image) in await _images(setup, r)]
-    if not moved or set(record.before.values()) == {str(target.image)}:
+    try:
+        moved = [r for r in reversed(ORDER) if str(target.image) in await _images(setup, r)]
+    except (BetatraderError, *AWAY) as error:
+        left = str(error).partition("\n")[0]
+        return "failed", f"{why}; and nobody knows what moved: {left}"
+    if moved and set(record.before.values()) == {str(target.image)}:
+        return "failed", f"{why}; the version stayed the same, and staged secrets are in force"
+    if not moved:
         return (
             "refused" if isinstance(failed, NoImageError) else "failed"
         ), f"{why}; nothing moved"
@@ -289,8 +295,10 @@ async def check_readable(setup: Setup, target: Target, kept: tuple[int, int]) ->
 async def _stored(redis: Client) -> int:
     """The newest schema that was written, or may be by now."""
     raised = int(await redis.get(keys.RELEASE_SCHEMA) or 1)
-    last = await redis.xrevrange(keys.JOURNAL, count=1)
-    found: list[int] = [msgspec.msgpack.decode(fields[bus.FIELD])[0] for _, fields in last]
+    found: list[int] = []
+    for stream in (keys.JOURNAL, keys.LIVE_JOURNAL):
+        last = await redis.xrevrange(stream, count=1)
+        found += [msgspec.msgpack.decode(fields[bus.FIELD])[0] for _, fields in last]
     return max([raised, *found])
 
 

@@ -31,12 +31,11 @@ def check(venue: str, given: Mapping[str, Secret]) -> None:
 def tried(venue: str, files: configuration.Files, given: Mapping[str, Secret]) -> Config:
     """The trader's configuration as it will be, with the new key; raises ConfigurationError."""
     environment = configuration.environment(files, "trading")
-    if not environment.get(credentials.TRADED[venue][0]):
+    settings = credentials.TRADED[venue][0]
+    if not any(environment.get(one) for one in settings):
+        named = " or ".join(settings)
         raise ConfigurationError(
-            [
-                f"fly/trading.toml: {credentials.TRADED[venue][0]} is not set: {venue} is not "
-                "traded there"
-            ]
+            [f"fly/trading.toml: {named} is not set: {venue} is not traded there"]
         )
     secrets = {name: secret.reveal() for name, secret in given.items()}
     return configurations.loads("", "fly/trading.toml", environment | secrets).config

@@ -11,9 +11,11 @@ import structlog
 
 from betatrader.config.live import bound
 from betatrader.engine.engine import Engine
+from betatrader.model.account import VenueConnection
+from betatrader.model.errors import BetatraderError
 from betatrader.model.event import Event
 from betatrader.model.market import BookDelta, BookSnapshot, InstrumentListed, PublicTrade, Quote
-from betatrader.ops import metrics
+from betatrader.ops import clock, metrics
 from betatrader.roles import keeping, strategies
 from betatrader.roles.abroad import Abroad
 from betatrader.roles.choosing import venues_of
@@ -61,9 +63,23 @@ class Standby:
 
     async def run(self) -> None:
         """Stay connected to every venue, until cancelled."""
+        if len(self.desks) == 1:
+            await self.desks[0].run()
+            return
         async with anyio.create_task_group() as group:
             for desk in self.desks:
-                group.start_soon(desk.run)
+                group.start_soon(self._run_one, desk)
+
+    async def _run_one(self, desk: Desk) -> None:
+        """One of several: a venue that lets us in no more leaves the others trading. It is asked
+        again when the process starts anew."""
+        try:
+            await desk.run()
+        except BetatraderError as error:
+            text = str(error).partition("\n")[0]
+            self._log.error("venue_given_up", venue=desk.venue.name, error=text)
+            self._service.alert("critical", f"{desk.venue.name} is given up: {text}")
+            self._taken(VenueConnection(clock.now_ns(), desk.venue.name, False, text))
 
     @property
     def is_new(self) -> bool:

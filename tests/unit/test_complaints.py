@@ -468,6 +468,14 @@ def test_t30_where_the_venue_contradicts_its_word_counts_as_profit_and_nothing_i
     assert scene.state.doubted_ns == 0
 
 
+def test_t30_a_deposit_meanwhile_covers_no_more_than_what_was_in_doubt() -> None:
+    scene, _ = losing(agreed=False)
+    lost = scene.state.day_equity - scene.state.equity()
+    before = scene.state.day_equity
+    scene.take(CashFlow(5 * SECOND, "SIM", 100 * SCALE))
+    assert scene.state.day_equity == before + 100 * SCALE - lost
+
+
 def test_t30_a_venue_that_does_not_answer_is_not_waited_for_for_ever() -> None:
     scene, _ = losing(agreed=False)
     scene.take(TimerFired(8 * SECOND, "tick"))

@@ -5,7 +5,7 @@ import pytest
 from betatrader.config import Config, loads
 from betatrader.config.live import bound, check_command_line, on_live_market, traded_venues
 from betatrader.model.errors import RefusedError
-from betatrader.model.limits import UNBOUND, Limits
+from betatrader.model.limits import UNBOUND, Limits, modest, raised
 from betatrader.model.money import SCALE
 
 CENTS = SCALE // 100
@@ -50,3 +50,15 @@ def test_the_ceilings_bind_in_live_alone_and_full_has_no_minimum_size() -> None:
 def test_live_trades_every_venue_whose_table_names_something() -> None:
     both = config(f'mode = "live"\n{SPOT}[polymarket]\nmarkets = ["0x1"]')
     assert traded_venues(both) == ("binance", "polymarket")
+
+
+def test_the_first_ceiling_above_what_everybody_begins_with_waits_for_a_person() -> None:
+    for daily_usd, waits in ((20, False), (21, True)):
+        more = f'mode = "live"\n{SPOT}[live]\nstage = "full"\ndaily_usd = {daily_usd}'
+        limits = bound(Limits(), config(more))
+        assert bool(raised(limits, modest(limits))) is waits
+    assert modest(Limits()) == Limits()
+
+
+def test_markets_that_are_only_followed_are_traded_too() -> None:
+    assert traded_venues(config('[polymarket]\nfollow = ["btc-up"]')) == ("polymarket",)

@@ -1,5 +1,6 @@
 """Accounts at two venues in one book: cash apart, each compared and given up on its own."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +68,7 @@ def refused(scene: Scene, name: InstrumentId, quantity: str = "0.5") -> str:
 def test_cash_lies_where_it_came_and_is_spent_where_the_instrument_is() -> None:
     scene = two()
     scene.fill(buy(scene, THERE))
-    assert scene.state.portfolio.accounts == {"": 0, "ONE": parse("60"), "TWO": parse("25")}
+    assert scene.state.portfolio.accounts == {"ONE": parse("60"), "TWO": parse("25")}
     assert scene.state.portfolio.cash == parse("85")
     assert scene.state.cash_at("TWO") == parse("25")
 
@@ -191,7 +192,34 @@ def test_with_one_account_every_instrument_belongs_to_it() -> None:
     scene.take(Started(0, 2, TradingState.ACTIVE, accounts=("PAPER",)))
     assert {scene.state.account_of(name) for name in scene.state.markets} == {"PAPER"}
     scene.take(CashFlow(0, "PAPER", SCALE))
-    assert scene.state.cash_at("PAPER") == SCALE
+    assert scene.state.cash_at("PAPER") == 101 * SCALE
+
+
+def test_cash_of_books_from_before_accounts_had_names_lies_in_the_first() -> None:
+    scene = Scene()
+    old = scene.engine.snapshot()
+    state, memories = msgspec.msgpack.decode(old)
+    del state["portfolio"]["accounts"], state["accounts"]
+    scene.engine.restore(msgspec.msgpack.encode((state, memories)))
+    scene.take(Started(0, 2, TradingState.ACTIVE, reconcile=True, accounts=("PAPER",)))
+    assert scene.state.portfolio.accounts == {"PAPER": 100 * SCALE}
+    there = VenueAccount(parse("100"), {}, {}, ())
+    assert unexplained(scene.state, there, "PAPER", SECOND) == []
+
+
+def test_a_lease_that_is_ours_again_leaves_a_venue_away_that_is() -> None:
+    scene = two()
+    scene.take(VenueConnection(2 * SECOND, "ONE", False, "cut"))
+    scene.take(Started(3 * SECOND, 3, TradingState.ACTIVE, reconcile=True))
+    scene.take(Reconciled(3 * SECOND, "ONE"))
+    assert scene.state.away == ["ONE"]
+    assert not scene.state.is_open(HERE)
+
+
+def test_an_account_that_is_no_more_holds_no_halt_up() -> None:
+    scene = two()
+    scene.take(Started(0, 3, TradingState.ACTIVE, accounts=("TWO",)))
+    assert set(scene.state.agreed) == {"TWO"}
 
 
 def test_a_second_account_leaves_the_first_where_it_was() -> None:
