@@ -175,6 +175,7 @@ async def pass_gate(setup: Setup, role: str, wanted: str, digest: str = "") -> s
     while True:
         try:
             sight = await look(setup, role)
+            await _remove(setup, app_name(role, settings.prefix), surplus(asked, sight))
             found = judge(asked, sight)
         except (*AWAY, FlyError) as error:
             sight, found = None, [Problem(str(error).partition("\n")[0])]

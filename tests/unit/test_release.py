@@ -111,6 +111,34 @@ def test_what_a_deploy_leaves_over_is_all_but_the_leader() -> None:
     assert surplus(WANTED, sight(green, machine("m1", "v1", "stopped"))) == []
 
 
+def test_what_runs_stays_until_what_is_to_take_over_is_well() -> None:
+    blue = machine("m1", "v1")
+    sick = Machine("m2", "started", "", machine().image_ref, (Check("ready", "critical"),))
+    assert surplus(WANTED, sight(blue, sick)) == []
+    assert surplus(WANTED, sight(blue, machine(state="starting"))) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "command", "right"),
+    [
+        ("live", "--role trading --live", True),
+        ("live", "--role trading", False),
+        ("paper", "--role trading --live", False),
+        ("paper", "--role trading", True),
+    ],
+)
+def test_real_money_on_fly_takes_both_halves(mode: str, command: str, right: bool) -> None:
+    fly = Path(__file__).parents[2] / "fly"
+    text = {path.stem: path.read_text() for path in fly.glob("*.toml")}
+    text["trading"] = (
+        text["trading"]
+        .replace('app = "--role trading"', f'app = "{command}"')
+        .replace("[env]", f'[env]\nBETATRADER_MODE = "{mode}"')
+    )
+    found = configuration.wrong(configuration.Files("", text, (0, 0)), "v1")
+    assert (found == []) is right, found
+
+
 # secrets
 
 
