@@ -31,7 +31,8 @@ class Clumsy(Strategy):
             return None
         self.done = cue["number"]
         tick = market.definition.tick
-        price = market.bid * 9 // 10 // tick * tick + parse(cue["off"])
+        step = tick * 10 if parse(cue["off"]) else tick  # "off" is off the coarser tick, too
+        price = market.bid * 9 // 10 // step * step + parse(cue["off"])
         quantity = parse(cue["cash"]) * SCALE // price // market.definition.lot
         quantity = quantity * market.definition.lot
         return [Place(OrderTerms(market.id, Side.BUY, OrderType.LIMIT, price, quantity))]
