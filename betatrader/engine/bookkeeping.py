@@ -6,6 +6,7 @@ from betatrader.engine.holdings import UNKNOWN
 from betatrader.engine.lifecycle import arrive
 from betatrader.engine.market import Market
 from betatrader.model import account
+from betatrader.model.ids import InstrumentId, StrategyId
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.order import Side
 
@@ -45,15 +46,20 @@ def fold_fill(state: "State", event: account.Fill) -> Market | None:
     if event.paid_in is not None:
         state.portfolio.take_fee(event.paid_in, event.paid)
     for name in (event.instrument, complement, event.paid_in):
-        if name is None:
-            continue
-        state.holdings.settle(name, state.portfolio.quantity(name), strategy)
-        touched = state.markets.get(name)
-        if touched is not None:
-            touched.held = bool(state.portfolio.quantity(touched.id))
-            if not touched.held:
-                touched.stop = 0
-            elif name == event.instrument and order is not None and event.side is Side.BUY:
-                touched.stop = max(touched.stop, order.stop)
+        if name is not None:
+            share_out(state, name, strategy)
+    if seen is not None and seen.held and order is not None and event.side is Side.BUY:
+        seen.stop = max(seen.stop, order.stop)
     state.watch_equity()
     return seen
+
+
+def share_out(state: "State", name: InstrumentId, strategy: StrategyId) -> None:
+    """Strategies' shares, and whether a stop is due, follow a position that has changed."""
+    held = state.portfolio.quantity(name)
+    state.holdings.settle(name, held, strategy)
+    seen = state.markets.get(name)
+    if seen is not None:
+        seen.held = bool(held)
+        if not held:
+            seen.stop = 0

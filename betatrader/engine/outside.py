@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from betatrader.engine.bookkeeping import share_out
 from betatrader.engine.holdings import UNKNOWN
 from betatrader.engine.lifecycle import arrive
 from betatrader.model import account
-from betatrader.model.ids import InstrumentId
 
 if TYPE_CHECKING:
     from betatrader.engine.state import State
@@ -22,7 +22,7 @@ def fold_transfer(state: "State", event: account.PositionTransfer) -> None:
     """Shares came or went: no profit, and no loss."""
     arrive(state, event.time_ns)
     value = state.portfolio.transfer(event.instrument, event.quantity, event.price)
-    _share_out(state, event.instrument)
+    share_out(state, event.instrument, UNKNOWN)
     _come_or_gone(state, value)
 
 
@@ -32,7 +32,7 @@ def fold_merged(state: "State", event: account.PairsMerged) -> None:
     where = state.account_of(event.instrument)
     state.portfolio.merge(event.instrument, event.complement, event.quantity, where)
     for name in (event.instrument, event.complement):
-        _share_out(state, name)
+        share_out(state, name, UNKNOWN)
     state.watch_equity()
 
 
@@ -45,14 +45,3 @@ def _come_or_gone(state: "State", value: int) -> None:
     state.equity_high += value
     state.day_equity += value
     state.watch_equity()
-
-
-def _share_out(state: "State", name: InstrumentId) -> None:
-    """Strategies' shares follow a position that no strategy has changed."""
-    held = state.portfolio.quantity(name)
-    state.holdings.settle(name, held, UNKNOWN)
-    seen = state.markets.get(name)
-    if seen is not None:
-        seen.held = bool(held)
-        if not held:
-            seen.stop = 0

@@ -22,16 +22,16 @@ def standing_still(state: State, limits: Limits, now_ns: int) -> list[Instrument
 
 def overdue(state: State, limits: Limits) -> list[Change]:
     """Cancels of orders whose market stands still, each market with an alert; and of orders that
-    came to rest after everything was cancelled, since a cancel may overtake its order. Nothing
-    while the venue is away: no cancel would reach it."""
-    if not state.connected:
-        return []
+    came to rest after everything was cancelled, since a cancel may overtake its order. Nothing at
+    a venue that is away: no cancel would reach it."""
     cancels: list[Change] = []
     stale: dict[str, int] = {}
     for order in state.orders.open.values():
         if order.state not in WORKING or order.strategy in CLOSING:
             continue
         name = order.terms.instrument
+        if state.away and state.account_of(name) in state.away:
+            continue
         age = state.now_ns - state.markets[name].updated_ns
         if order.created_ns <= state.swept_ns:
             cancels.append(CancelOrder(order.id, name, "it came to rest after all was cancelled"))

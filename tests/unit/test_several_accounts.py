@@ -14,14 +14,15 @@ from betatrader.engine.strategy import Place, View
 from betatrader.model.account import (
     CashFlow,
     Fill,
+    OrderAccepted,
     PositionTransfer,
     Reconciled,
     VenueAccount,
     VenueConnection,
 )
-from betatrader.model.command import Approved, Refused
+from betatrader.model.command import Approved, CancelOrder, Refused
 from betatrader.model.ids import InstrumentId, StrategyId
-from betatrader.model.instruction import Fenced, Started, TradingState
+from betatrader.model.instruction import Fenced, Started, TimerFired, TradingState
 from betatrader.model.market import InstrumentListed, Resolution
 from betatrader.model.money import SCALE, parse
 from betatrader.model.order import Side
@@ -100,6 +101,17 @@ def test_only_the_markets_of_the_venue_that_went_away_count_as_unseen() -> None:
     scene.take(VenueConnection(2 * SECOND, "ONE", False, "cut"))
     markets = scene.state.markets
     assert (markets[HERE].updated_ns, bool(markets[THERE].updated_ns)) == (0, True)
+
+
+def test_quotes_that_grow_old_are_pulled_at_the_venue_that_is_reached() -> None:
+    scene = two()
+    here, there = buy(scene, HERE), buy(scene, THERE)
+    for order in (here, there):
+        scene.take(OrderAccepted(SECOND, order.order))
+    scene.take(VenueConnection(2 * SECOND, "ONE", False, "cut"))
+    step = scene.take(TimerFired(9 * SECOND, "tick"))
+    assert step is not None
+    assert [c.order for c in step.changes if isinstance(c, CancelOrder)] == [there.order]
 
 
 def test_where_no_account_is_open_no_risk_is_let_through() -> None:
