@@ -46,7 +46,7 @@ class Floor:
         self._gateway = Gateway(self.venue)
         self.reconciler = Reconciler(self.venue, lambda: self.scene.state, self.take)
         group.start_soon(self.venue.run)
-        await self.until(lambda: self.scene.state.connected and bool(self.taken))
+        await self.until(lambda: not self.scene.state.away and bool(self.taken))
 
     def propose(self, price: str, quantity: str = "0.5") -> Approved:
         """An order of the engine's, sent; the market as the venue shows it stands at 9.99/10.01."""

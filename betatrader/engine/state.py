@@ -115,11 +115,6 @@ class State(msgspec.Struct):
         return self.portfolio.accounts.get(account, 0)
 
     @property
-    def connected(self) -> bool:
-        """Whether every venue is reached."""
-        return not self.away
-
-    @property
     def reconciling(self) -> bool:
         """Whether the books of some account are still to be compared."""
         return bool(self.uncompared)

@@ -79,21 +79,22 @@ class Desk(Protocol):
         """Let go of it."""
 
 
+class Ground(NamedTuple):
+    """What a desk inside this process stands on."""
+
+    config: Config
+    home: Path
+    redis: Client
+    schema: Schema
+
+
 class PaperDesk:
     """The simulated exchange in this process, on recorded and generated markets."""
 
     venue_type: type[PaperVenue] = PaperVenue
 
-    def __init__(
-        self,
-        config: Config,
-        home: Path,
-        redis: Client,
-        state: Callable[[], State],
-        take: Take,
-        *,
-        schema: Schema | None = None,
-    ) -> None:
+    def __init__(self, ground: Ground, state: Callable[[], State], take: Take) -> None:
+        config = ground.config
         self.on_question: Callable[[], None] = lambda: None
         exchange = SimulatedExchange(
             config.paper.latency_ms * 1_000_000,
@@ -101,9 +102,9 @@ class PaperDesk:
         )
         shipped = config.journal.durability == "shipped"
         books = (
-            LedgerStream(redis, lambda: exchange.ledgers[US], schema or Schema())
+            LedgerStream(ground.redis, lambda: exchange.ledgers[US], ground.schema)
             if shipped
-            else LedgerFile(home / "paper" / "ledger.btl")
+            else LedgerFile(ground.home / "paper" / "ledger.btl")
         )
         self.venue = self.venue_type(exchange, take, books)
         self._cash = configuration.units(config.paper.cash_usd)

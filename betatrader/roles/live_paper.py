@@ -8,7 +8,6 @@ it showed last grows stale, and risk lets no order by on it.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -23,49 +22,30 @@ from betatrader.model.ids import venue_of
 from betatrader.model.instrument import BinaryContract
 from betatrader.net.transport import Transport
 from betatrader.ops import clock
-from betatrader.roles.desks import PaperDesk, Take
-from betatrader.store.connection import Client
-from betatrader.store.schema import Schema
+from betatrader.roles.desks import Ground, PaperDesk, Take
 from betatrader.venues.shadow import ShadowVenue
 
 CLOSE_S = 1.0
 
 
-def paper_desk(
-    config: Config,
-    home: Path,
-    redis: Client,
-    state: Callable[[], State],
-    take: Take,
-    *,
-    schema: Schema | None = None,
-) -> PaperDesk:
+def paper_desk(ground: Ground, state: Callable[[], State], take: Take) -> PaperDesk:
     """The paper venue inside this process, on the market that the configuration asks for."""
-    kind = PaperDesk
+    kind, config = PaperDesk, ground.config
     if on_live_market(config):
         kind = ShadowDesk if config.mode == "shadow" else LivePaperDesk
-    return kind(config, home, redis, state, take, schema=schema)
+    return kind(ground, state, take)
 
 
 class LivePaperDesk(PaperDesk):
     """Live markets, simulated fills."""
 
-    def __init__(
-        self,
-        config: Config,
-        home: Path,
-        redis: Client,
-        state: Callable[[], State],
-        take: Take,
-        *,
-        schema: Schema | None = None,
-    ) -> None:
-        super().__init__(config, home, redis, state, take, schema=schema)
+    def __init__(self, ground: Ground, state: Callable[[], State], take: Take) -> None:
+        super().__init__(ground, state, take)
         self.venue.exchange.follow_live()
         self.markets = [
             (market, transport)
-            for name in traded_venues(config)
-            for market, transport in (self._market(config, name),)
+            for name in traded_venues(ground.config)
+            for market, transport in (self._market(ground.config, name),)
         ]
         self._quiet = False
 
@@ -144,17 +124,8 @@ class ShadowDesk(LivePaperDesk):
 
     venue_type = ShadowVenue
 
-    def __init__(
-        self,
-        config: Config,
-        home: Path,
-        redis: Client,
-        state: Callable[[], State],
-        take: Take,
-        *,
-        schema: Schema | None = None,
-    ) -> None:
-        super().__init__(config, home, redis, state, take, schema=schema)
+    def __init__(self, ground: Ground, state: Callable[[], State], take: Take) -> None:
+        super().__init__(ground, state, take)
         assert isinstance(self.venue, ShadowVenue)
         self.venue.signers = {market.name: market for market, _ in self.markets}
 

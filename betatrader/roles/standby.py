@@ -19,7 +19,7 @@ from betatrader.ops import clock, metrics
 from betatrader.roles import keeping, strategies
 from betatrader.roles.abroad import Abroad
 from betatrader.roles.choosing import venues_of
-from betatrader.roles.desks import Desk, RemoteDesk
+from betatrader.roles.desks import Desk, Ground, RemoteDesk
 from betatrader.roles.following import Follower
 from betatrader.roles.live_paper import paper_desk
 from betatrader.roles.recovering import recover
@@ -47,12 +47,9 @@ class Standby:
         remote = [RemoteDesk(one, self._state, self._taken) for one in venues_of(config)]
         self.desks: list[Desk] = [*remote] or [
             paper_desk(
-                config,
-                service.home,
-                service.redis,
+                Ground(config, service.home, service.redis, service.schema),
                 self._state,
                 self._taken,
-                schema=service.schema,
             )
         ]
         self.abroad = Abroad(self.desks, service.alert)

@@ -34,26 +34,7 @@ SETTINGS = {
     "BETATRADER_RISK__DAILY_LOSS_USD": "90000",
     "BETATRADER_RISK__DRAWDOWN": "1",
 }
-TAKER = """
-from betatrader.engine.strategy import Place, Strategy
-from betatrader.model.instrument import Spot
-from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
-
-
-class Taker(Strategy):
-    name = "taker"
-
-    def on_tick(self, view, market):
-        spot = market.definition
-        if not isinstance(spot, Spot) or not market.bid or view.orders(market.id):
-            return None
-        held = view.position(market.id) // spot.lot * spot.lot
-        side, price = (Side.SELL, market.bid) if held else (Side.BUY, market.ask)
-        quantity = held or 8 * 10**16 // price // spot.lot * spot.lot
-        terms = OrderTerms(market.id, side, OrderType.LIMIT, price, quantity, TimeInForce.IOC)
-        return [Place(terms)]
-"""
-"""Takes what stands, so that there are fills to lose."""
+TAKER = Path(__file__).with_name("taker.py")
 
 QUICK = '{name = "market_maker", parameters = {requote_seconds = 0.1}}'
 """Its orders rest, and are never far away in time."""
@@ -179,11 +160,9 @@ class Stage:
         if told is None:
             raise BrokenRehearsal(f"the venue did not start: see {folder / 'venue.log'}")
         self._link, self._account = told["link"], told.get("account", "us")
-        taker = folder / "taker.py"
-        taker.write_text(TAKER)
         self._more = {
             "REDIS_URL": self.server.url,
-            "BETATRADER_STRATEGIES": f'[{{name = "{taker}"}}, {QUICK}]',
+            "BETATRADER_STRATEGIES": f'[{{name = "{TAKER}"}}, {QUICK}]',
             **venue_process.settings(self._venue, told),
         }
 

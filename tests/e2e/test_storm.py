@@ -45,25 +45,7 @@ SETTINGS = {
     "BETATRADER_RISK__DRAWDOWN": "1",
 }
 
-TAKER = """
-from betatrader.engine.strategy import Place, Strategy
-from betatrader.model.instrument import Spot
-from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
-
-
-class Taker(Strategy):
-    name = "taker"
-
-    def on_tick(self, view, market):
-        spot = market.definition
-        if not isinstance(spot, Spot) or not market.bid or view.orders(market.id):
-            return None
-        held = view.position(market.id) // spot.lot * spot.lot
-        side, price = (Side.SELL, market.bid) if held else (Side.BUY, market.ask)
-        quantity = held or 8 * 10**16 // price // spot.lot * spot.lot
-        terms = OrderTerms(market.id, side, OrderType.LIMIT, price, quantity, TimeInForce.IOC)
-        return [Place(terms)]
-"""
+TAKER = Path(__file__).resolve().parents[2] / "scripts/rehearsing/taker.py"
 """Takes what stands: a recorded pair alone fills few quotes."""
 
 
@@ -124,9 +106,7 @@ class Storm:
         assert self.venue.stdout is not None
         stack.callback(self.venue.stdout.close)
         told = json.loads(self.venue.stdout.readline())
-        taker = folder / "taker.py"
-        taker.write_text(TAKER)
-        names = [str(taker), "market_maker", "forecast_edge"]
+        names = [str(TAKER), "market_maker", "forecast_edge"]
         more = {
             "REDIS_URL": self.server.url,
             "BETATRADER_STRATEGIES": f"[{', '.join(f'{{name = {n!r}}}' for n in names)}]",

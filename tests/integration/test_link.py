@@ -51,12 +51,12 @@ async def test_t25_a_cut_between_send_and_answer_no_new_order_before_the_old_is_
         await made.until(lambda: rests.order in made.exchange.ledgers["us"].orders)
         made.listening.close()
         made.server.close()
-        await made.until(lambda: not made.scene.state.connected)
+        await made.until(lambda: made.scene.state.away)
         assert made.state_of(rests) is OrderState.IN_DOUBT
         asked = terms(Side.BUY, "9.80", "0.5")
         assert made.scene.refused_by(asked) == "venue_connection"
         made.listening = await made.server.listen(*made.venue.address)
-        await made.until(lambda: made.scene.state.connected)
+        await made.until(lambda: not made.scene.state.away)
         assert made.scene.refused_by(asked) == "reconciled"
         async with anyio.create_task_group() as group:
             group.start_soon(made.reconciler.keep, 60.0)

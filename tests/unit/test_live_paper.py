@@ -17,8 +17,9 @@ from betatrader.model.order import Side
 from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
-from betatrader.roles.desks import PaperDesk
+from betatrader.roles.desks import Ground, PaperDesk
 from betatrader.roles.live_paper import LivePaperDesk, ShadowDesk, paper_desk
+from betatrader.store.schema import Schema
 from betatrader.venues.binance.orders import KeyRights
 from betatrader.venues.binance.public import PublicRest, Unsigned
 from betatrader.venues.binance.rest import RefusalError
@@ -46,7 +47,8 @@ class Told:
 
 def desk(folder: Path, text: str = f'[paper]\nmarket = "live"\n{TABLES}') -> tuple[Told, Any]:
     told, config = Told(), loads(text, "f.toml", KEYS).config
-    return told, paper_desk(config, folder, None, lambda: told.scene.state, told.take)
+    ground = Ground(config, folder, None, Schema())  # type: ignore[arg-type]
+    return told, paper_desk(ground, lambda: told.scene.state, told.take)
 
 
 def test_the_configuration_chooses_the_desk(tmp_path: Path) -> None:
