@@ -48,7 +48,8 @@ class Measured(NamedTuple):
 
     epochs: int
     late: int
-    """Orders that the venue took when the lease was over, as the server keeps it."""
+    """Orders that were made when the lease was over, as the server keeps it, and that the venue
+    took. When their answers were read is another matter: a process that is held reads late."""
 
     kept_back: int
     cpu: float
@@ -106,7 +107,7 @@ def _judge(trader: Trader, leases: list[Lease], span_ns: tuple[int, int], cpu: f
         sorted((r.time_ns - asked[r.order]) / 1e6 - latency_ms for r in taken),
         min(lease.until_ms - lease.at_ms for lease in leases) / 1000,
         len({lease.epoch for lease in leases}),
-        sum(not _covered(r.time_ns / 1e6, leases) for r in taken),
+        sum(not _covered(asked[r.order] / 1e6, leases) for r in taken),
         sum(isinstance(r, OrderRejected) and r.reason == NOT_SENT for r in records),
         cpu,
         sum(not isinstance(r, Step) for r in records) / (span_ns[1] - span_ns[0]) * 1e9,
@@ -190,7 +191,7 @@ def _told(name: str, found: Measured) -> Iterator[Result]:
     least_s = MARGIN * LEASE_S
     yield at_least(f"quota_{name}_lease_left_s", found.left_s, "s", least_s, "the least seen")
     yield at_most(f"quota_{name}_epochs", found.epochs, "", 1, "the lease was never lost")
-    yield at_most(f"quota_{name}_late_orders", found.late, "", 0, "taken after the lease's end")
+    yield at_most(f"quota_{name}_late_orders", found.late, "", 0, "made after the lease's end")
     yield Result(name=f"quota_{name}_kept_back", value=found.kept_back, unit="orders")
     yield Result(name=f"quota_{name}_cpu_percent", value=found.cpu * 100, unit="%")
     yield Result(name=f"quota_{name}_events", value=found.events_s, unit="1/s")
