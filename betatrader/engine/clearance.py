@@ -8,7 +8,6 @@ one by one, by name. A test holds the two together over random states.
 from msgspec.structs import replace
 
 from betatrader.engine.market import Market
-from betatrader.engine.orders import Orders
 from betatrader.engine.state import State
 from betatrader.model.ids import venue_of
 from betatrader.model.instrument import BinaryContract
@@ -72,8 +71,8 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
             return False
     portfolio = state.portfolio
     equity = portfolio.cash
-    cash = equity if len(state.accounts) < 2 else state.cash_at(state.account_of(name))
-    if _near_ceilings(orders, near, spent) or len(orders.open) >= near.open_orders:
+    cash = state.cash_at(state.account_of(name)) if state.several else equity
+    if len(orders.open) >= near.open_orders:
         return False
     spent *= 2  # no fee is above the notional, so that twice that covers both
     if spent > cash:
@@ -100,13 +99,23 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
     )
 
 
-def _near_ceilings(orders: Orders, near: Limits, spent: int) -> bool:
-    """Whether a ceiling of live trading may bind; yesterday's counts only make it likelier."""
-    today = orders.today
+def has_ceilings(limits: Limits) -> bool:
+    """Whether any of those of live trading is set: where none is, nobody need ask."""
+    return min(limits.daily_bought, limits.daily_orders, limits.minimum_times) < UNCOUNTED
+
+
+def far_from_ceilings(state: State, near: Limits, terms: OrderTerms) -> bool:
+    """Whether an order passes those too; yesterday's counts only make it less likely."""
+    if terms.side is not BUY:
+        return True
+    today, spent = state.orders.today, terms.price * terms.quantity // SCALE + 1
+    for order in state.orders.open.values():
+        if order.terms.side is BUY:
+            spent += order.terms.price * order.terms.quantity // SCALE + 1
     return (
-        today.bought + spent > near.daily_bought
-        or today.buys >= near.daily_orders
-        or near.minimum_times < UNCOUNTED
+        today.bought + spent <= near.daily_bought
+        and today.buys < near.daily_orders
+        and near.minimum_times >= UNCOUNTED
     )
 
 

@@ -43,7 +43,7 @@ def fold_started(state: "State", event: instruction.Started) -> None:
 def _open_accounts(state: "State", names: tuple[str, ...]) -> None:
     """The accounts of a process that begins. Cash that lies in none of them, since the books are
     of a time when there was but one without a name, lies in the first."""
-    state.accounts = names
+    state.accounts, state.several = names, len(names) > 1
     state.away = []
     state.agreed = {name: at for name, at in state.agreed.items() if name in names}
     cash = state.portfolio.accounts

@@ -20,7 +20,7 @@ from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
 from betatrader.model.money import cost
 from betatrader.model.order import CLOSED, TRANSITIONS, Order, OrderState, Side
 
-SUBMITTED = OrderState.SUBMITTED
+SUBMITTED, BUY = OrderState.SUBMITTED, Side.BUY
 PENDING_CANCEL, PARTIALLY_FILLED = OrderState.PENDING_CANCEL, OrderState.PARTIALLY_FILLED
 
 FOUND = "found"
@@ -64,8 +64,11 @@ class Orders(msgspec.Struct):
     def submit(self, command: SubmitOrder, now_ns: int) -> Order:
         """Record an order as in flight, before it is sent."""
         self.submitted += 1
-        if command.terms.side is Side.BUY:
-            self.today.order(now_ns)
+        if command.terms.side is BUY:
+            today = self.today
+            if now_ns >= today.ends_ns:
+                today.begin(now_ns)
+            today.buys += 1
         name = command.order
         order = self.open[name] = Order(
             name,
@@ -132,7 +135,7 @@ class Orders(msgspec.Struct):
 
     def take_fill(self, fill: Fill) -> None:
         """Count a new fill to its order; after the order's end its state stays as it is."""
-        if fill.side is Side.BUY:
+        if fill.side is BUY:
             self.today.fill(fill.time_ns, cost(fill.price, fill.quantity))
         order = self.find(fill.order)
         if order is None:

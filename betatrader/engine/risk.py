@@ -2,7 +2,7 @@
 
 from betatrader.engine.ceilings import cut
 from betatrader.engine.checks import CAPACITY, CHECKS, collar_width, permitted
-from betatrader.engine.clearance import far_from_limits, wary
+from betatrader.engine.clearance import far_from_ceilings, far_from_limits, has_ceilings, wary
 from betatrader.engine.lifecycle import MINUTE_NS
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, Proposal
@@ -25,13 +25,14 @@ UNCONFIRMED = "raised limits wait for `betatrader limits confirm`"
 class Judge:
     """Asks every check of every order. `limits` are in force; near them (80%) it looks closer."""
 
-    __slots__ = ("_bound", "_wary", "calm", "limits", "warnings")
+    __slots__ = ("_bound", "_capped", "_wary", "calm", "limits", "warnings")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.calm = calm(limits)
         self._wary = wary(limits)
         self._bound = limits.venues
+        self._capped = has_ceilings(limits)
         self.warnings: list[Warned] = []
         """Of the last approvals, until they are noted: at most one a check and minute."""
 
@@ -46,6 +47,7 @@ class Judge:
                 not intent.uses_forecast
                 and (not self._bound or permitted(self.limits, strategy, terms.instrument))
                 and far_from_limits(state, self._wary, market, terms)
+                and (not self._capped or far_from_ceilings(state, self._wary, terms))
             ):
                 return Approved(order, strategy, terms, intent.reason, intent.stop)
             if not terms.price and terms.type is MARKET:

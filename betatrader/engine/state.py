@@ -52,6 +52,8 @@ class State(msgspec.Struct):
     accounts: tuple[str, ...] = ()
     """Where we have accounts, by the names of venues. With several, an instrument belongs to the
     account of its own venue; with one, or none named, every instrument belongs to that."""
+    several: bool = False
+    """Whether there are more than one: kept, since every order asks."""
     uncompared: list[str] = msgspec.field(default_factory=list)
     """Accounts whose books are not yet compared with the venue's: no order passes there."""
     away: list[str] = msgspec.field(default_factory=list)
@@ -98,7 +100,7 @@ class State(msgspec.Struct):
 
     def account(self, venue: str) -> str:
         """The account that a venue's name stands for."""
-        if len(self.accounts) > 1:
+        if self.several:
             return venue
         return self.accounts[0] if self.accounts else ""
 

@@ -68,7 +68,8 @@ class View:
 
     def may_add_risk_in(self, market: "Market") -> bool:
         """Whether new risk is let through in this market: its venue is reached and compared."""
-        return self._state.may_add_risk and self._state.is_open(market.id)
+        state = self._state
+        return state.may_add_risk and (not state.shut or state.is_open(market.id))
 
     @property
     def cash(self) -> int:
