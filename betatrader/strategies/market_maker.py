@@ -122,11 +122,16 @@ class MarketMaker(Strategy):
         tick, lot = market.definition.tick, market.definition.lot
         worth = held * mid // SCALE
         skewed = mid - half * worth // self._max_cash
-        buy_at = min((skewed - half) // tick * tick, market.ask - tick)
-        sell_at = max(-(-(skewed + half) // tick) * tick, market.bid + tick)
+        buy_at, sell_at = (skewed - half) // tick * tick, -(-(skewed + half) // tick) * tick
+        if buy_at >= market.ask:
+            buy_at = market.ask - tick
+        if sell_at <= market.bid:
+            sell_at = market.bid + tick
         buys = [order for order in ours if order.terms.side is BUY]
         sells = [order for order in ours if order.terms.side is SELL]
-        room = min(self._quote_cash, self._max_cash - worth)
+        room = self._max_cash - worth
+        if room > self._quote_cash:
+            room = self._quote_cash
         bid = self._affordable(market.definition, buy_at, room)
         offer = held // lot * lot
         intents: list[Intent] = []
