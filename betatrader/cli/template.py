@@ -72,7 +72,8 @@ schema = 0                # what is written until a release confirms one; 0: by 
 
 [reconcile]               # our books beside the venue's, while running
 every_seconds = 10
-unexplained = "adopt"     # a balance that no order explains: adopt books it, halt halts besides
+unexplained = "adopt"     # a balance that no order explains: adopt books it, halt halts besides,
+                          # ignore leaves it to its owner: nothing of it is sold or spent
 
 [lease]                   # one writer
 mode = "solo"             # solo: one machine, trades on while Redis is away; strict: it does not

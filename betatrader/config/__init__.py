@@ -143,11 +143,12 @@ class Reconcile(Section, frozen=True, kw_only=True):
     """[reconcile]: comparing our books with the venue's while running.
 
     `unexplained` is a balance that no order of ours explains: "adopt" books it as a deposit or
-    withdrawal, "halt" halts besides.
+    withdrawal; "halt" halts besides; "ignore" leaves it to whoever it belongs to, so that nothing
+    of it is ever sold or spent.
     """
 
     every_seconds: Annotated[Decimal, msgspec.Meta(extra={"above": 0})] = Decimal(10)
-    unexplained: Literal["adopt", "halt"] = "adopt"
+    unexplained: Literal["adopt", "ignore", "halt"] = "adopt"
 
 
 class LeaseSection(Section, frozen=True, kw_only=True):

@@ -16,11 +16,14 @@ from betatrader.model.money import show
 
 Told = CashFlow | PositionTransfer | PairsMerged | VenueConnection | Protection | Fenced
 
+APART = ", not ours: set aside"
+
 
 def told(event: Told) -> list[Change]:
     """What the Step says of it."""
     if isinstance(event, CashFlow):
-        return [Booked("cash_flow", event.venue, show(event.amount))]
+        text = f"{show(event.amount)}{APART if event.aside else ''}"
+        return [Booked("cash_flow", event.venue, text)]
     if isinstance(event, PairsMerged):
         text = f"{show(event.quantity)} with as many of {event.complement}"
         return [Booked("merged", event.instrument, text)]
@@ -33,6 +36,8 @@ def told(event: Told) -> list[Change]:
         return [Alert("error", f"{event.venue}: the dead-man switch is not armed: {event.reason}")]
     if isinstance(event, Fenced):
         return [Alert("critical", f"no order leaves: {event.reason}")]
+    if event.aside:
+        return [Booked("transfer", event.instrument, f"{show(event.quantity)}{APART}")]
     return [
         Booked("transfer", event.instrument, show(event.quantity)),
         Alert("error", f"{event.instrument}: {event.reason}"),

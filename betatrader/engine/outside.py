@@ -1,6 +1,6 @@
 """Folds of balances that changed without an order of ours: cash, shares, pairs that were merged."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from betatrader.engine.bookkeeping import share_out
 from betatrader.engine.holdings import UNKNOWN
@@ -10,10 +10,15 @@ from betatrader.model import account
 if TYPE_CHECKING:
     from betatrader.engine.state import State
 
+Name = TypeVar("Name", bound=str)
+
 
 def fold_cash(state: "State", event: account.CashFlow) -> None:
     """Cash came or went: no profit, and no loss."""
     arrive(state, event.time_ns)
+    if event.aside:
+        _set_aside(state.aside_cash, state.account(event.venue), event.amount)
+        return
     state.portfolio.deposit(event.amount, state.account(event.venue))
     _come_or_gone(state, event.amount)
 
@@ -21,6 +26,9 @@ def fold_cash(state: "State", event: account.CashFlow) -> None:
 def fold_transfer(state: "State", event: account.PositionTransfer) -> None:
     """Shares came or went: no profit, and no loss."""
     arrive(state, event.time_ns)
+    if event.aside:
+        _set_aside(state.aside, event.instrument, event.quantity)
+        return
     value = state.portfolio.transfer(event.instrument, event.quantity, event.price)
     share_out(state, event.instrument, UNKNOWN)
     _come_or_gone(state, value)
@@ -34,6 +42,14 @@ def fold_merged(state: "State", event: account.PairsMerged) -> None:
     for name in (event.instrument, event.complement):
         share_out(state, name, UNKNOWN)
     state.watch_equity()
+
+
+def _set_aside(amounts: dict[Name, int], name: Name, change: int) -> None:
+    """What is not ours comes or goes; where nothing is left, nothing is kept."""
+    left = amounts.get(name, 0) + change
+    amounts[name] = left
+    if not left:
+        del amounts[name]
 
 
 def _come_or_gone(state: "State", value: int) -> None:

@@ -90,6 +90,10 @@ class State(msgspec.Struct):
     failed: list[StrategyId] = msgspec.field(default_factory=list)
     """Strategies whose own code failed; they are asked no more."""
     denials: dict[str, int] = msgspec.field(default_factory=dict)
+    aside_cash: dict[str, int] = msgspec.field(default_factory=dict)
+    """Cash in each account that is somebody else's: in none of our books."""
+    aside: dict[InstrumentId, int] = msgspec.field(default_factory=dict)
+    """Shares of that kind."""
 
     def fold(self, record: object) -> None:
         """Apply one event, answer or Step. Never decides; unknown records are a TypeError."""

@@ -87,18 +87,22 @@ class OrderFound(OrderEvent, frozen=True, gc=False, array_like=True, tag="found"
 
 
 class CashFlow(msgspec.Struct, frozen=True, gc=False, tag="cash_flow", array_like=True):
-    """A deposit (positive) or withdrawal (negative), booked apart from profit and loss."""
+    """A deposit (positive) or withdrawal (negative), booked apart from profit and loss.
+
+    `aside`: it is somebody else's, and stays out of our books; we only know that it is there.
+    """
 
     time_ns: int
     venue: str
     amount: int
     reason: str = ""
+    aside: bool = False
 
 
 class PositionTransfer(msgspec.Struct, frozen=True, gc=False, tag="transfer", array_like=True):
     """Shares that came (positive) or went without an order of ours, found in reconciliation.
 
-    Booked apart from profit and loss, at `price` a share as their cost.
+    Booked apart from profit and loss, at `price` a share as their cost; `aside` as for `CashFlow`.
     """
 
     time_ns: int
@@ -106,6 +110,7 @@ class PositionTransfer(msgspec.Struct, frozen=True, gc=False, tag="transfer", ar
     quantity: int
     price: int
     reason: str = ""
+    aside: bool = False
 
 
 class PairsMerged(msgspec.Struct, frozen=True, gc=False, tag="merged", array_like=True):
@@ -153,6 +158,9 @@ class VenueAccount(msgspec.Struct, frozen=True):
     """Ids of ours that stand for two orders at once there."""
     covers: tuple[InstrumentId, ...] | None = None
     """The instruments that it speaks of, None: all. Of what is held in others it says nothing."""
+    foreign: tuple[str, ...] = ()
+    """Orders that rest there and are none of ours, a person's or another program's: a sentence
+    each."""
 
 
 class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", array_like=True):

@@ -260,6 +260,8 @@ class Witness:
 
     def _unexplained(self, event: Any) -> list[str]:
         """The venues whose books differed from ours in a way that no order of ours explains."""
+        if getattr(event, "aside", False):
+            return []
         if isinstance(event, CashFlow):
             venues = [event.venue] if event.venue in self._places else list(self._places)
         elif isinstance(event, PositionTransfer):

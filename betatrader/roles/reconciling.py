@@ -7,6 +7,7 @@ import anyio.lowlevel
 import msgspec
 import structlog
 
+from betatrader.engine.booking import APART
 from betatrader.engine.state import State
 from betatrader.model.account import (
     CashFlow,
@@ -29,6 +30,7 @@ from betatrader.venues.reconcile import (
     open_at,
     order_reports,
     resolutions,
+    set_aside,
     unexplained,
     unspoken,
 )
@@ -54,7 +56,8 @@ class Reconciler:
     """Repairs what differs by events through the trader, and lists them.
 
     `unexplained` says what a balance that no order explains leads to: "adopt" books it, "halt"
-    books it and halts. `may` says whether this process is the one that may write.
+    books it and halts, "ignore" keeps it out of the books. `may` says whether this process is the
+    one that may write.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Reconciler:
         """Told in one sentence what was repaired."""
         self._made: tuple[int, int] | None = None
         self._unspoken: set[InstrumentId] = set()
+        self._foreign: set[str] = set()
         self._wake = anyio.Event()
         self._log = structlog.get_logger()
 
@@ -237,6 +241,7 @@ class Reconciler:
     def _of_balances(self, account: VenueAccount) -> list[Event]:
         """Contracts that have ended; and only where there are none, what nothing explains."""
         self._tell_unspoken(account)
+        self._tell_foreign(account)
         ended: list[Event] = list(resolutions(self._state(), account, clock.now_ns()))
         return ended or list(unexplained(self._state(), account, self._venue.name, clock.now_ns()))
 
@@ -249,16 +254,37 @@ class Reconciler:
                 self._log.warning("held_and_not_configured", instrument=name)
                 self.on_difference(text)
 
+    def _tell_foreign(self, account: VenueAccount) -> None:
+        """Tell once of an order that is none of ours; it halts where unexplained balances do."""
+        new = [text for text in account.foreign if text not in self._foreign]
+        self._foreign = set(account.foreign)
+        for text in new:
+            text = f"an order that is not ours rests at {self._venue.name}: {text}"
+            self._log.warning("foreign_order", order=text)
+            self.on_difference(text)
+            if self._unexplained == "halt":
+                self._take(Halt(clock.now_ns(), "reconciliation", "betatrader", text))
+
+    def _left_aside(self, event: Event) -> list[Event]:
+        """What an event of a balance becomes where what is not ours stays with its owner."""
+        if self._unexplained != "ignore" or not isinstance(event, CashFlow | PositionTransfer):
+            return [event]
+        return list(set_aside(self._state(), event, self._venue.name))
+
     def _repair(self, events: list[Event]) -> list[str]:
         first = self._account_name() not in self._state().portfolio.accounts
-        events = [_opening(event) if first else event for event in events]
+        opening = [_opening(event) for event in events if first and isinstance(event, CashFlow)]
+        others = [event for event in events if not (first and isinstance(event, CashFlow))]
+        events = opening + [one for event in others for one in self._left_aside(event)]
         for event in events:
             metrics.RECONCILED.labels(type(event).__name__).inc()
             self._log.warning("reconciling", difference=describe(event))
             self._take(event)
         opened = [e for e in events if first and isinstance(e, CashFlow)]
         strange = [
-            e for e in events if isinstance(e, CashFlow | PositionTransfer) and e not in opened
+            e
+            for e in events
+            if isinstance(e, CashFlow | PositionTransfer) and e not in opened and not e.aside
         ]
         self.unexplained_seen += len(strange)
         if strange and self._unexplained == "halt":
@@ -277,12 +303,10 @@ class Reconciler:
         return told
 
 
-def _opening(event: Event) -> Event:
+def _opening(event: CashFlow) -> Event:
     """The first cash of an account whose venue did not answer as the run began, or that a home has
     got since."""
-    if isinstance(event, CashFlow):
-        return msgspec.structs.replace(event, reason="opening balance")
-    return event
+    return msgspec.structs.replace(event, reason="opening balance")
 
 
 def describe(event: Event) -> str:
@@ -294,10 +318,11 @@ def describe(event: Event) -> str:
                 f"{kind} {event.order} {event.side} {show(event.quantity)} at {show(event.price)}"
             )
         case CashFlow():
-            return f"{kind} {show(event.amount)}"
+            return f"{kind} {show(event.amount)}{APART if event.aside else ''}"
         case PairsMerged():
             return f"{kind} {show(event.quantity)} {event.instrument}"
         case PositionTransfer():
-            return f"{kind} {show(event.quantity)} {event.instrument}"
+            apart = APART if event.aside else ""
+            return f"{kind} {show(event.quantity)} {event.instrument}{apart}"
         case _:
             return f"{kind} {getattr(event, 'order', '')} {getattr(event, 'reason', '')}".rstrip()

@@ -90,17 +90,19 @@ def check_account(state: State, account: VenueAccount, venue: str) -> dict[str, 
     """The same, as far as a venue states it that shows us our account and not its ledger."""
     where = state.account(venue)
     working = {name for name, o in account.orders.items() if o.state is OrderState.ACCEPTED}
+    known = _held(state)
     held = {
-        n: quantity
-        for n, quantity in _held(state).items()
+        n: known.get(n, 0) + state.aside.get(n, 0)
+        for n in {*known, *state.aside}
         if state.account_of(n) == where and (account.covers is None or n in account.covers)
     }
+    apart = state.aside_cash.get(where, 0)
     orders = state.orders.open.values()
     ours = {o.id for o in orders if state.account_of(o.terms.instrument) == where}
     return {
         **_own(state),
-        "cash_equals_venue": state.cash_at(where) == account.cash,
-        "positions_equal_venue": held == _some(account.positions),
+        "cash_equals_venue": state.cash_at(where) + apart == account.cash,
+        "positions_equal_venue": _some(held) == _some(account.positions),
         "orders_equal_venue": ours == working,
     }
 

@@ -5,6 +5,8 @@ nothing once its answers have been taken, so that doing it twice changes nothing
 our client order ids, never by time.
 """
 
+from msgspec.structs import replace
+
 from betatrader.engine.state import State
 from betatrader.model.account import (
     CancelRejected,
@@ -153,8 +155,12 @@ def unexplained(
         for name, one in held
         if state.account_of(name) == where and speaks_of(account, name)
     }
-    cash = account.cash - state.cash_at(where)
+    cash = account.cash - state.cash_at(where) - state.aside_cash.get(where, 0)
+    aside = {name: left for name, left in state.aside.items() if state.account_of(name) == where}
     found: list[CashFlow | PositionTransfer | PairsMerged] = []
+    for name, left in aside.items():
+        if speaks_of(account, name):
+            ours[name] = ours.get(name, 0) + left
     gone = {name: quantity - account.positions.get(name, 0) for name, quantity in ours.items()}
     for pair in _merged(state, gone, cash, now_ns):
         found.append(pair)
@@ -169,6 +175,28 @@ def unexplained(
     if cash:
         found.append(CashFlow(now_ns, venue, cash, "found in reconciliation"))
     return found
+
+
+def set_aside(
+    state: State, event: CashFlow | PositionTransfer, venue: str
+) -> list[CashFlow | PositionTransfer]:
+    """The same with what is not ours left out of the books: what comes is set aside, and what goes
+    is taken from there. What goes beyond that was ours, and is booked."""
+    if isinstance(event, CashFlow):
+        change, left = event.amount, state.aside_cash.get(state.account(venue), 0)
+    else:
+        change, left = event.quantity, state.aside.get(event.instrument, 0)
+    apart = change if change > 0 else -min(-change, left)
+    parts = [(apart, True), (change - apart, False)]
+    return [_part(event, amount, aside=aside) for amount, aside in parts if amount]
+
+
+def _part(
+    event: CashFlow | PositionTransfer, amount: int, *, aside: bool
+) -> CashFlow | PositionTransfer:
+    if isinstance(event, CashFlow):
+        return replace(event, amount=amount, aside=aside)
+    return replace(event, quantity=amount, aside=aside)
 
 
 def speaks_of(account: VenueAccount, name: InstrumentId) -> bool:

@@ -8,9 +8,11 @@ import pytest
 from scenes import SECOND, Scene, parse
 
 from betatrader.model.account import VenueAccount, VenueConnection
+from betatrader.model.ids import InstrumentId
 from betatrader.model.instruction import Started, TradingState
 from betatrader.roles import reconciling
 from betatrader.roles.reconciling import Reconciler
+from betatrader.sim.invariants import check_account
 
 EVER = (1, 0)
 
@@ -128,3 +130,60 @@ async def test_a_balance_that_moves_between_two_looks_is_looked_at_again() -> No
     next(cash)
     await made.at_start(EVER, nothing)
     assert scene.state.cash_at("TWO") == parse("33")
+
+
+async def seen(made: Reconciler, venue: Shown, **account: object) -> None:
+    """The venue states this account, as long as it is compared."""
+    cash = account.pop("cash", venue.cash)
+
+    async def answer(_asked: object) -> VenueAccount:
+        whole = {"positions": {}, "orders": {}, "fills": ()} | account
+        return VenueAccount(parse(str(cash)), **whole)  # type: ignore[arg-type]
+
+    venue.account = answer  # type: ignore[method-assign]
+    await made.at_start(EVER, nothing)
+
+
+async def test_what_is_somebody_elses_is_left_aside_and_never_in_our_books() -> None:
+    """`unexplained = "ignore"`: a person's own coins and deposits stay that person's."""
+    scene, venue = two(), Shown("TWO", "30")
+    made = reconciler(scene, venue)
+    made._unexplained = "ignore"
+    coin = InstrumentId("BTCUSDT.TWO")
+    await seen(made, venue, positions={coin: parse("2")})
+    await seen(made, venue, positions={coin: parse("3")}, cash="35")
+    state = scene.state
+    assert state.cash_at("TWO") == parse("30"), "the first cash is ours, the later is not"
+    assert state.portfolio.quantity(coin) == 0
+    assert (state.aside, state.aside_cash) == ({coin: parse("3")}, {"TWO": parse("5")})
+    assert made.unexplained_seen == 0
+    assert state.trading_state is TradingState.ACTIVE
+    account = VenueAccount(parse("35"), {coin: parse("3")}, {}, ())
+    assert all(check_account(state, account, "TWO").values()), "our books and theirs agree"
+
+
+async def test_what_goes_beyond_what_was_left_aside_was_ours() -> None:
+    scene, venue = two(), Shown("TWO", "30")
+    made = reconciler(scene, venue)
+    made._unexplained = "ignore"
+    await seen(made, venue)
+    await seen(made, venue, cash="35")
+    await seen(made, venue, cash="28")
+    assert scene.state.aside_cash == {}
+    assert scene.state.cash_at("TWO") == parse("28"), "5 were not ours, 2 were"
+    assert made.unexplained_seen == 1
+
+
+async def test_an_order_that_is_not_ours_is_told_of_once() -> None:
+    scene, venue = two(), Shown("TWO", "30")
+    told: list[str] = []
+    made = reconciler(scene, venue)
+    made._unexplained = "adopt"
+    made.on_difference = told.append
+    for _ in range(2):
+        await seen(made, venue, foreign=("SELL 1 BTCUSDT at 9 (web_1)",))
+    assert told == ["an order that is not ours rests at TWO: SELL 1 BTCUSDT at 9 (web_1)"]
+    assert scene.state.trading_state is TradingState.ACTIVE
+    made._unexplained = "halt"
+    await seen(made, venue, foreign=("BUY 2 BTCUSDT at 8 (web_2)",))
+    assert scene.state.trading_state is TradingState.HALTED

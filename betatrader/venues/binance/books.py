@@ -40,6 +40,7 @@ class Books:
         self._executions = executions
         self._symbols: dict[ClientOrderId, str] = {}
         self._twice: set[ClientOrderId] = set()
+        self._foreign: list[str] = []
         """Ids that stand for two orders at once, at the last look."""
         self._looked_ms = 0
 
@@ -66,7 +67,15 @@ class Books:
             raise UnclearError(f"the venue's statement cannot be read: {error}") from error
         self._looked_ms = began_ms
         fills, twice, covers = self._executions.fills(), tuple(self._twice), tuple(positions)
-        return VenueAccount(cash, positions, told, fills, doubled=twice, covers=covers)
+        return VenueAccount(
+            cash,
+            positions,
+            told,
+            fills,
+            doubled=twice,
+            covers=covers,
+            foreign=tuple(self._foreign),
+        )
 
     async def _orders(
         self, symbols: list[str], asked: tuple[ClientOrderId, ...]
@@ -74,6 +83,7 @@ class Books:
         """What works, and what became of those that were asked for and do not."""
         found: dict[ClientOrderId, OrderInfo] = {}
         self._twice.clear()
+        self._foreign.clear()
 
         async def open_ones(symbol: str) -> None:
             for order in await self._rest.open_orders(symbol):
@@ -82,6 +92,10 @@ class Books:
                     if order.name in found:
                         self._twice.add(order.name)
                     found[order.name] = order
+                else:
+                    self._foreign.append(
+                        f"{order.side} {order.orig_qty} {symbol} at {order.price} ({order.name})"
+                    )
 
         await _together(open_ones, symbols)
 

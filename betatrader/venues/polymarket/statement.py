@@ -42,6 +42,7 @@ class Statement:
         self._accounts = accounts
         self._listing = listing
         self._balances: dict[str, int] = {}
+        self._foreign: list[str] = []
         self._looked_s = 0
 
     def begin_anew(self) -> None:
@@ -60,10 +61,14 @@ class Statement:
         trades: list[wire.Trade] = []
 
         async def resting() -> None:
+            self._foreign.clear()
             for one in await self._rest.open_orders():
                 if one.owner == self._accounts.key:
                     known = self._known(one)
                     found[known.order] = known
+                else:
+                    text = f"{one.side} {one.original_size} {one.asset_id} at {one.price}"
+                    self._foreign.append(f"{text} ({one.id})")
 
         async def collateral() -> None:
             cash.append(await self._rest.balance())
@@ -98,7 +103,10 @@ class Statement:
             elif quantity:
                 positions[name] = quantity
         covers = tuple(instrument_id(token) for token in self._balances)
-        return VenueAccount(cash, positions, orders, fills, dict(payouts), covers=covers)
+        foreign = tuple(self._foreign)
+        return VenueAccount(
+            cash, positions, orders, fills, dict(payouts), covers=covers, foreign=foreign
+        )
 
     def _known(self, one: wire.OpenOrder) -> VenueOrder:
         try:
