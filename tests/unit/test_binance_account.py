@@ -164,6 +164,8 @@ def test_the_books_hold_what_works_what_was_asked_for_and_what_was_traded(world:
         name(2): OrderState.CANCELED,
         name(3): OrderState.EXPIRED,
     }
+    [foreign] = found.foreign
+    assert foreign.endswith("(by-hand)"), "an order made by hand is told of, and is none of ours"
     assert found.orders[name(3)].terms.post_only
     assert found.orders[name(1)].filled == parse("0.001")
     (fill,) = found.fills

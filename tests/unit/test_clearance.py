@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scenes import COIN, NO, SECOND, YES, Scene, contract, quote, terms
 
 from betatrader.engine.checks import CHECKS
-from betatrader.engine.clearance import far_from_limits, wary
+from betatrader.engine.clearance import far_from_ceilings, far_from_limits, has_ceilings, wary
 from betatrader.engine.proposal import Proposal
 from betatrader.model.account import Fill, Protection, VenueConnection
 from betatrader.model.command import Approved
@@ -112,8 +112,9 @@ def test_it_never_lets_through_what_a_check_would_refuse(
         if filled and isinstance(answer, Approved):
             scene.fill(answer, trade=f"t{number}")
     disturb(scene, kind)
-    market = scene.state.markets[asked.instrument]
-    if far_from_limits(scene.state, wary(held), market, asked):
+    market, near = scene.state.markets[asked.instrument], wary(held)
+    clear = far_from_limits(scene.state, near, market, asked)
+    if clear and (not has_ceilings(held) or far_from_ceilings(scene.state, near, asked)):
         proposal = Proposal(
             scene.state, calm(held), ClientOrderId("0" * 32), StrategyId("puppet"), asked
         )
