@@ -37,7 +37,7 @@ def fold_fill(state: "State", event: account.Fill) -> Market | None:
     complement = None
     if isinstance(definition, BinaryContract) and definition.nets:
         complement = definition.complement
-    where = state.account_of(event.instrument)
+    where, before = state.account_of(event.instrument), state.portfolio.cash
     state.portfolio.take_fill(event, complement, where)
     if seen is not None and seen.resolved:  # a fill from before the end, reported after it
         state.portfolio.settle(event.instrument, seen.payout, where)
@@ -45,7 +45,8 @@ def fold_fill(state: "State", event: account.Fill) -> Market | None:
     strategy = order.strategy if order is not None else UNKNOWN
     if event.paid_in is not None:
         state.portfolio.take_fee(event.paid_in, event.paid)
-    for name in (event.instrument, complement, event.paid_in):
+    share_out(state, event.instrument, strategy, state.portfolio.cash - before)
+    for name in (complement, event.paid_in):
         if name is not None:
             share_out(state, name, strategy)
     if seen is not None and seen.held and order is not None and event.side is Side.BUY:
@@ -54,10 +55,11 @@ def fold_fill(state: "State", event: account.Fill) -> Market | None:
     return seen
 
 
-def share_out(state: "State", name: InstrumentId, strategy: StrategyId) -> None:
-    """Strategies' shares, and whether a stop is due, follow a position that has changed."""
+def share_out(state: "State", name: InstrumentId, strategy: StrategyId, cash: int = 0) -> None:
+    """Strategies' shares, and whether a stop is due, follow a position that has changed, which
+    moved `cash`."""
     held = state.portfolio.quantity(name)
-    state.holdings.settle(name, held, strategy)
+    state.holdings.settle(name, held, strategy, cash)
     seen = state.markets.get(name)
     if seen is not None:
         seen.held = bool(held)

@@ -30,7 +30,7 @@ def fold_transfer(state: "State", event: account.PositionTransfer) -> None:
         _set_aside(state.aside, event.instrument, event.quantity)
         return
     value = state.portfolio.transfer(event.instrument, event.quantity, event.price)
-    share_out(state, event.instrument, UNKNOWN)
+    share_out(state, event.instrument, UNKNOWN, -value)
     _come_or_gone(state, value)
 
 
@@ -39,8 +39,9 @@ def fold_merged(state: "State", event: account.PairsMerged) -> None:
     arrive(state, event.time_ns)
     where = state.account_of(event.instrument)
     state.portfolio.merge(event.instrument, event.complement, event.quantity, where)
-    for name in (event.instrument, event.complement):
-        share_out(state, name, UNKNOWN)
+    half = event.quantity // 2
+    share_out(state, event.instrument, UNKNOWN, event.quantity - half)
+    share_out(state, event.complement, UNKNOWN, half)
     state.watch_equity()
 
 

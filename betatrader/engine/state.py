@@ -267,8 +267,9 @@ def _fold_resolution(state: State, event: market.Resolution) -> Market:
     seen = state.markets[event.instrument]
     seen.resolved, seen.tradable, seen.held, seen.stop = True, False, False, 0
     seen.payout = event.payout
+    before = state.portfolio.cash
     state.portfolio.settle(event.instrument, event.payout, state.account_of(event.instrument))
-    state.holdings.shares.pop(event.instrument, None)
+    state.holdings.end(event.instrument, event.payout, state.portfolio.cash - before)
     state.watch_equity()
     return seen
 

@@ -13,6 +13,9 @@ from betatrader.store import keys
 from betatrader.store.connection import Client
 
 CENT = Decimal("0.01")
+UNKNOWN = "unknown"
+"""Whose positions and trades are no strategy's of today (`engine.holdings`)."""
+
 MONTH_NS = 30 * 86_400 * 10**9
 
 
@@ -21,6 +24,25 @@ class Net(NamedTuple):
 
     running_costs: Decimal
     profit: Decimal
+
+
+class StrategyNet(NamedTuple):
+    """One strategy's profit, and what is left of it after its part of the running costs; USD."""
+
+    strategy: str
+    profit: str
+    net: str
+
+
+def strategies_net(summary: Summary, net: Net) -> list[StrategyNet]:
+    """Each strategy bears as much of the running costs as any other; what none has made, none."""
+    bearing = [line for line in summary.strategies if line.strategy != UNKNOWN]
+    told = []
+    for line in summary.strategies:
+        share = net.running_costs / len(bearing) if line in bearing else Decimal(0)
+        left = Decimal(line.profit) - share.quantize(CENT, rounding="ROUND_UP")
+        told.append(StrategyNet(line.strategy, line.profit, str(left)))
+    return told
 
 
 def net_of(summary: Summary, since_ns: int, cost_usd_per_month: Decimal) -> Net:
@@ -41,6 +63,7 @@ async def write(redis: Client, folder: Path, cost_usd_per_month: Decimal = Decim
     target = folder / summary.run
     target.mkdir(parents=True, exist_ok=True)
     told = msgspec.json.decode(data) | {"running_costs": str(net[0]), "net": str(net[1])}
+    told["strategies"] = [line._asdict() for line in strategies_net(summary, net)]
     replace_whole(target / "pnl.json", msgspec.json.format(msgspec.json.encode(told), indent=2))
     replace_whole(target / "pnl.md", markdown(summary, net).encode())
     return (
@@ -81,6 +104,12 @@ def markdown(summary: Summary, net: Net | None = None) -> str:
         f"{summary.orders} orders, {summary.fills} fills, {summary.risk_denials} denials.",
         "",
     ]
+    if net and summary.strategies:
+        lines += ["| strategy | profit and loss | net of its part of the costs |", "|---|---|---|"]
+        lines += [
+            f"| {one.strategy} | {one.profit} | {one.net} |" for one in strategies_net(summary, net)
+        ]
+        lines.append("")
     if summary.positions:
         lines += [
             "| position | quantity | average price | mark | unrealised |",

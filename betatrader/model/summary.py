@@ -47,6 +47,16 @@ class AccountLine(msgspec.Struct, frozen=True, kw_only=True):
     compared: bool = True
 
 
+class StrategyLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one strategy has earned: its cash, and what it holds at its marks; USD, fees paid.
+
+    "unknown" is what no strategy of today has made: positions found, and other hands' trades.
+    """
+
+    strategy: str
+    profit: str
+
+
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     """Latency in microseconds; None where nothing was measured."""
 
@@ -77,6 +87,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     realised: str = "0"
     unrealised: str = "0"
     fees: str = "0"
+    strategies: tuple[StrategyLine, ...] = ()
     positions: tuple[PositionLine, ...] = ()
     markets: tuple[MarketLine, ...] = ()
     limits: tuple[LimitLine, ...] = ()

@@ -6,7 +6,7 @@ from betatrader import __version__
 from betatrader.engine.closing import beyond_dust
 from betatrader.engine.exposure import event_loss, venue_notional
 from betatrader.engine.market import Market
-from betatrader.engine.proposal import reserve
+from betatrader.engine.proposal import CLOSING, reserve
 from betatrader.engine.state import State
 from betatrader.model.ids import venue_of
 from betatrader.model.instruction import TradingState
@@ -20,6 +20,7 @@ from betatrader.model.summary import (
     MarketLine,
     PositionLine,
     Quantiles,
+    StrategyLine,
     Summary,
 )
 from betatrader.roles.trader import Trader
@@ -63,6 +64,7 @@ def summarise(
         realised=show(state.portfolio.realised),
         unrealised=show(state.unrealised()),
         fees=show(state.portfolio.fees),
+        strategies=_strategies(state),
         positions=_positions(state),
         markets=_markets(state, now_ns, started_ns),
         limits=_limits(state, limits, equity),
@@ -88,6 +90,19 @@ def _accounts(state: State) -> tuple[AccountLine, ...]:
             compared=name not in state.uncompared,
         )
         for name in state.accounts
+    )
+
+
+def _strategies(state: State) -> tuple[StrategyLine, ...]:
+    earned = dict(state.holdings.cash)
+    for name, shares in state.holdings.shares.items():
+        for strategy, quantity in shares.items():
+            worth = proceeds(state.mark(name), quantity)
+            earned[strategy] = earned.get(strategy, 0) + worth
+    return tuple(
+        StrategyLine(strategy=name, profit=show(profit))
+        for name, profit in sorted(earned.items())
+        if profit or name not in CLOSING  # whose closes are their owners' gain
     )
 
 

@@ -117,6 +117,8 @@ def _own(state: State) -> dict[str, bool]:
         == portfolio.deposits + portfolio.realised - portfolio.fees,
         "accounts_add_up": sum(portfolio.accounts.values()) == portfolio.cash,
         "holdings_add_up": _held(state) == shares,
+        "strategies_add_up": sum(state.holdings.cash.values())
+        == portfolio.cash - portfolio.deposits,
         "orders_legal": all(_legal(order) for order in _orders(state)),
     }
 

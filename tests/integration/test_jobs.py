@@ -12,7 +12,7 @@ from betatrader.jobs import pnl_report, schedule
 from betatrader.jobs.leader_watch import LeaderWatch
 from betatrader.jobs.schedule import Job, Scheduler
 from betatrader.model.errors import ConfigurationError
-from betatrader.model.summary import PositionLine, Summary
+from betatrader.model.summary import PositionLine, StrategyLine, Summary
 from betatrader.store import functions, keys
 from betatrader.store.connection import Client
 
@@ -154,6 +154,11 @@ async def test_profit_is_reported_net_of_what_running_costs_since_the_first_run(
             time_ns=time_ns,
             trading_state="ACTIVE",
             pnl="5",
+            strategies=(
+                StrategyLine(strategy="maker", profit="4"),
+                StrategyLine(strategy="parity", profit="0.5"),
+                StrategyLine(strategy="unknown", profit="0.5"),
+            ),
         )
         await redis.set(keys.RUN, summary.run)
         await redis.set(keys.summary(summary.run), msgspec.json.encode(summary))
@@ -163,7 +168,12 @@ async def test_profit_is_reported_net_of_what_running_costs_since_the_first_run(
     )
     assert (first["running_costs"], first["net"]) == ("0.37", "4.63")
     assert (second["running_costs"], second["net"]) == ("3.70", "1.30")
-    assert "| net of running costs | 1.30 |" in (tmp_path / "r1/pnl.md").read_text()
+    text = (tmp_path / "r1/pnl.md").read_text()
+    assert "| net of running costs | 1.30 |" in text
+    assert "| maker | 4 | 2.15 |" in text
+    assert [one["net"] for one in second["strategies"]] == ["2.15", "-1.35", "0.50"], (
+        "each strategy bears as much of the costs; what none has made bears none"
+    )
 
 
 async def test_that_nobody_leads_any_more_is_told_once_and_its_end_too(redis: Client) -> None:
