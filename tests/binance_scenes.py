@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 import pytest
+from msgspec import structs
 
 from betatrader.chaos.loop import Process, VirtualLoop
 from betatrader.config.venues import Binance
@@ -48,6 +49,11 @@ def approved(
     kind = other.pop("type", OrderType.LIMIT)
     terms = OrderTerms(BTC, side, kind, parse(price), parse(quantity), **other)
     return Approved(name(number), StrategyId("s"), terms)
+
+
+def instead(old: int, number: int, *args: str, **other: Any) -> Approved:
+    """One in the stead of another."""
+    return structs.replace(approved(number, *args, **other), replaces=name(old))  # type: ignore[arg-type]
 
 
 def cancel(number: int) -> CancelOrder:

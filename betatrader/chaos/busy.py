@@ -2,12 +2,14 @@
 by chance."""
 
 import msgspec
+from msgspec.structs import replace
 
 from betatrader.engine.market import Market
 from betatrader.engine.strategy import Cancel, Intent, Intents, Place, Strategy, View
-from betatrader.model.instrument import BinaryContract
+from betatrader.engine.sweeping import WORKING
+from betatrader.model.instrument import BinaryContract, Spot
 from betatrader.model.money import SCALE
-from betatrader.model.order import OrderState, OrderTerms, OrderType, Side, TimeInForce
+from betatrader.model.order import LEAVING, Order, OrderTerms, OrderType, Side, TimeInForce
 
 LOT, SHARES = SCALE // 10, 5 * SCALE
 """The least of a pair, and of a contract, that is worth an order."""
@@ -33,18 +35,26 @@ class Busy(Strategy):
         turn = self.round % ROUNDS
         least = SHARES if isinstance(market.definition, BinaryContract) else LOT
         if turn == 0:
-            found: list[Intent] = [
-                Cancel(order.id, "round")
-                for order in ours
-                if order.state is not OrderState.PENDING_CANCEL
-            ]
-            return found
+            return self._clear(market, [order for order in ours if order.state not in LEAVING])
         if turn == 1 and held >= least:
             return [self._order(market, Side.SELL, market.bid, held // least * least)]
         if len(ours) >= 4:
             return None
         price = market.ask if turn == 2 else market.bid - turn * market.definition.tick
         return [self._order(market, Side.BUY, price, 2 * least)]
+
+    def _clear(self, market: Market, ours: list[Order]) -> list[Intent]:
+        """Cancel all, but for one that is replaced where the venue can."""
+        found: list[Intent] = [Cancel(order.id, "round") for order in ours]
+        definition = market.definition
+        working = [n for n, order in enumerate(ours) if order.state in WORKING]
+        if working and isinstance(definition, Spot) and definition.replaces:
+            old = ours[working[0]]
+            away = definition.tick if old.terms.side is Side.SELL else -definition.tick
+            price = old.terms.price + away
+            place = self._order(market, old.terms.side, price, old.remaining)
+            found[working[0]] = replace(place, replaces=old.id)
+        return found
 
     def _order(self, market: Market, side: Side, price: int, quantity: int) -> Place:
         gtc = TimeInForce.GTC

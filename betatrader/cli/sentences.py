@@ -40,7 +40,7 @@ def sentence(change: Any) -> str:
         case Approved(terms=terms):
             return (
                 f"{change.strategy}: {terms.side} {show(terms.quantity)} {terms.instrument} "
-                f"at {show(terms.price)} ({change.reason})"
+                f"at {show(terms.price)} ({change.reason}){_instead(change)}"
             )
         case CancelOrder():
             return f"cancel {change.order[-6:]} on {change.instrument} ({change.reason})"
@@ -86,3 +86,7 @@ def event_fields(record: Any) -> dict[str, Any]:
 
 def _fields(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__struct_fields__ if name != "time_ns"}
+
+
+def _instead(change: Approved) -> str:
+    return f" in the stead of {change.replaces[-6:]}" if change.replaces else ""

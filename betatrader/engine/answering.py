@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from betatrader.engine import booking, closing, risk
+from betatrader.engine import booking, closing, risk, sweeping
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import OPERATOR, STOP
 from betatrader.engine.state import FOLDS, State, fold_refused, fold_submit
@@ -53,7 +53,8 @@ class Answering:
     def _carry_out(self, strategy: StrategyId, intents: Sequence[Intent]) -> None:
         for intent in intents:
             if type(intent) is Place:
-                self._place(strategy, intent)
+                if not intent.replaces or self._may_replace(strategy, intent):
+                    self._place(strategy, intent)
             elif type(intent) is Cancel:
                 self._cancel(strategy, intent)
             elif type(intent) is Ask:
@@ -87,6 +88,25 @@ class Answering:
             fold_submit(state, verdict)
         else:
             fold_refused(state, verdict)
+            if intent.replaces:  # it is not wanted where it stands
+                reason = f"its replacement was refused: {verdict.check}"
+                self._note(CancelOrder(intent.replaces, verdict.terms.instrument, reason))
+
+    def _may_replace(self, strategy: StrategyId, intent: Place) -> bool:
+        """Whether that order works, and its venue can replace it; where only it cannot, the order
+        is cancelled instead."""
+        order, terms = self.state.orders.open.get(intent.replaces), intent.terms
+        if (
+            order is None
+            or order.state not in sweeping.WORKING
+            or order.strategy != strategy
+            or (order.terms.instrument, order.terms.side) != (terms.instrument, terms.side)
+        ):
+            return False
+        if getattr(self.state.markets[terms.instrument].definition, "replaces", False):
+            return True
+        self._note(CancelOrder(order.id, terms.instrument, intent.reason))
+        return False
 
     def _cancel(self, strategy: StrategyId, intent: Cancel) -> None:
         order = self.state.orders.open.get(intent.order)

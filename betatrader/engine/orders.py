@@ -18,10 +18,11 @@ from betatrader.model.command import CancelOrder, Refused, SubmitOrder
 from betatrader.model.errors import IllegalTransition
 from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
 from betatrader.model.money import cost
-from betatrader.model.order import CLOSED, TRANSITIONS, Order, OrderState, Side
+from betatrader.model.order import CLOSED, LEAVING, TRANSITIONS, Order, OrderState, Side
 
 SUBMITTED, BUY = OrderState.SUBMITTED, Side.BUY
 PENDING_CANCEL, PARTIALLY_FILLED = OrderState.PENDING_CANCEL, OrderState.PARTIALLY_FILLED
+PENDING_REPLACE = OrderState.PENDING_REPLACE
 
 FOUND = "found"
 """The reason of an order whose intent was lost with its journal."""
@@ -81,6 +82,10 @@ class Orders(msgspec.Struct):
             now_ns,
             command.stop,
         )
+        if command.replaces:
+            old = self.open.get(command.replaces)
+            if old is not None and PENDING_REPLACE in TRANSITIONS[old.state]:
+                transition(old, PENDING_REPLACE, now_ns)
         return order
 
     def adopt(self, found: OrderFound, strategy: StrategyId) -> None:
@@ -146,7 +151,7 @@ class Orders(msgspec.Struct):
             return
         if order.remaining == 0:
             self._end(order, OrderState.FILLED, fill.time_ns)
-        elif order.state is not OrderState.PENDING_CANCEL:
+        elif order.state not in LEAVING:
             transition(order, OrderState.PARTIALLY_FILLED, fill.time_ns)
 
     def take(self, event: OrderEvent) -> bool:
@@ -163,7 +168,7 @@ class Orders(msgspec.Struct):
                     return False
                 transition(order, working, now)
             case CancelRejected():
-                if order.state is not OrderState.PENDING_CANCEL:
+                if order.state not in LEAVING:
                     return False
                 transition(order, working, now)
             case OrderInDoubt():
@@ -188,7 +193,7 @@ class Orders(msgspec.Struct):
         return [
             order
             for order in self.open.values()
-            if order.state is not OrderState.PENDING_CANCEL
+            if order.state is not PENDING_CANCEL
             and (instrument is None or order.terms.instrument == instrument)
         ]
 

@@ -52,6 +52,7 @@ class Proposal:
         terms: OrderTerms,
         *,
         uses_forecast: bool = False,
+        replaces: str = "",
     ) -> None:
         self.state = state
         self.limits = limits
@@ -74,8 +75,8 @@ class Proposal:
         if type(definition) is BinaryContract and definition.nets:
             self.complement = definition.complement
         for other in state.orders.open.values():
-            if other.terms.instrument == name:
-                self.resting.append(other)
+            if other.terms.instrument == name and (self.buying or other.id != replaces):
+                self.resting.append(other)  # a buy that is replaced may be filled before it goes
             if other.terms.side is BUY:
                 self.reserved += reserve(state, other)
         self.reducing = not self.buying and terms.quantity <= self.sellable()

@@ -49,13 +49,19 @@ class Judge:
                 and far_from_limits(state, self._wary, market, terms)
                 and (not self._capped or far_from_ceilings(state, self._wary, terms))
             ):
-                return Approved(order, strategy, terms, intent.reason, intent.stop)
+                return Approved(order, strategy, terms, intent.reason, intent.stop, intent.replaces)
             if not terms.price and terms.type is MARKET:
                 terms = market_terms(self.limits, market, terms.side, terms.quantity)
             if self.limits.minimum_times < UNBOUND:
                 terms = cut(terms, market.definition, self.limits)
         proposal = Proposal(
-            state, self.limits, order, strategy, terms, uses_forecast=intent.uses_forecast
+            state,
+            self.limits,
+            order,
+            strategy,
+            terms,
+            uses_forecast=intent.uses_forecast,
+            replaces=intent.replaces,
         )
         for check in CHECKS:
             breach = check(proposal)
@@ -63,7 +69,7 @@ class Judge:
                 limit, actual = breach
                 return Refused(order, strategy, terms, check.__name__, limit, actual)
         self._warn(proposal)
-        return Approved(order, strategy, terms, intent.reason, intent.stop)
+        return Approved(order, strategy, terms, intent.reason, intent.stop, intent.replaces)
 
     def _warn(self, proposal: Proposal) -> None:
         """Hold the order to 80% of what is used up little by little: near it, a person is told."""

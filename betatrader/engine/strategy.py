@@ -22,12 +22,15 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     """Propose an order. `stop` > 0: the price at which the position is closed for safety.
 
     `uses_forecast` says that the intent rests on one, so that risk refuses it where that is stale.
+    `replaces`: in an own working order's stead, of the same instrument and side, in one request.
+    Where the venue cannot do that the other is cancelled, and nothing is placed yet.
     """
 
     terms: OrderTerms
     reason: str = ""
     stop: int = 0
     uses_forecast: bool = False
+    replaces: ClientOrderId = ClientOrderId("")
 
 
 class Cancel(msgspec.Struct, frozen=True, gc=False):

@@ -8,13 +8,18 @@ from betatrader.model.order import OrderTerms
 
 
 class SubmitOrder(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Send this order. `stop` > 0 arms a protective stop on the position at that price."""
+    """Send this order. `stop` > 0 arms a protective stop on the position at that price.
+
+    `replaces` names an order of ours that the venue is to take off the book for it, and without
+    which it is not to be placed; "" where it stands for itself.
+    """
 
     order: ClientOrderId
     strategy: StrategyId
     terms: OrderTerms
     reason: str = ""
     stop: int = 0
+    replaces: ClientOrderId = ClientOrderId("")
 
 
 class Approved(SubmitOrder, frozen=True, gc=False, tag="submit", array_like=True):

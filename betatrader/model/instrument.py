@@ -60,7 +60,11 @@ Fees = ProportionalFees | BinaryFees
 
 
 class Spot(msgspec.Struct, frozen=True, tag="spot"):
-    """A spot pair: `base` is bought and sold for `quote` (counted as USD)."""
+    """A spot pair: `base` is bought and sold for `quote` (counted as USD).
+
+    `replaces`: the venue takes one order in another's stead in one request, and only where the
+    other could be taken off the book.
+    """
 
     id: InstrumentId
     base: str
@@ -70,6 +74,7 @@ class Spot(msgspec.Struct, frozen=True, tag="spot"):
     min_notional: Money
     fees: Fees
     min_quantity: Quantity = Quantity(0)
+    replaces: bool = False
 
 
 class BinaryContract(msgspec.Struct, frozen=True, tag="binary_contract"):

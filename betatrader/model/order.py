@@ -50,6 +50,9 @@ class OrderState(StrEnum):
     REJECTED = "REJECTED"
 
 
+LEAVING = (OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE)
+"""States of an order that the venue was asked to take off the book."""
+
 _S = OrderState
 _ENDS = {_S.FILLED, _S.CANCELED, _S.EXPIRED}
 _WORKING = {_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.PENDING_REPLACE, _S.IN_DOUBT}

@@ -75,7 +75,10 @@ class _Teller:
             self.lives[change.order] = []
             self._origin(change)
             self._say(change.order, entry, _decision(change))
-        elif isinstance(change, CancelOrder) and change.order in self.lives:
+        if isinstance(change, Approved) and change.replaces in self.lives:
+            text = f"the venue was asked to take order {change.order} in its stead"
+            self._say(change.replaces, entry, text)
+        if isinstance(change, CancelOrder) and change.order in self.lives:
             self._say(change.order, entry, f"cancel sent to the venue: {change.reason}")
 
     def _origin(self, change: Approved | Refused) -> None:

@@ -22,7 +22,7 @@ from betatrader.model.ids import InstrumentId
 from betatrader.model.instruction import Halt
 from betatrader.model.market import Resolution
 from betatrader.model.money import show
-from betatrader.model.order import Order, OrderState
+from betatrader.model.order import LEAVING, Order
 from betatrader.ops import clock, metrics
 from betatrader.venues.reconcile import (
     IN_FLIGHT,
@@ -49,7 +49,7 @@ DOUBT_S = 0.5
 SHOWN = 3
 """Differences that an alert names."""
 
-UNANSWERED = (*IN_FLIGHT, OrderState.PENDING_CANCEL)
+UNANSWERED = (*IN_FLIGHT, *LEAVING)
 
 
 class Reconciler:

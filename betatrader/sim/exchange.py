@@ -50,6 +50,7 @@ from betatrader.sim.ledger import (
 from betatrader.sim.pool import Pool, WorkingOrder, join
 
 NEVER = 1 << 62  # a time that does not come
+GONE = "the order to replace is gone"
 ENDED_KEPT = 16  # instruments that have ended and are kept, as the engine does
 
 
@@ -249,11 +250,18 @@ class SimulatedExchange(Custody):
         terms = command.terms
         ledger = self.ledgers.setdefault(owner, Ledger())
         pool = self.pools.get(terms.instrument)
+        refusal = self.refuses
+        if command.replaces and not (refusal := refusal or self._cannot_replace(command, owner)):
+            withdrawal = CancelOrder(command.replaces, terms.instrument, "replaced")
+            self._arrive_cancel(withdrawal, now_ns, owner)
         ours = self._working(owner)
-        refusal = self.refuses or admission.refusal(command, pool, ledger, ours)
+        refusal = refusal or admission.refusal(command, pool, ledger, ours)
         if refusal or pool is None:
             self.book(Refused(command.order, refusal), owner)
             self._report(OrderRejected(self._return_ns(now_ns), command.order, refusal), owner)
+            if command.replaces in self._owners or refusal.startswith(GONE):
+                kept = CancelRejected(self._return_ns(now_ns), command.replaces, refusal)
+                self._report(kept, owner)
             return
         self.book(Accepted(command.order, terms), owner)
         if terms.side is Side.BUY:
@@ -271,6 +279,10 @@ class SimulatedExchange(Custody):
         else:
             pool.rest(order)
             ledger.most_open = max(ledger.most_open, len(ours) + 1)
+
+    def _cannot_replace(self, command: SubmitOrder, owner: str) -> str:
+        found = self._owners.get(command.replaces)
+        return "" if found is not None and found[0] == owner else GONE
 
     def _bid(self, name: InstrumentId) -> int:
         pool = self.pools.get(name)

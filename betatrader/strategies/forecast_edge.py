@@ -12,7 +12,7 @@ from betatrader.engine.strategy import Ask, Cancel, Intent, Intents, Place, Stra
 from betatrader.model.features import FeatureWindow
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.money import SCALE
-from betatrader.model.order import OrderState, OrderTerms, OrderType, Side, TimeInForce
+from betatrader.model.order import LEAVING, OrderTerms, OrderType, Side, TimeInForce
 
 SECOND_NS = 1_000_000_000
 
@@ -77,7 +77,7 @@ class ForecastEdge(Strategy):
         intents: list[Intent] = [
             Cancel(order.id, "new forecast")
             for order in view.orders(market.id)
-            if order.state is not OrderState.PENDING_CANCEL
+            if order.state not in LEAVING
         ]
         if intents:
             return intents

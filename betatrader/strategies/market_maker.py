@@ -6,9 +6,17 @@ import msgspec
 
 from betatrader.engine.market import Market
 from betatrader.engine.strategy import Cancel, Intent, Intents, Place, Strategy, View
-from betatrader.model.instrument import BinaryContract, Instrument
+from betatrader.model.instrument import BinaryContract, Instrument, Spot
 from betatrader.model.money import SCALE
-from betatrader.model.order import Order, OrderState, OrderTerms, OrderType, Side, TimeInForce
+from betatrader.model.order import (
+    LEAVING,
+    Order,
+    OrderState,
+    OrderTerms,
+    OrderType,
+    Side,
+    TimeInForce,
+)
 
 SECOND_NS = 1_000_000_000
 UNIT = 1.0 / SCALE
@@ -16,7 +24,7 @@ UNIT = 1.0 / SCALE
 
 LIMIT, GTC = OrderType.LIMIT, TimeInForce.GTC
 BUY, SELL = Side.BUY, Side.SELL
-PENDING_CANCEL = OrderState.PENDING_CANCEL
+WORKING = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 WARM = 3
 """Looks at an instrument before the first quote: a spread needs to know how the mid moves."""
 
@@ -93,7 +101,7 @@ class MarketMaker(Strategy):
         half = self._spread * sqrt(variance)
         if type(definition) is BinaryContract:
             if now > definition.expires_ns - self._quiet_ns:
-                return [Cancel(o.id, "near expiry") for o in ours if o.state is not PENDING_CANCEL]
+                return [Cancel(o.id, "near expiry") for o in ours if o.state not in LEAVING]
             least = self._half * SCALE
         else:
             least = (self._half + definition.fees.maker_rate * UNIT) * exact
@@ -106,12 +114,16 @@ class MarketMaker(Strategy):
         price = int(exact - half) // tick * tick
         if price >= ask:
             price = ask - tick
-        if ours:
-            return _cancel_strays(ours, BUY, price, tick)
+        if ours and not (strays := _strays(ours, BUY, price, tick)):
+            return None
         lot = definition.lot
         quantity = self._quote_scaled // price // lot * lot if price > 0 else 0
-        if not quantity or quantity * price < definition.min_notional * SCALE:
-            return None  # the venue would find it too small
+        if quantity * price < definition.min_notional * SCALE:
+            quantity = 0  # the venue would find it too small
+        if ours:
+            return _requote(market, strays, BUY, price, quantity)
+        if not quantity:
+            return None
         terms = OrderTerms(name, BUY, LIMIT, price, quantity, GTC, True)
         return [Place(terms, "quote", price >> 1 or 1)]
 
@@ -136,12 +148,14 @@ class MarketMaker(Strategy):
         offer = held // lot * lot
         intents: list[Intent] = []
         if buys:
-            intents += _cancel_strays(buys, BUY, buy_at if bid else 0, tick)
+            strays = _strays(buys, BUY, buy_at if bid else 0, tick)
+            intents += _requote(market, strays, BUY, buy_at, bid)
         elif bid:
             terms = OrderTerms(market.id, BUY, LIMIT, buy_at, bid, GTC, True)
             intents.append(Place(terms, "quote", buy_at // 2 or 1))
         if sells:
-            intents += _cancel_strays(sells, SELL, sell_at if offer else 0, tick)
+            strays = _strays(sells, SELL, sell_at if offer else 0, tick)
+            intents += _requote(market, strays, SELL, sell_at, offer)
         elif offer:
             intents.append(
                 Place(OrderTerms(market.id, SELL, LIMIT, sell_at, offer, GTC, True), "quote")
@@ -155,11 +169,27 @@ class MarketMaker(Strategy):
         return quantity if quantity * price >= definition.min_notional * SCALE else 0
 
 
-def _cancel_strays(ours: list[Order], side: Side, price: int, tick: int) -> list[Intent]:
-    """Cancel each order that does not stand where it should; 0 is nowhere."""
+def _strays(ours: list[Order], side: Side, price: int, tick: int) -> list[Order]:
+    """The orders that do not stand where they should; 0 is nowhere."""
     return [
-        Cancel(order.id, "requote")
+        order
         for order in ours
         if (order.terms.side is not side or not -tick <= order.terms.price - price <= tick)
-        and order.state is not PENDING_CANCEL
+        and order.state not in LEAVING
     ]
+
+
+def _requote(
+    market: Market, strays: list[Order], side: Side, price: int, quantity: int
+) -> list[Intent]:
+    """Take the strays off the book: the first in one request with the quote that is to stand there,
+    where the venue can; else the quote follows once they are gone."""
+    definition = market.definition
+    intents: list[Intent] = [Cancel(order.id, "requote") for order in strays]
+    if strays and quantity and type(definition) is Spot and definition.replaces:
+        first = strays[0]
+        if first.terms.side is side and first.state in WORKING:
+            terms = OrderTerms(definition.id, side, LIMIT, price, quantity, GTC, True)
+            stop = price >> 1 or 1 if side is BUY else 0
+            intents[0] = Place(terms, "requote", stop, replaces=first.id)
+    return intents

@@ -86,14 +86,19 @@ class Gateway:
         """Orders that wait since before a moment are not sent at all; returns how many."""
         count = 0
         while self._held and self._held[0].time_ns < before_ns:
-            held = self._held.popleft()
-            self.unsent.append(OrderRejected(now_ns, held.command.order, NOT_SHIPPED))
+            self._keep_back(self._held.popleft().command, now_ns, NOT_SHIPPED)
             count += 1
         return count
 
+    def _keep_back(self, command: Approved, now_ns: int, reason: str) -> None:
+        """An order does not leave: it is refused, and one that it was to replace goes on."""
+        self.unsent.append(OrderRejected(now_ns, command.order, reason))
+        if command.replaces:
+            self.unsent.append(CancelRejected(now_ns, command.replaces, reason))
+
     def _submit(self, command: Approved, now_ns: int) -> bool:
         if self._fence is not None and not self._fence.may_order():
-            self.unsent.append(OrderRejected(now_ns, command.order, NOT_SENT))
+            self._keep_back(command, now_ns, NOT_SENT)
             return False
         self._venue.submit(command, now_ns)
         self.orders += 1
@@ -103,7 +108,7 @@ class Gateway:
         for held in self._held:
             if held.command.order == command.order:
                 self._held.remove(held)
-                self.unsent.append(OrderRejected(now_ns, command.order, WITHDRAWN))
+                self._keep_back(held.command, now_ns, WITHDRAWN)
                 return False
         if not ordered and self._fence is not None and not self._fence.may_cancel():
             self.unsent.append(CancelRejected(now_ns, command.order, NOT_SENT))

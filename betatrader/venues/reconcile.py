@@ -27,7 +27,7 @@ from betatrader.model.account import (
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.market import Resolution
-from betatrader.model.order import Order, OrderState
+from betatrader.model.order import LEAVING, Order, OrderState
 
 NEVER_TAKEN = "the venue never took it"
 UNKNOWN = "the venue knows it no more"
@@ -100,7 +100,7 @@ def order_reports(
     twice = [
         OrderFound(now_ns, name, order.terms, order.filled)
         for name in account.doubled
-        if (order := state.orders.open.get(name)) and order.state is not OrderState.PENDING_CANCEL
+        if (order := state.orders.open.get(name)) and order.state not in LEAVING
     ]
     return [*(report for report in found if report is not None), *lost, *twice]
 
@@ -134,7 +134,7 @@ def _report(
         case OrderState.ACCEPTED:
             if order.state in IN_FLIGHT:
                 return OrderAccepted(now_ns, order.id)
-            if order.state is OrderState.PENDING_CANCEL:
+            if order.state in LEAVING:
                 return CancelRejected(now_ns, order.id, "it still works at the venue")
     return None
 

@@ -2,7 +2,7 @@
 
 import anyio
 import pytest
-from binance_scenes import EPOCH_NS, RefuseError, World, approved, cancel, order
+from binance_scenes import EPOCH_NS, RefuseError, World, approved, instead, name, order
 
 from betatrader.chaos.loop import Process, VirtualLoop
 from betatrader.config.venues import Binance
@@ -61,8 +61,8 @@ class Served:
         assert self.loop.unhandled == []
 
     def replace(self, old: int, new: int, price: str, **terms: object) -> list[str]:
-        made = approved(new, price, "0.001", **terms)  # type: ignore[arg-type]
-        self.loop.call_soon(lambda: self.venue.replace(cancel(old), made, clock.now_ns()))
+        made = instead(old, new, price, "0.001", **terms)
+        self.loop.call_soon(lambda: self.venue.submit(made, clock.now_ns()))
         self.go(1.0)
         return self.since()
 
@@ -136,11 +136,11 @@ def test_what_is_not_known_of_a_replacement_is_in_doubt(
     world = World(monkeypatch).go()
     world.since()
     if parts:
-        parts["cancelResponse"] = order(1, "CANCELED", origClientOrderId=cancel(1).order)
+        parts["cancelResponse"] = order(1, "CANCELED", origClientOrderId=name(1))
 
     def reply(_given: object) -> None:
         raise RefuseError(status, code, "half of it", **parts)
 
     world.fake.api["order.cancelReplace"] = reply
-    world.do(world.venue.replace, cancel(1), approved(2, "49000"), 1)
+    world.do(world.venue.submit, instead(1, 2, "49000"), 1)
     assert [type(event).__name__ for event in world.since()] == said

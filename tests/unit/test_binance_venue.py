@@ -12,8 +12,8 @@ from binance_scenes import (
     RefuseError,
     World,
     approved,
-    cancel,
     executed,
+    instead,
     name,
     order,
     report,
@@ -486,7 +486,7 @@ def test_a_replacement_tells_of_both(world: World) -> None:
         "cancelResponse": canceled,
         "newOrderResponse": order(2),
     }
-    world.do(world.venue.replace, cancel(1), approved(2, "49000"), 1)
+    world.do(world.venue.submit, instead(1, 2, "49000"), 1)
     assert kinds(world) == ["OrderAccepted", "OrderCanceled", "OrderAccepted"]
 
     def half(_given: object) -> None:
@@ -501,13 +501,13 @@ def test_a_replacement_tells_of_both(world: World) -> None:
         )
 
     world.fake.api["order.cancelReplace"] = half
-    world.do(world.venue.replace, cancel(2), approved(3, "49000"), 1)
+    world.do(world.venue.submit, instead(2, 3, "49000"), 1)
     found = world.since()
     assert [type(event) for event in found] == [OrderCanceled, OrderRejected]
     assert found[1].reason == "no balance (-2010)"
     assert not world.venue.busy
     world.fake.api["order.cancelReplace"] = refusing(400, -2022, "Order cancel-replace failed.")
-    world.do(world.venue.replace, cancel(3), approved(4, "49000"), 1)
+    world.do(world.venue.submit, instead(3, 4, "49000"), 1)
     assert kinds(world) == ["CancelRejected", "OrderRejected"]
 
 

@@ -37,6 +37,7 @@ class Symbol(msgspec.Struct, rename="camel"):
     quote_asset: str
     filters: list[Filter]
     allowed_self_trade_prevention_modes: list[str] = []
+    cancel_replace_allowed: bool = False
 
 
 class ExchangeInfo(msgspec.Struct, rename="camel"):
@@ -108,6 +109,7 @@ def rules_of(symbol: Symbol, fees: ProportionalFees = DEFAULT_FEES) -> Rules:
         min_notional=Money(minimum),
         fees=fees,
         min_quantity=Quantity(least),
+        replaces=symbol.cancel_replace_allowed,
     )
     stp = STP_MODE if STP_MODE in symbol.allowed_self_trade_prevention_modes else ""
     return Rules(spot, symbol.status == TRADED, stp)

@@ -112,7 +112,11 @@ class BinanceVenue:
     # Requests.
 
     def submit(self, command: Approved, now_ns: int) -> None:
-        """Send an order; where it cannot leave, or has no form here, it is refused."""
+        """Send an order; where it cannot leave, or has no form here, it is refused. One that
+        replaces another is placed only where that could be cancelled."""
+        if command.replaces:
+            self._replace(command, now_ns)
+            return
         name, stp = command.order, self._listing.stp(command.terms.instrument)
         try:
             parameters = orders.placing(name, command.terms, stp)
@@ -141,27 +145,22 @@ class BinanceVenue:
         parameters: dict[str, sign.Value] = {"symbol": symbol, "origClientOrderId": command.order}
         self._send("order.cancel", parameters, Asked(cancel=command.order))
 
-    def replace(self, old: CancelOrder, command: Approved, now_ns: int) -> None:
-        """Cancel an order and, only where that succeeds, place another in its stead, at once."""
-        name, stp = command.order, self._listing.stp(command.terms.instrument)
+    def _replace(self, command: Approved, now_ns: int) -> None:
+        name, old = command.order, command.replaces
         parameters: dict[str, sign.Value] = {}
-        reason = ""
-        if old.instrument != command.terms.instrument:
-            reason = "not sent: an order is replaced on its own instrument"
-        else:
-            try:
-                parameters = orders.placing(name, command.terms, stp)
-            except orders.UnmappableError as error:
-                reason = f"not sent: {error}"
-        reason = reason or self._held_back()
+        try:
+            stp = self._listing.stp(command.terms.instrument)
+            parameters, reason = orders.placing(name, command.terms, stp), self._held_back()
+        except orders.UnmappableError as error:
+            reason = f"not sent: {error}"
         if reason:
             self._take(OrderRejected(now_ns, name, reason))
-            self._take(CancelRejected(now_ns, old.order, reason))
+            self._take(CancelRejected(now_ns, old, reason))
             return
         self._books.note(name, str(parameters["symbol"]))
         parameters["cancelReplaceMode"] = "STOP_ON_FAILURE"
-        parameters["cancelOrigClientOrderId"] = old.order
-        self._send("order.cancelReplace", parameters, Asked(name, old.order))
+        parameters["cancelOrigClientOrderId"] = old
+        self._send("order.cancelReplace", parameters, Asked(name, old))
 
     def cancel_all(self) -> bool:
         """Take everything off the book, other hands' orders on our symbols too; False where that
