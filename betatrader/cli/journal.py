@@ -27,19 +27,26 @@ def journal() -> None:
 
 @journal.command("verify")
 @click.argument("path", type=Path, required=False)
-@click.option("--repair", is_flag=True, help="Cut off a torn tail, which a crash may leave.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Cut off a torn tail, which a crash may leave; no trader may be at work (else status 6).",
+)
 @json_option
 def journal_verify(path: Path | None, repair: bool, as_json: bool) -> None:
     """Check every frame and the hash chain of a journal (default: the home's last run).
 
     Example: betatrader journal verify --repair
     """
+    from betatrader.roles import keeping
     from betatrader.store.journal_reader import Reader
     from betatrader.store.journal_reader import repair as cut_torn_tail
 
+    chosen = _chosen(path)
     if repair:
-        cut_torn_tail(_chosen(path))
-    reader = Reader(_chosen(path))
+        with keeping.without_trader(chosen):
+            cut_torn_tail(chosen)
+    reader = Reader(chosen)
     count = sum(1 for _ in reader)
     facts = {
         "journal": str(reader.paths[0].parent),

@@ -202,12 +202,18 @@ def _lost_page(rest: bytes, whole: int, position: int) -> bool:
 def repair(folder: Path) -> int:
     """Cut a torn tail, and zeros, off the last file of a journal; returns how many bytes were torn.
 
-    Raises UsageError where the journal is damaged in any other way.
+    Nobody may be writing it: a file that is cut while it is mapped ends its writer. Raises
+    UsageError where the journal is damaged in any other way, and where it may not be written.
     """
     reader = Reader(folder)
     for _ in reader:
         continue
     last = reader.paths[-1]
     if last.name.endswith(SUFFIX) and last.stat().st_size > reader.end:
-        os.truncate(last, reader.end)
+        try:
+            os.truncate(last, reader.end)
+        except OSError as error:
+            raise UsageError(
+                f"{last} cannot be cut: {error.strerror}\nCheck who may write it, and the disk."
+            ) from error
     return reader.torn
