@@ -18,7 +18,7 @@ from betatrader.model.limits import Limits
 from betatrader.ops.files import lock
 from betatrader.roles import keeping
 from betatrader.roles.leading import _lock_home
-from betatrader.store.journal import Journal, Setup
+from betatrader.store.journal import Journal, Setup, pack
 from betatrader.store.journal_reader import Reader
 
 SETUP = Setup(limits=msgspec.Raw(msgspec.msgpack.encode(Limits())), strategies=())
@@ -98,3 +98,17 @@ def test_a_copy_outside_of_the_home_is_repaired_beside_a_trader(
     with lock(torn.parents[2] / keeping.TRADING_LOCK):
         repaired = ask("journal", "verify", "--repair", "--json", str(copy))
     assert (repaired.status, json.loads(repaired.out)["torn_bytes"]) == (0, 0)
+
+
+@pytest.mark.parametrize("command", [["journal", "verify"], ["journal", "show"], ["replay"]])
+@pytest.mark.parametrize("harm", ["cut", "altered"])
+def test_a_damaged_packed_file_is_told_in_two_lines(
+    ask: Ask, run_folder: Path, command: list[str], harm: str
+) -> None:
+    packed = pack(run_folder / "000001.btj")
+    data = packed.read_bytes()
+    packed.write_bytes(data[:-9] if harm == "cut" else data[:40] + b"\xff" * 20 + data[60:])
+    refused = ask(*command)
+    assert (refused.status, len(refused.err.splitlines())) == (2, 2)
+    assert f"{packed}: the packed file is damaged" in refused.err
+    assert "a crash, and no damage" not in refused.out
