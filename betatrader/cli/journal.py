@@ -15,6 +15,8 @@ from betatrader.model.errors import BetatraderError, UsageError
 from betatrader.ops.clock import iso
 
 PROGRESS_S = 2.0
+MOST = 1_000_000_000
+"""Records that one `show` prints; as many as no journal holds."""
 
 
 @click.group(cls=Group)
@@ -68,8 +70,17 @@ def journal_verify(path: Path | None, repair: bool, as_json: bool) -> None:
 
 @journal.command("show")
 @click.argument("path", type=Path, required=False)
-@click.option("--limit", default=50, show_default=True, help="How many records.")
-@click.option("--from", "first", default=1, show_default=True, help="The first record's number.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST), default=50, show_default=True, help="How many records."
+)
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="The first record's number.",
+)
 @json_option
 def journal_show(path: Path | None, limit: int, first: int, as_json: bool) -> None:
     """Print records; with --json one a line.

@@ -112,3 +112,28 @@ def test_a_damaged_packed_file_is_told_in_two_lines(
     assert (refused.status, len(refused.err.splitlines())) == (2, 2)
     assert f"{packed}: the packed file is damaged" in refused.err
     assert "a crash, and no damage" not in refused.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["journal", "show", "--limit", "-5"],
+        ["journal", "show", "--limit", "99999999999999999999"],
+        ["journal", "show", "--from", "0"],
+        ["simulate", "--hours", "nan"],
+        ["simulate", "--hours", "inf"],
+        ["simulate", "--hours", "-inf"],
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(
+    ask: Ask, run_folder: Path, words: list[str]
+) -> None:
+    refused = ask(*words)
+    assert (refused.status, len(refused.err.splitlines())) == (2, 2)
+    assert f"'{words[-2]}'" in refused.err
+    assert refused.out == ""
+
+
+def test_show_prints_what_is_there_where_more_is_asked_for(ask: Ask, run_folder: Path) -> None:
+    shown = ask("journal", "show", "--from", "18", "--limit", "1000000000", "--json")
+    assert [json.loads(line)["sequence"] for line in shown.out.splitlines()] == [18, 19, 20]
