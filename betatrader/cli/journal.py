@@ -15,6 +15,8 @@ from betatrader.model.errors import BetatraderError, UsageError
 from betatrader.ops.clock import iso
 
 PROGRESS_S = 2.0
+MOST = 1_000_000_000
+"""Records that one `show` prints; as many as no journal holds."""
 
 
 @click.group(cls=Group)
@@ -27,19 +29,26 @@ def journal() -> None:
 
 @journal.command("verify")
 @click.argument("path", type=Path, required=False)
-@click.option("--repair", is_flag=True, help="Cut off a torn tail, which a crash may leave.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Cut off a torn tail, which a crash may leave; no trader may be at work (else status 6).",
+)
 @json_option
 def journal_verify(path: Path | None, repair: bool, as_json: bool) -> None:
     """Check every frame and the hash chain of a journal (default: the home's last run).
 
     Example: betatrader journal verify --repair
     """
+    from betatrader.roles import keeping
     from betatrader.store.journal_reader import Reader
     from betatrader.store.journal_reader import repair as cut_torn_tail
 
+    chosen = _chosen(path)
     if repair:
-        cut_torn_tail(_chosen(path))
-    reader = Reader(_chosen(path))
+        with keeping.without_trader(chosen):
+            cut_torn_tail(chosen)
+    reader = Reader(chosen)
     count = sum(1 for _ in reader)
     facts = {
         "journal": str(reader.paths[0].parent),
@@ -61,8 +70,17 @@ def journal_verify(path: Path | None, repair: bool, as_json: bool) -> None:
 
 @journal.command("show")
 @click.argument("path", type=Path, required=False)
-@click.option("--limit", default=50, show_default=True, help="How many records.")
-@click.option("--from", "first", default=1, show_default=True, help="The first record's number.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST), default=50, show_default=True, help="How many records."
+)
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="The first record's number.",
+)
 @json_option
 def journal_show(path: Path | None, limit: int, first: int, as_json: bool) -> None:
     """Print records; with --json one a line.

@@ -1,5 +1,6 @@
 """`simulate`: the whole trader under seeded faults."""
 
+import math
 from typing import Any
 
 import click
@@ -7,11 +8,21 @@ import click
 from betatrader.cli.output import print_json, print_table
 
 
+def _finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    """A range lets nan pass, and inf where it has no upper end: neither is ever reached."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} hours never end: give a number such as 10 or 0.5")
+    return value
+
+
 @click.command()
 @click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="How many.")
 @click.option("--seed", "first", type=click.IntRange(0), default=0, help="The first of them.")
 @click.option(
-    "--hours", type=click.FloatRange(0, min_open=True), help="Until so much is simulated."
+    "--hours",
+    type=click.FloatRange(0, min_open=True),
+    callback=_finite,
+    help="Until so much is simulated.",
 )
 @click.option(
     "--venue",

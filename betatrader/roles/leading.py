@@ -13,6 +13,7 @@ import anyio
 from betatrader.model.errors import RefusedError
 from betatrader.ops import clock, metrics
 from betatrader.ops.files import Taken, lock
+from betatrader.roles.keeping import TRADING_LOCK
 from betatrader.roles.service import Service
 from betatrader.store.connection import AWAY
 from betatrader.store.lease import RENEWALS, Lease, holder_name
@@ -154,7 +155,7 @@ class Leadership:
 def _lock_home(home: Path) -> IO[str]:
     """Hold the home's trading lock until this process ends; raises RefusedError."""
     try:
-        return lock(home / "trading.lock")
+        return lock(home / TRADING_LOCK)
     except Taken as taken:
         raise RefusedError(
             f"another trader works in {home} (pid {taken.pid})\n"

@@ -25,7 +25,7 @@ from betatrader.model.signal import Forecast
 from betatrader.ops import clock, door, metrics, watchdog
 from betatrader.ops.deadman import Deadman
 from betatrader.ops.files import replace_whole
-from betatrader.roles import journaling, vitals
+from betatrader.roles import journaling, keeping, vitals
 from betatrader.roles.account import summarise
 from betatrader.roles.accounts import Accounts
 from betatrader.roles.controlling import Control, open_control
@@ -122,7 +122,7 @@ class TradingRole:
         self.leadership = leadership
         self.service = service
         self.started_ns = clock.now_ns()
-        self.run = f"{self.started_ns // 1_000_000:x}"
+        self.run = keeping.new_run(service.home, self.started_ns)
         self.audit = AuditLog(service.redis, self.run, service.schema)
         self.standby = standby
         self.desk = standby.desks[0]

@@ -200,7 +200,7 @@ def pack(path: Path) -> Path:
     packed = path.with_name(path.name.removesuffix(SUFFIX) + PACKED)
     part = packed.with_name(packed.name + ".part")
     with path.open("rb") as plain, part.open("wb") as out:
-        zstandard.ZstdCompressor(level=6).copy_stream(plain, out)
+        zstandard.ZstdCompressor(level=6, write_checksum=True).copy_stream(plain, out)
         out.flush()
         os.fsync(out.fileno())
     part.replace(packed)

@@ -8,9 +8,10 @@ that was not closed ends in zeros, which are no record of anything.
 import os
 from collections.abc import Iterator
 from hashlib import blake2b
+from io import BufferedReader, RawIOBase
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
 import msgspec
@@ -30,6 +31,9 @@ from betatrader.store.journal import (
     files,
 )
 from betatrader.store.schema import check
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 LARGEST = 64 * 1024 * 1024
 BLOCK = 256 * 1024
@@ -141,8 +145,56 @@ def _opened(path: Path) -> BinaryIO:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}\nCheck the path.") from error
     if path.name.endswith(PACKED):
-        return zstandard.ZstdDecompressor().stream_reader(file, closefd=True)
+        return BufferedReader(_Unpacked(path, file), BLOCK)
     return file
+
+
+class _Unpacked(RawIOBase):
+    """A packed file's content. One that is cut, altered or followed by more raises UsageError: it
+    appeared whole under its name, so that no crash leaves it so.
+
+    The library's own stream takes a cut file for one that ends there.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path, self._file = path, file
+        self._stream = zstandard.ZstdDecompressor().decompressobj()
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """The next bytes; 0 at the end."""
+        room = memoryview(buffer)
+        while not self._ready:
+            block = self._file.read(BLOCK)
+            if not block and self._stream.eof:
+                return 0
+            if not block:
+                raise self._damaged("it is cut")
+            try:
+                self._ready = memoryview(self._stream.decompress(block))
+            except zstandard.ZstdError as error:
+                raise self._damaged(str(error)) from error
+            if self._stream.unused_data:
+                raise self._damaged("something follows its end")
+        count = min(len(room), len(self._ready))
+        room[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def close(self) -> None:
+        """Close the packed file too."""
+        self._file.close()
+        super().close()
+
+    def _damaged(self, what: str) -> UsageError:
+        return UsageError(
+            f"{self._path}: the packed file is damaged before byte {self._file.tell()} ({what})\n"
+            "No crash does this. Put it back from a copy; the run's other files read one by one."
+        )
 
 
 Frames = Iterator[tuple[bytes, bytes]]
@@ -154,7 +206,7 @@ def _frames(path: Path, file: BinaryIO) -> Frames:
     Read in blocks: a read for each frame costs more than all that is done with it.
     """
     data, at, wanted = b"", 0, BLOCK
-    position = file.tell()
+    position = len(MAGIC)
     while block := file.read(wanted):
         position += at
         data, at, wanted = data[at:] + block, 0, BLOCK
@@ -202,12 +254,18 @@ def _lost_page(rest: bytes, whole: int, position: int) -> bool:
 def repair(folder: Path) -> int:
     """Cut a torn tail, and zeros, off the last file of a journal; returns how many bytes were torn.
 
-    Raises UsageError where the journal is damaged in any other way.
+    Nobody may be writing it: a file that is cut while it is mapped ends its writer. Raises
+    UsageError where the journal is damaged in any other way, and where it may not be written.
     """
     reader = Reader(folder)
     for _ in reader:
         continue
     last = reader.paths[-1]
     if last.name.endswith(SUFFIX) and last.stat().st_size > reader.end:
-        os.truncate(last, reader.end)
+        try:
+            os.truncate(last, reader.end)
+        except OSError as error:
+            raise UsageError(
+                f"{last} cannot be cut: {error.strerror}\nCheck who may write it, and the disk."
+            ) from error
     return reader.torn

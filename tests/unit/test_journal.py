@@ -304,6 +304,51 @@ def test_what_older_runs_left_open_is_packed_and_still_reads(tmp_path: Path) -> 
     assert (len(list(reader)), reader.torn > 0) == (19, True)
 
 
+@given(st.integers(0, 10_000))
+def test_a_packed_file_that_is_cut_is_damage_and_never_a_crash(
+    tmp_path_factory: pytest.TempPathFactory, at: int
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    packed = journal.pack(written(folder))
+    whole = packed.read_bytes()
+    packed.write_bytes(whole[: at % len(whole)])
+    with pytest.raises(UsageError, match="the packed file is damaged before byte"):
+        read(folder)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_a_packed_file_that_is_altered_is_damage_or_reads_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, at: int, by: int
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    packed = journal.pack(written(folder))
+    data = bytearray(packed.read_bytes())
+    data[at % len(data)] ^= by
+    packed.write_bytes(data)
+    try:
+        found = read(folder)
+    except UsageError as error:
+        assert "the packed file is damaged before byte" in str(error)  # noqa: PT017
+        return
+    assert found == records(20), "bits of the header that say nothing of the content"
+
+
+def test_a_packed_file_that_something_follows_is_damage(tmp_path: Path) -> None:
+    packed = journal.pack(written(tmp_path))
+    packed.write_bytes(packed.read_bytes() * 2)
+    with pytest.raises(UsageError, match="something follows its end"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("block", [1, 7, 64])
+def test_a_packed_file_reads_the_same_in_any_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    journal.pack(written(tmp_path))
+    monkeypatch.setattr(journal_reader, "BLOCK", block)
+    assert read(tmp_path) == records(20)
+
+
 class Nowhere:
     """A venue and an audit log that remember orders, and answer nothing."""
 
