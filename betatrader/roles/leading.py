@@ -10,12 +10,12 @@ from typing import IO
 
 import anyio
 
-from betatrader.model.errors import RefusedError
+from betatrader.model.errors import BetatraderError, RefusedError
 from betatrader.ops import clock, metrics
 from betatrader.ops.files import Taken, lock
 from betatrader.roles.service import Service
 from betatrader.store.connection import AWAY
-from betatrader.store.lease import RENEWALS, Lease, holder_name
+from betatrader.store.lease import RENEWALS, HomeBrokenError, Lease, holder_name
 
 POLL_S = 0.25
 STANDBY_S = 0.05
@@ -57,7 +57,9 @@ class Leadership:
         return self.solo or self.lease.may_cancel()
 
     async def win(self, follow: Callable[[], Awaitable[None]]) -> bool:
-        """Wait, ready and following, until the lease is ours; False where we are told to stop."""
+        """Wait, ready and following, until the lease is ours; False where we are told to stop.
+
+        Raises HomeBrokenError where this home cannot keep the epoch: another standby must lead."""
         service = self._service
         waiting = checked = False
         while not service.is_stopping():
@@ -101,6 +103,9 @@ class Leadership:
                 self._fence_if_over(f"the lease could not be renewed ({error or 'no answer'})")
                 pause_s = POLL_S
                 continue
+            except HomeBrokenError as error:
+                self._end(error)
+                return
             pause_s = self.lease.ttl_s / RENEWALS
             if answer == "taken":
                 self.lose()
@@ -127,13 +132,18 @@ class Leadership:
 
     def lose(self) -> None:
         """Another one leads: this process ends, and waits for its turn when it is started again."""
-        metrics.LEADER.set(0)
-        self._service.failure = RefusedError(
-            "another trader holds the lease\n"
-            "This one has stopped; started again, it waits for its turn."
-        )
         self._service.log.error("lease_lost")
-        self._service.alert("critical", str(self._service.failure))
+        self._end(
+            RefusedError(
+                "another trader holds the lease\n"
+                "This one has stopped; started again, it waits for its turn."
+            )
+        )
+
+    def _end(self, failure: BetatraderError) -> None:
+        metrics.LEADER.set(0)
+        self._service.failure = failure
+        self._service.alert("critical", str(failure))
         self._service.stop()
 
     def _fence_if_over(self, reason: str) -> None:
@@ -152,9 +162,13 @@ class Leadership:
 
 
 def _lock_home(home: Path) -> IO[str]:
-    """Hold the home's trading lock until this process ends; raises RefusedError."""
+    """Hold the home's trading lock until this process ends; raises RefusedError where another
+    has it, and HomeBrokenError where the disk refuses."""
+    path = home / "trading.lock"
     try:
-        return lock(home / "trading.lock")
+        return lock(path)
+    except OSError as error:
+        raise HomeBrokenError.of(path, error) from error
     except Taken as taken:
         raise RefusedError(
             f"another trader works in {home} (pid {taken.pid})\n"

@@ -9,15 +9,16 @@ older, or empty, never gives a smaller one.
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import anyio
 
-from betatrader.model.errors import RefusedError
+from betatrader.model.errors import BetatraderError, RefusedError
 from betatrader.ops.files import replace_whole
 from betatrader.store import functions
-from betatrader.store.connection import Client
+from betatrader.store.connection import AWAY, Client
 
 MARGIN = 0.3
 """Of the ttl: no new order in the last part (renewal's time-out, clock rates, longest send)."""
@@ -27,6 +28,18 @@ RENEWALS = 4
 
 ANSWER_S = 1.0
 CLOCKS_APART_S = 5.0
+
+
+class HomeBrokenError(BetatraderError):
+    """The home cannot be written (a full or read-only disk): this process must not lead."""
+
+    @classmethod
+    def of(cls, path: Path, error: OSError) -> "HomeBrokenError":
+        """What the disk said of a file that leading needs."""
+        return cls(
+            f"{path} cannot be written: {error.strerror or error}\n"
+            "Free or mend the disk, then start again; this trader leads nobody until then."
+        )
 
 
 class Held(NamedTuple):
@@ -59,7 +72,8 @@ class Lease:
         return self._clock() < self._end
 
     async def acquire(self) -> Held | None:
-        """Take it: None where it is ours, with a new `epoch`. Raises what the client raises."""
+        """Take it: None where it is ours, with a new `epoch`. Raises what the client raises, and
+        HomeBrokenError where the epoch cannot be kept: the lease is given back then."""
         began = self._clock()
         known = max(self.epoch, self._known())
         with anyio.fail_after(ANSWER_S):
@@ -68,7 +82,12 @@ class Lease:
             )
         if verdict != "taken":
             return Held(epoch, left / 1000)
-        self._keep(epoch)
+        try:
+            self._keep(epoch)
+        except OSError as error:  # never to be taken for a Redis that is away
+            with suppress(*AWAY, TimeoutError):
+                await self._give_back(epoch)
+            raise HomeBrokenError.of(self._kept, error) from error
         self.epoch = epoch
         self._end = began + self.ttl_s
         return None
@@ -85,9 +104,12 @@ class Lease:
 
     async def release(self) -> None:
         """Give it back: nothing of ours is under way any more."""
+        await self._give_back(self.epoch)
+
+    async def _give_back(self, epoch: int) -> None:
         self._end = 0.0
         with anyio.move_on_after(ANSWER_S):
-            await functions.lease_release(self._redis, self.holder, self.epoch)
+            await functions.lease_release(self._redis, self.holder, epoch)
 
     async def check_clocks(self, now_s: float) -> None:
         """Raises RefusedError where the server's clock and ours are too far apart to trust."""

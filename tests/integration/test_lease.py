@@ -8,7 +8,7 @@ import pytest
 from betatrader.model.errors import RefusedError
 from betatrader.store import keys
 from betatrader.store.connection import Client
-from betatrader.store.lease import Lease
+from betatrader.store.lease import HomeBrokenError, Lease
 
 TTL_S = 1.0
 
@@ -119,6 +119,18 @@ async def test_the_token_is_kept_on_disk_before_it_is_used(redis: Client, tmp_pa
     again = lease(redis, tmp_path)
     await again.acquire()
     assert again.epoch > one.epoch + 10**6, "what the file knows wins over what the server lost"
+
+
+async def test_who_cannot_keep_the_token_gives_the_lease_back_for_another_to_lead(
+    redis: Client, tmp_path: Path
+) -> None:
+    broken = lease(redis, tmp_path / "broken")
+    (tmp_path / "broken").write_text("a file where the home should be")
+    with pytest.raises(HomeBrokenError, match="one-epoch cannot be written"):
+        await broken.acquire()
+    assert not broken.may_cancel()
+    another = lease(redis, tmp_path, "two")
+    assert await another.acquire() is None, "at once: it is free"
 
 
 async def test_clocks_far_apart_are_refused(redis: Client, tmp_path: Path) -> None:
