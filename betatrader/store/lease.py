@@ -62,6 +62,8 @@ class Lease:
         self._kept = kept
         self._clock = clock
         self._end = 0.0
+        self._server: object = None
+        self._other_since: float | None = None
 
     def may_order(self) -> bool:
         """Whether an order may leave now."""
@@ -122,10 +124,17 @@ class Lease:
             )
 
     async def unsettled_s(self) -> float:
-        """For how long nobody should act on a lease: a server that came back may have lost one that
-        it had granted, and it was good for one ttl at most."""
-        uptime = float((await self._redis.info("server"))["uptime_in_seconds"])
-        return max(0.0, self.ttl_s - uptime)
+        """For how long nobody should act on a lease: a server that came back, or another one in its
+        place (a promoted replica was up for long), may have lost one that was granted, and that
+        was good for one ttl at most."""
+        found = await self._redis.info("server")
+        if self._server not in (None, found["run_id"]):
+            self._other_since = self._clock()
+        self._server = found["run_id"]
+        left_s = self.ttl_s - float(found["uptime_in_seconds"])
+        if self._other_since is not None:
+            left_s = max(left_s, self._other_since + self.ttl_s - self._clock())
+        return max(0.0, left_s)
 
     @property
     def ttl_ms(self) -> int:

@@ -133,6 +133,38 @@ async def test_who_cannot_keep_the_token_gives_the_lease_back_for_another_to_lea
     assert await another.acquire() is None, "at once: it is free"
 
 
+class Info:
+    """A client whose server says of itself what the test says."""
+
+    def __init__(self, run_id: str, uptime_s: int) -> None:
+        self.run_id, self.uptime_s = run_id, uptime_s
+
+    async def info(self, _section: str) -> dict[str, object]:
+        return {"run_id": self.run_id, "uptime_in_seconds": self.uptime_s}
+
+
+async def test_a_server_that_took_anothers_place_is_waited_for_though_it_is_long_up(
+    tmp_path: Path,
+) -> None:
+    server, clock = Info("a", 1000), Clock()
+    one = lease(server, tmp_path, clock=clock)
+    assert await one.unsettled_s() == 0
+    server.run_id = "b"
+    assert await one.unsettled_s() == TTL_S
+    clock.now_s += 0.6 * TTL_S
+    assert 0 < await one.unsettled_s() < 0.5 * TTL_S
+    clock.now_s += 0.6 * TTL_S
+    assert await one.unsettled_s() == 0
+    server.run_id = "a"
+    assert await one.unsettled_s() == TTL_S, "and again at the next"
+
+
+async def test_a_server_just_started_is_waited_for(redis: Client, tmp_path: Path) -> None:
+    assert await lease(Info("a", 0), tmp_path).unsettled_s() == TTL_S
+    assert await lease(redis, tmp_path, ttl_s=10_000.0).unsettled_s() > 0
+    assert (await redis.info("server"))["run_id"]
+
+
 async def test_clocks_far_apart_are_refused(redis: Client, tmp_path: Path) -> None:
     import time
 

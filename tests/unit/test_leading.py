@@ -72,7 +72,7 @@ Made = Callable[..., Leadership]
 
 @pytest.fixture
 def leadership() -> Iterator[Made]:
-    """Makes one of a service and of what its lease answers; its home's lock is let go at the end."""
+    """Makes one of a service and what its lease answers; its home is let go at the end."""
     with ExitStack() as stack:
 
         def make(service: Service, *answers: Any) -> Leadership:
