@@ -1,7 +1,8 @@
 """Leadership: waits for the lease, keeps it, fences the trader where it cannot.
 
 `strict` lets no order leave once the lease may have ended. `solo`, for one machine, trades on
-through an outage of Redis: there the lock on the home is what keeps a second trader away.
+through an outage of Redis: there the lock on the home is what keeps a second trader away. `strict`
+with a journal that is not shipped has no fence at Redis: a new leader waits for one ttl.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,6 +40,7 @@ class Leadership:
             service.home / "lease-epoch",
             clock.boot_s,
         )
+        self.lease.unfenced = not self.solo and service.config.journal.durability == "local"
 
     def leads(self) -> bool:
         """Whether this process is the one that acts on the account now."""
@@ -77,6 +79,8 @@ class Leadership:
                 service.log.warning("redis_away", what="lease", error=str(error))
                 await anyio.sleep(POLL_S)
                 continue
+            if held is None and not await self._waited_out():
+                continue
             if held is None:
                 metrics.LEADER.set(1)
                 service.log.info("leading", epoch=self.lease.epoch, solo=self.solo)
@@ -88,6 +92,27 @@ class Leadership:
             await follow()
             await anyio.sleep(min(STANDBY_S, max(0.01, held.left_s)))
         return False
+
+    async def _waited_out(self) -> bool:
+        """The lease is ours: keep it until orders may leave under it; False where it was lost
+        meanwhile, or we are told to stop, and gave it back."""
+        lease, service = self.lease, self._service
+        if lease.orders_in_s() > 0:
+            service.ready()
+            service.log.info("waiting_for_the_former", wait_s=lease.orders_in_s())
+        while (left_s := lease.orders_in_s()) > 0:
+            with anyio.move_on_after(min(left_s, lease.ttl_s / RENEWALS)):
+                await service.stopping.wait()
+                await self.leave()
+                return False
+            try:
+                if await lease.renew() != "held":
+                    return False
+            except (*AWAY, TimeoutError) as error:
+                service.log.warning("lease_not_renewed", error=str(error))
+                if not lease.may_cancel():
+                    return False
+        return True
 
     async def keep(self) -> None:
         """Renew until cancelled. Where somebody else has it the process ends, and starts anew as a
@@ -120,6 +145,8 @@ class Leadership:
     async def _renew(self) -> str:
         """ "held", "taken" by somebody else, ours "again", or "unsettled": to be asked again."""
         answer = await self.lease.renew()
+        if answer == "held" and self._fenced and self.lease.orders_in_s() > 0:
+            return "unsettled"
         if answer != "over":
             return answer
         self._fence_if_over("the lease ran out")
@@ -128,6 +155,9 @@ class Leadership:
         if await self.lease.acquire() is not None:
             return "taken"
         self._service.log.warning("lease_taken_again", epoch=self.lease.epoch)
+        if self.lease.orders_in_s() > 0:
+            self._fence_if_over("the lease ran out")
+            return "unsettled"
         return "again"
 
     def lose(self) -> None:

@@ -2,6 +2,10 @@
 
 The holder trusts its own clock alone: orders may leave until `margin` before the end that it
 counted from before it asked, cancels until that end. The server's clock decides who may take it.
+Where no resource checks the token (`unfenced`: a journal on this disk alone), the server's word is
+not enough: its clock may step, or a replica take over that has not seen the last holder. There who
+takes the lease lets one more ttl of its own clock pass before an order leaves.
+
 The token is also written to a file before the first act under it, so that a Redis that came back
 older, or empty, never gives a smaller one.
 """
@@ -62,12 +66,20 @@ class Lease:
         self._kept = kept
         self._clock = clock
         self._end = 0.0
+        self._orders_from = 0.0
+        self.unfenced = False
+        """Whether nothing but time keeps an earlier holder from sending."""
         self._server: object = None
         self._other_since: float | None = None
 
     def may_order(self) -> bool:
         """Whether an order may leave now."""
-        return self._clock() < self._end - MARGIN * self.ttl_s
+        return self.orders_in_s() <= 0 and self._clock() < self._end - MARGIN * self.ttl_s
+
+    def orders_in_s(self) -> float:
+        """For how long no order may leave yet: whoever held it before may still send. Only what
+        `renew` keeps going is worth waiting for."""
+        return max(0.0, self._orders_from - self._clock())
 
     def may_cancel(self) -> bool:
         """Whether a cancel may leave now."""
@@ -92,6 +104,8 @@ class Lease:
             raise HomeBrokenError.of(self._kept, error) from error
         self.epoch = epoch
         self._end = began + self.ttl_s
+        if self.unfenced:
+            self._orders_from = self._clock() + self.ttl_s
         return None
 
     async def renew(self) -> str:

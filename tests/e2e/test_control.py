@@ -41,7 +41,7 @@ def journaled(home: Path, kind: type) -> list:  # type: ignore[type-arg]
     """All records of a kind in a home's journals."""
     return [
         entry.record
-        for folder in (home / "journal").iterdir()
+        for folder in (home / "journal").glob("*")
         for entry in Reader(folder)
         if isinstance(entry.record, kind)
     ]

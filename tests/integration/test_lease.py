@@ -92,6 +92,27 @@ async def test_the_holder_fences_itself_by_its_own_clock(redis: Client, tmp_path
     assert one.may_order(), "renewed"
 
 
+async def test_without_a_fence_the_new_holder_sends_only_when_the_former_cannot_any_more(
+    redis: Client, tmp_path: Path
+) -> None:
+    """The server's clock stepped, or a replica took over: both believe that they hold it."""
+    clock = Clock()
+    one, two = lease(redis, tmp_path, clock=clock), lease(redis, tmp_path, "two", clock)
+    one.unfenced = two.unfenced = True
+    await one.acquire()
+    clock.now_s += 0.5 * TTL_S
+    assert await one.renew() == "held"
+    clock.now_s += 0.5 * TTL_S
+    await redis.delete(keys.LEASE)
+    assert await two.acquire() is None
+    for _ in range(20):
+        assert not (one.may_order() and two.may_order())
+        clock.now_s += 0.1 * TTL_S
+        await two.renew()
+    assert not one.may_order()
+    assert two.may_order()
+
+
 @pytest.mark.parametrize("loss", ["all", "counter", "older"])
 async def test_a_server_that_forgot_gives_no_smaller_token(
     redis: Client, tmp_path: Path, loss: str

@@ -9,7 +9,7 @@ import anyio
 import pytest
 import structlog
 
-from betatrader.config import Config
+from betatrader.config import Config, JournalSection, LeaseSection
 from betatrader.model.errors import BetatraderError
 from betatrader.roles import leading
 from betatrader.roles.leading import Leadership
@@ -44,7 +44,7 @@ class Service:
 class Answers:
     """A lease that answers as told, one call after the other."""
 
-    epoch, ttl_s = 7, 0.01
+    epoch, ttl_s, unfenced = 7, 0.01, False
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
@@ -65,6 +65,13 @@ class Answers:
 
     def may_order(self) -> bool:
         return True
+
+    def may_cancel(self) -> bool:
+        return True
+
+    def orders_in_s(self) -> float:
+        """One more ttl for each renewal that is still to be answered."""
+        return self.ttl_s * len(self._answers) if self.unfenced else 0.0
 
 
 Made = Callable[..., Leadership]
@@ -118,6 +125,40 @@ async def test_a_leader_that_cannot_keep_its_next_epoch_stops_and_says_so(
     [(level, text)] = service.alerts
     assert level == "critical"
     assert "cannot be written" in text
+
+
+STRICT = LeaseSection(mode="strict")
+
+
+@pytest.mark.parametrize(
+    ("config", "unfenced"),
+    [
+        (Config(), False),
+        (Config(lease=STRICT), True),
+        (Config(lease=STRICT, journal=JournalSection(durability="shipped")), False),
+    ],
+)
+def test_only_a_strict_lease_over_a_local_journal_is_without_a_fence(
+    tmp_path: Path, config: Config, unfenced: bool
+) -> None:
+    made = Leadership(Service(tmp_path, config))  # type: ignore[arg-type]
+    assert made.lease.unfenced is unfenced
+    made._home_lock.close()
+
+
+async def test_who_takes_it_without_a_fence_leads_only_when_the_former_is_over(
+    leadership: Made, tmp_path: Path
+) -> None:
+    one = leadership(Service(tmp_path), None, "held", ConnectionResetError("away"), "held")
+    one.lease.unfenced = True
+    assert await one.win(nothing)
+    assert one.lease.orders_in_s() == 0
+
+
+async def test_who_loses_it_while_waiting_asks_again(leadership: Made, tmp_path: Path) -> None:
+    one = leadership(Service(tmp_path), None, "taken", None)
+    one.lease.unfenced = True
+    assert await one.win(nothing)
 
 
 async def test_a_home_whose_lock_cannot_be_written_is_told_as_such(tmp_path: Path) -> None:
