@@ -27,6 +27,8 @@ class Server:
         self.full_until = 0.0
         self.slowest_s = 0.001
         self.started_s = -1000.0
+        self.made = 0
+        """Which process it is: each restart and each failover is another, with its own run id."""
         self.loop = loop
         self._epoch_s = epoch_s
         self._older: list[Store] = []
@@ -41,12 +43,13 @@ class Server:
         """All is gone."""
         self.store = Store()
         self.started_s = self.loop.time()
+        self.made += 1
 
     def fail_over(self) -> None:
-        """A replica takes over that has not seen the last writes."""
+        """A replica takes over that has not seen the last writes, and has been up for long."""
         if self._older:
             self.store = copy.deepcopy(self._older[-1])
-        self.started_s = self.loop.time()
+        self.made += 1
 
     def now_s(self) -> float:
         """Its clock, UTC."""
@@ -78,7 +81,8 @@ class Server:
             now = self.now_s()
             return int(now), int(now % 1 * 1e6)
         if name == "info":
-            return {"uptime_in_seconds": int(self.loop.time() - self.started_s)}
+            uptime_s = int(self.loop.time() - self.started_s)
+            return {"run_id": f"{self.made:040x}", "uptime_in_seconds": uptime_s}
         if name == "many":
             return [getattr(self.store, one)(*a, **k) for one, a, k in args]
         return getattr(self.store, name)(*args, **kwargs)
@@ -90,7 +94,7 @@ class SimulatedRedis:
     def __init__(self, server: Server, *, single: bool = False) -> None:
         self._server = server
         self._single = single
-        self._connected_s = server.started_s
+        self._connected = server.made
 
     def client(self) -> "SimulatedRedis":
         """A client whose one connection breaks where the server restarts."""
@@ -98,8 +102,8 @@ class SimulatedRedis:
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            connected, self._connected_s = self._connected_s, self._server.started_s
-            if self._single and connected != self._connected_s:
+            connected, self._connected = self._connected, self._server.made
+            if self._single and connected != self._connected:
                 raise RedisConnectionError("connection reset")
             return await self._server.call(name, args, kwargs)
 

@@ -160,5 +160,11 @@ def _asked(entry: Entry) -> str:
     return str(getattr(entry, "order", "")).partition("#")[0]
 
 
-EXPECTED = ("RefusedError", "UnreachableError", "JournalBrokenError", "ProcessKilled")
+EXPECTED = (
+    "RefusedError",
+    "UnreachableError",
+    "JournalBrokenError",
+    "HomeBrokenError",
+    "ProcessKilled",
+)
 """How a trader may end by itself."""

@@ -31,8 +31,9 @@ def past() -> Past:
 
 def without_redis(run_home: Path) -> Summary | None:
     """What the live trader of a home last wrote to its disk; None where it wrote nothing."""
-    runs = sorted((run_home / "reports").glob("*/summary.json"))
-    return msgspec.json.decode(runs[-1].read_bytes(), type=Summary) if runs else None
+    from betatrader.roles import report
+
+    return report.last_on_disk(run_home / "reports")
 
 
 async def _read_live(url: str) -> Past:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ STALE_MS = 3_000
 
 def gather() -> dict[str, Any]:
     """The run's summary, its roles by their heartbeats, and the lag of each stream. Where Redis is
-    away: what a live run of this machine wrote to its disk, and its roles as they answer."""
+    away, or takes nothing more: what a live run of this machine wrote to its disk, and its roles as
+    they answer."""
     from betatrader.ops import home
 
     try:
@@ -34,6 +36,13 @@ def gather() -> dict[str, Any]:
             "roles": asyncio.run(_asked(run.roles, run.ports)),
             "redis": str(error).partition("\n")[0],
         }
+    summary, trouble = newer(found.summary, _on_disk(found.summary))
+    if trouble:
+        return {
+            **_facts(summary, live=not summary.final),
+            "roles": asyncio.run(_roles_here()),
+            "redis": trouble,
+        }
     roles: dict[str, Any] = {}
     streams: dict[str, Any] = {}
     if found.live:
@@ -43,7 +52,46 @@ def gather() -> dict[str, Any]:
             url = ""
         if url:
             roles, streams = asyncio.run(roles_and_streams(url, found.summary.run))
-    return {**_facts(found.summary, live=found.live), "roles": roles, "streams": streams}
+    return {**_facts(summary, live=found.live), "roles": roles, "streams": streams}
+
+
+def newer(told: Summary, kept: Summary | None) -> tuple[Summary, str]:
+    """Of what Redis tells and what the same run's disk keeps, the newer; and, where Redis is far
+    behind, why it is not to be believed. The trader writes both twice a second."""
+    if kept is None or kept.run != told.run or kept.time_ns <= told.time_ns:
+        return told, ""
+    behind_s = (kept.time_ns - told.time_ns) / 1e9
+    if behind_s * 1000 <= STALE_MS:
+        return kept, ""
+    return kept, f"it takes nothing, and is {behind_s:.1f} s behind: full, or read-only"
+
+
+def _on_disk(told: Summary) -> Summary | None:
+    """What the disk of the run's home holds, where that home is on this machine."""
+    from betatrader.model.errors import RefusedError
+    from betatrader.ops import home
+
+    homes = [home.default_home()]
+    with suppress(RefusedError):
+        run = home.find_run()
+        homes += [Path(run.home)] if run is not None else []
+    for folder in homes:
+        with suppress(OSError, msgspec.DecodeError):
+            kept = without_redis(folder)
+            if kept is not None and kept.run == told.run:
+                return kept
+    return None
+
+
+async def _roles_here() -> dict[str, Any]:
+    from betatrader.model.errors import RefusedError
+    from betatrader.ops import home
+
+    with suppress(RefusedError):
+        run = home.find_run()
+        if run is not None:
+            return await _asked(run.roles, run.ports)
+    return {}
 
 
 def _facts(summary: Summary, *, live: bool) -> dict[str, Any]:
@@ -134,7 +182,8 @@ def print_status(found: dict[str, Any]) -> None:
     )
     if found["redis"] != "ok":
         click.echo(f"REDIS IS AWAY ({found['redis']}): what follows is from the trader's own disk")
-    if found["live"] and found["age_ms"] > STALE_MS:
+    stale = found["age_ms"] > STALE_MS
+    if found["live"] and stale:
         click.echo(f"STALE: the trader has not told anything for {found['age_ms'] / 1000:.1f} s")
     click.echo(
         f"equity {show_usd(parse(summary.equity))}   profit and loss {show_usd(parse(summary.pnl))}"
@@ -155,4 +204,11 @@ def print_status(found: dict[str, Any]) -> None:
     for line in summary.markets:
         click.echo(f"  {line.instrument:20} {line.bid} / {line.ask}, {line.age_ms} ms old")
     if found["live"]:
-        click.echo(f"no new order: {summary.why_not}" if summary.why_not else "orders are flowing")
+        click.echo(flow(summary, stale=stale))
+
+
+def flow(summary: Summary, *, stale: bool) -> str:
+    """Whether orders are flowing, as far as the summary can tell."""
+    if summary.why_not:
+        return f"no new order: {summary.why_not}"
+    return "not known whether orders are flowing" if stale else "orders are flowing"

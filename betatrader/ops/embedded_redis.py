@@ -4,6 +4,7 @@ One server a data folder: two of them on one folder would steal each other's soc
 histories into one file, so the folder is locked before the start, for the parent's life.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import importlib.metadata
@@ -16,12 +17,16 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import structlog
+
 from betatrader.model.errors import RefusedError, UnreachableError
 from betatrader.ops.process import die_with_parent
+from betatrader.ops.supervision import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S
 
 START_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 10.0
 LOCK_PATIENCE_S = 5.0
+LOOK_S = 0.1
 MEMORY = "256mb"
 
 
@@ -59,6 +64,7 @@ class EmbeddedRedis:
         self._run = run
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
+        self.restarts = 0
 
     @property
     def url(self) -> str:
@@ -74,6 +80,16 @@ class EmbeddedRedis:
         self._data.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         self._refuse_foreign_data()
+        self._start()
+        try:
+            self._await_answer()
+        except BaseException:
+            self.__exit__()
+            raise
+        (self._data / "made-by").write_text(version() + "\n")
+        return self
+
+    def _start(self) -> None:
         self._socket.unlink(missing_ok=True)
         self._process = subprocess.Popen(
             self._command(),
@@ -83,13 +99,28 @@ class EmbeddedRedis:
             process_group=0,
             preexec_fn=die_with_parent,
         )
-        try:
-            self._await_answer()
-        except BaseException:
-            self.__exit__()
-            raise
-        (self._data / "made-by").write_text(version() + "\n")
-        return self
+
+    async def keep_running(self) -> None:
+        """Start it again, on its folder and socket, whenever it has died; until cancelled. From the
+        main thread: the server ends with the thread that started it."""
+        log, pause_s, began = structlog.get_logger(), FIRST_PAUSE_S, time.monotonic()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._process is None or self._process.poll() is None:
+                continue
+            if time.monotonic() - began > STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            status, last = self._process.returncode, self._last_log_line()
+            log.warning("died", child="redis", status=status, said=last, again_in_s=pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+            began = time.monotonic()
+            try:
+                self._start()
+            except OSError as error:  # no process, no memory: the dead one is found dead again
+                log.error("not_started", child="redis", error=str(error))  # noqa: TRY400
+            else:
+                self.restarts += 1
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None and self._process.poll() is None:

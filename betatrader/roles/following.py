@@ -49,8 +49,6 @@ class Follower:
             for entry, shipped in entries:
                 self._follow(shipped)
                 self._after = entry
-                behind_ms = clock.now_ns() // 1_000_000 - int(entry.partition(b"-")[0])
-                metrics.STANDBY_BEHIND.set(max(0, behind_ms))
 
     async def _begin(self) -> bool:
         """Start at the last snapshot, where the stream is ahead of what we know already."""
@@ -84,8 +82,13 @@ class Follower:
         if shipped.whole:
             snapshot = _decode_snapshot(shipped.body)
             restore(self._engine, snapshot.engine, snapshot.strategies, self._strategies)
+            made_ns = snapshot.time_ns
         else:
-            self._engine.follow(decode_audit(shipped.body))
+            record = decode_audit(shipped.body)
+            self._engine.follow(record)
+            made_ns = record.time_ns
+        # of the record itself: an entry's id is its epoch and number, no time
+        metrics.STANDBY_BEHIND.set(max(0, clock.now_ns() - made_ns) // 1_000_000)
 
 
 def _reach(entries: list[Shipped]) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Leadership: waits for the lease, keeps it, fences the trader where it cannot.
 
 `strict` lets no order leave once the lease may have ended. `solo`, for one machine, trades on
-through an outage of Redis: there the lock on the home is what keeps a second trader away.
+through an outage of Redis: there the lock on the home is what keeps a second trader away. `strict`
+with a journal that is not shipped has no fence at Redis: a new leader waits for one ttl.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,13 +11,13 @@ from typing import IO
 
 import anyio
 
-from betatrader.model.errors import RefusedError
+from betatrader.model.errors import BetatraderError, RefusedError
 from betatrader.ops import clock, metrics
 from betatrader.ops.files import Taken, lock
 from betatrader.roles.keeping import TRADING_LOCK
 from betatrader.roles.service import Service
 from betatrader.store.connection import AWAY
-from betatrader.store.lease import RENEWALS, Lease, holder_name
+from betatrader.store.lease import RENEWALS, HomeBrokenError, Lease, holder_name
 
 POLL_S = 0.25
 STANDBY_S = 0.05
@@ -40,6 +41,7 @@ class Leadership:
             service.home / "lease-epoch",
             clock.boot_s,
         )
+        self.lease.unfenced = not self.solo and service.config.journal.durability == "local"
 
     def leads(self) -> bool:
         """Whether this process is the one that acts on the account now."""
@@ -58,7 +60,9 @@ class Leadership:
         return self.solo or self.lease.may_cancel()
 
     async def win(self, follow: Callable[[], Awaitable[None]]) -> bool:
-        """Wait, ready and following, until the lease is ours; False where we are told to stop."""
+        """Wait, ready and following, until the lease is ours; False where we are told to stop.
+
+        Raises HomeBrokenError where this home cannot keep the epoch: another standby must lead."""
         service = self._service
         waiting = checked = False
         while not service.is_stopping():
@@ -76,6 +80,8 @@ class Leadership:
                 service.log.warning("redis_away", what="lease", error=str(error))
                 await anyio.sleep(POLL_S)
                 continue
+            if held is None and not await self._waited_out():
+                continue
             if held is None:
                 metrics.LEADER.set(1)
                 service.log.info("leading", epoch=self.lease.epoch, solo=self.solo)
@@ -87,6 +93,27 @@ class Leadership:
             await follow()
             await anyio.sleep(min(STANDBY_S, max(0.01, held.left_s)))
         return False
+
+    async def _waited_out(self) -> bool:
+        """The lease is ours: keep it until orders may leave under it; False where it was lost
+        meanwhile, or we are told to stop, and gave it back."""
+        lease, service = self.lease, self._service
+        if lease.orders_in_s() > 0:
+            service.ready()
+            service.log.info("waiting_for_the_former", wait_s=lease.orders_in_s())
+        while (left_s := lease.orders_in_s()) > 0:
+            with anyio.move_on_after(min(left_s, lease.ttl_s / RENEWALS)):
+                await service.stopping.wait()
+                await self.leave()
+                return False
+            try:
+                if await lease.renew() != "held":
+                    return False
+            except (*AWAY, TimeoutError) as error:
+                service.log.warning("lease_not_renewed", error=str(error))
+                if not lease.may_cancel():
+                    return False
+        return True
 
     async def keep(self) -> None:
         """Renew until cancelled. Where somebody else has it the process ends, and starts anew as a
@@ -102,6 +129,9 @@ class Leadership:
                 self._fence_if_over(f"the lease could not be renewed ({error or 'no answer'})")
                 pause_s = POLL_S
                 continue
+            except HomeBrokenError as error:
+                self._end(error)
+                return
             pause_s = self.lease.ttl_s / RENEWALS
             if answer == "taken":
                 self.lose()
@@ -116,6 +146,8 @@ class Leadership:
     async def _renew(self) -> str:
         """ "held", "taken" by somebody else, ours "again", or "unsettled": to be asked again."""
         answer = await self.lease.renew()
+        if answer == "held" and self._fenced and self.lease.orders_in_s() > 0:
+            return "unsettled"
         if answer != "over":
             return answer
         self._fence_if_over("the lease ran out")
@@ -124,17 +156,25 @@ class Leadership:
         if await self.lease.acquire() is not None:
             return "taken"
         self._service.log.warning("lease_taken_again", epoch=self.lease.epoch)
+        if self.lease.orders_in_s() > 0:
+            self._fence_if_over("the lease ran out")
+            return "unsettled"
         return "again"
 
     def lose(self) -> None:
         """Another one leads: this process ends, and waits for its turn when it is started again."""
-        metrics.LEADER.set(0)
-        self._service.failure = RefusedError(
-            "another trader holds the lease\n"
-            "This one has stopped; started again, it waits for its turn."
-        )
         self._service.log.error("lease_lost")
-        self._service.alert("critical", str(self._service.failure))
+        self._end(
+            RefusedError(
+                "another trader holds the lease\n"
+                "This one has stopped; started again, it waits for its turn."
+            )
+        )
+
+    def _end(self, failure: BetatraderError) -> None:
+        metrics.LEADER.set(0)
+        self._service.failure = failure
+        self._service.alert("critical", str(failure))
         self._service.stop()
 
     def _fence_if_over(self, reason: str) -> None:
@@ -153,9 +193,13 @@ class Leadership:
 
 
 def _lock_home(home: Path) -> IO[str]:
-    """Hold the home's trading lock until this process ends; raises RefusedError."""
+    """Hold the home's trading lock until this process ends; raises RefusedError where another
+    has it, and HomeBrokenError where the disk refuses."""
+    path = home / TRADING_LOCK
     try:
-        return lock(home / TRADING_LOCK)
+        return lock(path)
+    except OSError as error:
+        raise HomeBrokenError.of(path, error) from error
     except Taken as taken:
         raise RefusedError(
             f"another trader works in {home} (pid {taken.pid})\n"

@@ -17,6 +17,7 @@ import structlog
 from betatrader.model.errors import DeadlineError
 from betatrader.model.summary import Summary
 from betatrader.ops import home as homes
+from betatrader.ops.clock import now_ns
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.ops.home import Hold, Runtime
 from betatrader.ops.probe import readiness
@@ -88,9 +89,20 @@ def _run(plan: Plan, hold: Hold, view: View | None) -> Result:
         if url:
             return asyncio.run(LocalRun(plan, hold, url, view).run())
         with EmbeddedRedis(plan.home / "redis", hold.folder) as server:
-            return asyncio.run(LocalRun(plan, hold, server.url, view).run())
+            return asyncio.run(_kept_running(server, LocalRun(plan, hold, server.url, view)))
     finally:
         hold.release()
+
+
+async def _kept_running(server: EmbeddedRedis, run: "LocalRun") -> Result:
+    """A run whose own server is started again where it dies, up to the last word of the report."""
+    keeper = asyncio.create_task(server.keep_running())
+    try:
+        return await run.run()
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
 
 
 def demo_home() -> Path:
@@ -128,6 +140,7 @@ class LocalRun:
         self._health = dict.fromkeys(ROLES, "starting")
         self._beats: dict[str, dict[bytes, bytes]] = {role: {} for role in ROLES}
         self._began = time.monotonic()
+        self._since_ns = now_ns()
         self._after = b"-"
         self._last: Summary | None = None
         self._run_before: bytes | None = None
@@ -280,6 +293,7 @@ class LocalRun:
         except AWAY as error:
             self._log.error("redis_away", what="final summary", error=str(error))
             summary, status = self._last, status or 4
+        summary = self._newer_on_disk(summary)
         if summary is None:
             return Result(None, None, status or 1)
         made = report.make(summary, self._at_end, seconds)
@@ -289,6 +303,15 @@ class LocalRun:
         if not all(made.invariants.values()) or not made.invariants:
             status = status or 1
         return Result(made, folder, status)
+
+    def _newer_on_disk(self, told: Summary | None) -> Summary | None:
+        """What the trader of this run wrote to its disk, where Redis has not told as much."""
+        kept = None
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            kept = report.last_on_disk(self._plan.home / "reports")
+        if kept is None or kept.started_ns < self._since_ns:
+            return told
+        return kept if told is None or kept.time_ns > told.time_ns else told
 
     def _announce(self) -> None:
         self._hold.announce(

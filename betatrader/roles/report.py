@@ -147,6 +147,12 @@ def text(report: Report) -> str:
     return "\n".join(lines)
 
 
+def last_on_disk(reports: Path) -> Summary | None:
+    """What the last run in a folder of reports wrote there itself; None where nothing stands."""
+    runs = sorted(reports.glob("*/summary.json"))
+    return msgspec.json.decode(runs[-1].read_bytes(), type=Summary) if runs else None
+
+
 def keep(report: Report, summary: Summary, folder: Path) -> Path:
     """Write report.json, report.txt and pnl.md; returns the run's folder."""
     target = folder / report.run

@@ -2,6 +2,10 @@
 
 The holder trusts its own clock alone: orders may leave until `margin` before the end that it
 counted from before it asked, cancels until that end. The server's clock decides who may take it.
+Where no resource checks the token (`unfenced`: a journal on this disk alone), the server's word is
+not enough: its clock may step, or a replica take over that has not seen the last holder. There who
+takes the lease lets one more ttl of its own clock pass before an order leaves.
+
 The token is also written to a file before the first act under it, so that a Redis that came back
 older, or empty, never gives a smaller one.
 """
@@ -9,15 +13,16 @@ older, or empty, never gives a smaller one.
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import anyio
 
-from betatrader.model.errors import RefusedError
+from betatrader.model.errors import BetatraderError, RefusedError
 from betatrader.ops.files import replace_whole
 from betatrader.store import functions
-from betatrader.store.connection import Client
+from betatrader.store.connection import AWAY, Client
 
 MARGIN = 0.3
 """Of the ttl: no new order in the last part (renewal's time-out, clock rates, longest send)."""
@@ -27,6 +32,18 @@ RENEWALS = 4
 
 ANSWER_S = 1.0
 CLOCKS_APART_S = 5.0
+
+
+class HomeBrokenError(BetatraderError):
+    """The home cannot be written (a full or read-only disk): this process must not lead."""
+
+    @classmethod
+    def of(cls, path: Path, error: OSError) -> "HomeBrokenError":
+        """What the disk said of a file that leading needs."""
+        return cls(
+            f"{path} cannot be written: {error.strerror or error}\n"
+            "Free or mend the disk, then start again; this trader leads nobody until then."
+        )
 
 
 class Held(NamedTuple):
@@ -49,17 +66,28 @@ class Lease:
         self._kept = kept
         self._clock = clock
         self._end = 0.0
+        self._orders_from = 0.0
+        self.unfenced = False
+        """Whether nothing but time keeps an earlier holder from sending."""
+        self._server: object = None
+        self._other_since: float | None = None
 
     def may_order(self) -> bool:
         """Whether an order may leave now."""
-        return self._clock() < self._end - MARGIN * self.ttl_s
+        return self.orders_in_s() <= 0 and self._clock() < self._end - MARGIN * self.ttl_s
+
+    def orders_in_s(self) -> float:
+        """For how long no order may leave yet: whoever held it before may still send. Only what
+        `renew` keeps going is worth waiting for."""
+        return max(0.0, self._orders_from - self._clock())
 
     def may_cancel(self) -> bool:
         """Whether a cancel may leave now."""
         return self._clock() < self._end
 
     async def acquire(self) -> Held | None:
-        """Take it: None where it is ours, with a new `epoch`. Raises what the client raises."""
+        """Take it: None where it is ours, with a new `epoch`. Raises what the client raises, and
+        HomeBrokenError where the epoch cannot be kept: the lease is given back then."""
         began = self._clock()
         known = max(self.epoch, self._known())
         with anyio.fail_after(ANSWER_S):
@@ -68,9 +96,16 @@ class Lease:
             )
         if verdict != "taken":
             return Held(epoch, left / 1000)
-        self._keep(epoch)
+        try:
+            self._keep(epoch)
+        except OSError as error:  # never to be taken for a Redis that is away
+            with suppress(*AWAY, TimeoutError):
+                await self._give_back(epoch)
+            raise HomeBrokenError.of(self._kept, error) from error
         self.epoch = epoch
         self._end = began + self.ttl_s
+        if self.unfenced:
+            self._orders_from = self._clock() + self.ttl_s
         return None
 
     async def renew(self) -> str:
@@ -85,9 +120,12 @@ class Lease:
 
     async def release(self) -> None:
         """Give it back: nothing of ours is under way any more."""
+        await self._give_back(self.epoch)
+
+    async def _give_back(self, epoch: int) -> None:
         self._end = 0.0
         with anyio.move_on_after(ANSWER_S):
-            await functions.lease_release(self._redis, self.holder, self.epoch)
+            await functions.lease_release(self._redis, self.holder, epoch)
 
     async def check_clocks(self, now_s: float) -> None:
         """Raises RefusedError where the server's clock and ours are too far apart to trust."""
@@ -100,10 +138,17 @@ class Lease:
             )
 
     async def unsettled_s(self) -> float:
-        """For how long nobody should act on a lease: a server that came back may have lost one that
-        it had granted, and it was good for one ttl at most."""
-        uptime = float((await self._redis.info("server"))["uptime_in_seconds"])
-        return max(0.0, self.ttl_s - uptime)
+        """For how long nobody should act on a lease: a server that came back, or another one in its
+        place (a promoted replica was up for long), may have lost one that was granted, and that
+        was good for one ttl at most."""
+        found = await self._redis.info("server")
+        if self._server not in (None, found["run_id"]):
+            self._other_since = self._clock()
+        self._server = found["run_id"]
+        left_s = self.ttl_s - float(found["uptime_in_seconds"])
+        if self._other_since is not None:
+            left_s = max(left_s, self._other_since + self.ttl_s - self._clock())
+        return max(0.0, left_s)
 
     @property
     def ttl_ms(self) -> int:

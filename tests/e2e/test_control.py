@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from redis import Redis
 from running import Up, family, run, until, up
 
 from betatrader.model.account import OrderAccepted, OrderCanceled
@@ -41,7 +42,7 @@ def journaled(home: Path, kind: type) -> list:  # type: ignore[type-arg]
     """All records of a kind in a home's journals."""
     return [
         entry.record
-        for folder in (home / "journal").iterdir()
+        for folder in (home / "journal").glob("*")
         for entry in Reader(folder)
         if isinstance(entry.record, kind)
     ]
@@ -150,3 +151,20 @@ def test_status_is_told_without_redis_too(tmp_path: Path, own_home: Path) -> Non
     assert found["redis"].startswith("Redis at ")
     assert found["trading_state"] == "ACTIVE"
     assert {role["health"] for role in found["roles"].values()} == {"ok"}
+
+
+def test_a_full_redis_does_not_hide_an_acknowledged_halt(tmp_path: Path, own_home: Path) -> None:
+    with resting(tmp_path, own_home) as (running, runtime):
+        filled = Redis.from_url(runtime.redis_url)
+        filled.config_set("maxmemory", "1mb")
+        until(lambda: json.loads(run("status", "--json").stdout)["redis"] != "ok", 20)
+        assert ordered("halt", "--reason", "a test")["state"] == "HALTED"
+        until(lambda: json.loads(run("status", "--json").stdout)["trading_state"] == "HALTED", 10)
+        told = run("status").stdout
+        assert "HALTED (a test)" in told
+        assert "orders are flowing" not in told
+        assert "takes nothing" in told
+        filled.config_set("maxmemory", "256mb")
+        filled.close()
+        until(lambda: json.loads(run("status", "--json").stdout)["redis"] == "ok", 20)
+        assert running.end()[0] == 0

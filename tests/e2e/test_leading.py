@@ -82,17 +82,17 @@ Stage = tuple[EmbeddedRedis, Trader, Trader]
 
 def test_kill_9_and_a_clean_end_hand_the_lease_on_with_a_growing_epoch(stage: Stage) -> None:
     _, blue, green = stage
-    blue.start().says("ready")
+    blue.start().says("leading")
     green.start().says("standby")
     assert green.said("ready"), "a standby is ready: a deploy does not wait for leadership"
     assert not green.said("leading")
     assert blue.ends() == 0
-    green.says("leading", within_s=5)
+    green.says("leading", within_s=TTL_S + 5)
 
     blue.start().says("standby")
     killed = time.monotonic()
     green.ends(signal.SIGKILL)
-    blue.says("leading", 2, TTL_S + 5)
+    blue.says("leading", 2, 2 * TTL_S + 5)  # nothing fences: it waits for the former to be over
     print(f"takeover after kill -9: {time.monotonic() - killed:.2f} s, lease {TTL_S} s")
     assert blue.ends() == 0
     first, third = (line["epoch"] for line in blue.said("leading"))
@@ -101,7 +101,7 @@ def test_kill_9_and_a_clean_end_hand_the_lease_on_with_a_growing_epoch(stage: St
 
 def test_a_paused_leader_wakes_fenced_sends_nothing_and_ends(stage: Stage) -> None:
     _, blue, green = stage
-    blue.start().says("ready")
+    blue.start().says("leading")
     green.start().says("standby")
     blue.process.send_signal(signal.SIGSTOP)
     green.says("leading", within_s=TTL_S + 10)
@@ -117,7 +117,8 @@ def test_a_strict_leader_is_fenced_while_redis_hangs_and_reconciles_when_it_answ
     stage: Stage,
 ) -> None:
     server, blue, _ = stage
-    blue.start(ttl_s=6).says("ready")
+    blue.start(ttl_s=6).says("leading")
+    until(lambda: blue.said("reconciled"), 10)
     os.kill(server.pid, signal.SIGSTOP)
     try:
         until(lambda: any("no order leaves" in a["text"] for a in blue.said("alert")), 8)

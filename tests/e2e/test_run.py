@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from running import all_gone, family, lines, run, until, up
+from running import Up, all_gone, family, lines, run, until, up
 
 from betatrader.ops.process import alive, resident_mb
 
@@ -247,6 +247,47 @@ def test_redis_going_away_for_a_while_stops_no_role(own_home: Path) -> None:
     assert status == 0
     assert all(role["restarts"] == 0 for role in report["roles"].values())
     assert all(report["invariants"].values())
+
+
+def _server_of(running: Up) -> int:
+    return next(
+        (
+            pid
+            for pid in family(running.process.pid)
+            if "valkey-server" in Path(f"/proc/{pid}/cmdline").read_text()
+        ),
+        0,
+    )
+
+
+def test_a_killed_redis_of_ours_comes_back_and_the_report_is_whole(own_home: Path) -> None:
+    with up("up") as running:
+        running.runtime()
+        killed = _server_of(running)
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: _server_of(running) not in (0, killed), 15)
+        until(lambda: run("halt", "--reason", "a test").returncode == 0, 20)
+        until(lambda: json.loads(run("status", "--json").stdout)["redis"] == "ok", 20)
+        status, report, errors = running.end()
+    assert (status, report["trading_state"]) == (0, "HALTED"), errors
+    assert all(report["invariants"].values())
+
+
+def test_where_redis_is_gone_at_the_end_the_report_is_from_the_disk(own_home: Path) -> None:
+    """The server's folder is lost too, so that it does not come back."""
+    with up("up") as running:
+        running.runtime()
+        until(lambda: any(_orders(path) for path in own_home.glob("reports/*/summary.json")), 20)
+        (own_home / "redis").rename(own_home / "lost")
+        os.kill(_server_of(running), signal.SIGKILL)
+        status, report, errors = running.end()
+    assert status == 4, errors
+    assert report["orders"] > 0
+    assert all(report["invariants"].values())
+
+
+def _orders(path: Path) -> int:
+    return int(json.loads(path.read_bytes())["orders"])
 
 
 def test_a_redis_of_ones_own_is_used_and_left_running(own_home: Path) -> None:

@@ -1,5 +1,6 @@
 """The bundled server: locked, stopped, and gone with its parent."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -78,6 +79,25 @@ async def test_a_silent_server_is_told_of_in_two_lines_without_its_password() ->
     assert without_password("unix:///a/b") == "unix:///a/b"
     assert without_password("unix:///a/b?db=1&password=x") == "unix:///a/b?db=1"
     assert without_password("redis://me:x@h:1/0", mark="") == "redis://h:1/0"
+
+
+async def test_a_killed_server_comes_back_on_its_folder_and_socket(own_home: Path) -> None:
+    with EmbeddedRedis(own_home / "redis", own_home.parent) as server:
+        keeper = asyncio.create_task(server.keep_running())
+        redis = client(server.url)
+        await redis.set("k", "kept")
+        for time_ in (1, 2):
+            os.kill(server.pid, signal.SIGKILL)
+            async with asyncio.timeout(10):
+                while server.restarts < time_:
+                    await asyncio.sleep(0.01)
+            async with connected(server.url, 10.0) as again:
+                assert await again.get("k") == b"kept"
+        await redis.aclose()
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+        pid = server.pid
+    assert not alive(pid)
 
 
 def test_signals_reach_only_their_process(own_home: Path) -> None:

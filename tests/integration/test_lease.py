@@ -8,7 +8,7 @@ import pytest
 from betatrader.model.errors import RefusedError
 from betatrader.store import keys
 from betatrader.store.connection import Client
-from betatrader.store.lease import Lease
+from betatrader.store.lease import HomeBrokenError, Lease
 
 TTL_S = 1.0
 
@@ -92,6 +92,27 @@ async def test_the_holder_fences_itself_by_its_own_clock(redis: Client, tmp_path
     assert one.may_order(), "renewed"
 
 
+async def test_without_a_fence_the_new_holder_sends_only_when_the_former_cannot_any_more(
+    redis: Client, tmp_path: Path
+) -> None:
+    """The server's clock stepped, or a replica took over: both believe that they hold it."""
+    clock = Clock()
+    one, two = lease(redis, tmp_path, clock=clock), lease(redis, tmp_path, "two", clock)
+    one.unfenced = two.unfenced = True
+    await one.acquire()
+    clock.now_s += 0.5 * TTL_S
+    assert await one.renew() == "held"
+    clock.now_s += 0.5 * TTL_S
+    await redis.delete(keys.LEASE)
+    assert await two.acquire() is None
+    for _ in range(20):
+        assert not (one.may_order() and two.may_order())
+        clock.now_s += 0.1 * TTL_S
+        await two.renew()
+    assert not one.may_order()
+    assert two.may_order()
+
+
 @pytest.mark.parametrize("loss", ["all", "counter", "older"])
 async def test_a_server_that_forgot_gives_no_smaller_token(
     redis: Client, tmp_path: Path, loss: str
@@ -119,6 +140,50 @@ async def test_the_token_is_kept_on_disk_before_it_is_used(redis: Client, tmp_pa
     again = lease(redis, tmp_path)
     await again.acquire()
     assert again.epoch > one.epoch + 10**6, "what the file knows wins over what the server lost"
+
+
+async def test_who_cannot_keep_the_token_gives_the_lease_back_for_another_to_lead(
+    redis: Client, tmp_path: Path
+) -> None:
+    broken = lease(redis, tmp_path / "broken")
+    (tmp_path / "broken").write_text("a file where the home should be")
+    with pytest.raises(HomeBrokenError, match="one-epoch cannot be written"):
+        await broken.acquire()
+    assert not broken.may_cancel()
+    another = lease(redis, tmp_path, "two")
+    assert await another.acquire() is None, "at once: it is free"
+
+
+class Info:
+    """A client whose server says of itself what the test says."""
+
+    def __init__(self, run_id: str, uptime_s: int) -> None:
+        self.run_id, self.uptime_s = run_id, uptime_s
+
+    async def info(self, _section: str) -> dict[str, object]:
+        return {"run_id": self.run_id, "uptime_in_seconds": self.uptime_s}
+
+
+async def test_a_server_that_took_anothers_place_is_waited_for_though_it_is_long_up(
+    tmp_path: Path,
+) -> None:
+    server, clock = Info("a", 1000), Clock()
+    one = lease(server, tmp_path, clock=clock)
+    assert await one.unsettled_s() == 0
+    server.run_id = "b"
+    assert await one.unsettled_s() == TTL_S
+    clock.now_s += 0.6 * TTL_S
+    assert 0 < await one.unsettled_s() < 0.5 * TTL_S
+    clock.now_s += 0.6 * TTL_S
+    assert await one.unsettled_s() == 0
+    server.run_id = "a"
+    assert await one.unsettled_s() == TTL_S, "and again at the next"
+
+
+async def test_a_server_just_started_is_waited_for(redis: Client, tmp_path: Path) -> None:
+    assert await lease(Info("a", 0), tmp_path).unsettled_s() == TTL_S
+    assert await lease(redis, tmp_path, ttl_s=10_000.0).unsettled_s() > 0
+    assert (await redis.info("server"))["run_id"]
 
 
 async def test_clocks_far_apart_are_refused(redis: Client, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from scenes import COIN, SECOND, Puppet, Scene, terms
 
 from betatrader.engine.engine import Engine
@@ -13,6 +14,7 @@ from betatrader.model.event import Event
 from betatrader.model.instruction import Started, TimerFired, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.order import Side
+from betatrader.ops import clock
 from betatrader.roles.following import Follower
 from betatrader.store import functions, keys, shipping
 from betatrader.store.connection import Client
@@ -75,6 +77,22 @@ async def test_a_standby_goes_where_the_leader_went(redis: Client) -> None:
     assert first in engine.state.orders.open
     assert books(engine) == books(leader.scene.engine)
     assert engine.state.now_ns == leader.scene.state.now_ns, "an order is as old as it is"
+
+
+async def test_a_standby_tells_how_old_what_it_follows_is(
+    redis: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The age of the record: an entry's id, its epoch and number, is no time."""
+    leader, (_, follower) = Leader(redis, epoch=1_700_000_000_000), standby(redis)
+    await leader.shipper.flush()
+    await follower.catch_up()
+    for behind_s in (0, 3):
+        leader.take(TimerFired(leader.scene.state.now_ns + SECOND, "tick"))
+        await leader.shipper.flush()
+        now_ns = leader.scene.state.now_ns + behind_s * SECOND
+        monkeypatch.setattr(clock, "now_ns", lambda now_ns=now_ns: now_ns)
+        await follower.catch_up()
+        assert REGISTRY.get_sample_value("bt_standby_behind_ms") == behind_s * 1000
 
 
 async def test_recovery_with_the_disk_gone_begins_at_the_last_snapshot(redis: Client) -> None:
