@@ -304,7 +304,7 @@ def secrets_rotate(
     dry_run = more.pop("dry_run")
 
     async def work(setup: Any, folder: Path) -> Any:
-        made = await rotating.plan(setup, folder)
+        made = await rotating.plan(setup, folder, venue, given)
         config = rotating.tried(venue, made.target.files, given)
         await rotating.prove(setup, config, venue, order=order and not dry_run)
         return None if dry_run else await rotating.switch(setup, made, venue, given)

@@ -376,3 +376,28 @@ def test_secrets_are_set_by_stdin_staged_and_never_shown(account: World) -> None
         refused = account.release("secrets", "set", role, given=line)
         assert refused.returncode == 2
         assert why in refused.stderr
+
+
+def test_a_rotation_that_would_keep_a_secret_of_the_old_wallet_is_refused(account: World) -> None:
+    path = account.checkout / "fly/trading.toml"
+    traded = f"BETATRADER_POLYMARKET__MARKETS = '[\"0x{'ab' * 32}\"]'"
+    path.write_text(path.read_text().replace("[env]\n", f"[env]\n{traded}\n"))
+    account.publish("v3")
+    old = {
+        "BETATRADER_POLYMARKET__PRIVATE_KEY": "0x" + "1f" * 32,
+        "BETATRADER_POLYMARKET__API_KEY": "an-old-api-key",
+        "BETATRADER_POLYMARKET__API_SECRET": "an-old-api-secret",
+        "BETATRADER_POLYMARKET__API_PASSPHRASE": "an-old-passphrase",
+    }
+    lines = "".join(f"{name}={value}\n" for name, value in old.items())
+    assert account.release("secrets", "set", "trading", given=lines).returncode == 0
+    assert account.release("deploy", "v3", *FAST).returncode == 0
+    before = account.state()["apps"]["betatrader-trading"]
+    new = f"BETATRADER_POLYMARKET__PRIVATE_KEY=0x{'2e' * 32}\n"
+    done = account.release("secrets", "rotate", "polymarket", *FAST, given=new)
+    assert done.returncode == 6, done.stderr
+    for name in ("API_KEY", "API_SECRET", "API_PASSPHRASE"):
+        assert f"BETATRADER_POLYMARKET__{name}" in done.stderr.splitlines()[0]
+    assert "nothing was changed" in done.stderr
+    assert account.state()["apps"]["betatrader-trading"] == before
+    assert account.status()["under_way"] == ""

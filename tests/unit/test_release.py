@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from betatrader.model.errors import ConfigurationError, UsageError
+from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
 from betatrader.model.secret import Secret
-from betatrader.release import configuration, credentials, fly
+from betatrader.release import configuration, credentials, fly, rotating
 from betatrader.release.apps import APPS, image
 from betatrader.release.fly import AppSecret, Check, ImageRef, Machine
 from betatrader.release.gates import Sight, Wanted, judge, surplus
@@ -164,6 +164,21 @@ def test_a_venues_keys_are_tradings_alone_and_needed_where_it_is_traded() -> Non
     for app in set(APPS) - {"trading"}:
         wanted = credentials.needs(app, {"BETATRADER_BINANCE__SYMBOLS": '["BTCUSDT"]'})
         assert key not in wanted.required | wanted.optional, app
+
+
+def test_a_rotation_leaves_no_secret_of_the_old_key_beside_the_new_one() -> None:
+    names = [f"BETATRADER_POLYMARKET__{n}" for n in ("API_KEY", "API_SECRET", "PRIVATE_KEY")]
+    found = [AppSecret(name) for name in (*names, "REDIS_URL", "BETATRADER_BINANCE__KEY")]
+    given = {names[2]: Secret("a new wallet's key")}
+    with pytest.raises(RefusedError) as told:
+        rotating.refuse_leftovers("polymarket", given, "betatrader-trading", found)
+    assert f"betatrader-trading keeps {names[0]}, {names[1]} of the old key" in str(told.value)
+    assert f"fly secrets unset {names[0]} {names[1]} --stage -a betatrader-trading" in str(
+        told.value
+    )
+    every = {name: Secret("a new one's text") for name in names}
+    rotating.refuse_leftovers("polymarket", every, "betatrader-trading", found)
+    rotating.refuse_leftovers("polymarket", given, "betatrader-trading", found[2:])
 
 
 def test_missing_extra_and_doubled_secrets_are_named_without_values() -> None:
