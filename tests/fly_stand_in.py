@@ -485,15 +485,23 @@ def machine(args: argparse.Namespace) -> None:
             print(f"{name} has been destroyed")
 
 
+def held(machines: list[dict[str, Any]], name: str, kept: dict[str, str]) -> str:
+    """Whether the machines have a secret as it was set last."""
+    if not machines:
+        return kept["status"]
+    have = [m["_secrets"].get(name) == kept["value"] for m in machines]
+    return "Deployed" if all(have) else "Partial" if any(have) else "Staged"
+
+
 def secret(args: argparse.Namespace) -> None:
     if args.verb == "list":
         with state() as found:
-            kept = app_of(found, args.app)["secrets"]
-        print(
-            json.dumps(
-                [{"name": n, "digest": s["digest"], "status": s["status"]} for n, s in kept.items()]
-            )
-        )
+            here = app_of(found, args.app)
+        shown = [
+            {"name": n, "digest": s["digest"], "status": held(here["machines"], n, s)}
+            for n, s in here["secrets"].items()
+        ]
+        print(json.dumps(shown))
         return
     if not args.stage:
         raise Failed("in tests secrets are staged: without --stage fly restarts the machines")

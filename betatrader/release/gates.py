@@ -1,9 +1,9 @@
 """What must hold after each app before the next is touched. Pure: sights in, problems out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from betatrader.release.fly import Machine
+from betatrader.release.fly import DEPLOYED, AppSecret, Machine
 
 
 class Wanted(NamedTuple):
@@ -99,11 +99,23 @@ def surplus(wanted: Wanted, sight: Sight) -> list[Machine]:
     this image all but the leader's, or the newest."""
     running = [machine for machine in sight.machines if machine.runs]
     right = [machine for machine in running if machine.image == wanted.image]
-    if not any(machine.state == "started" and machine.healthy for machine in right):
+    well = [machine for machine in right if machine.state == "started" and machine.healthy]
+    if not well:
         return []  # nothing is well yet that could take over: what runs stays
     holder = sight.lease.get("holder", "").partition(" ")[0] if wanted.role == "trading" else ""
-    kept = next((m for m in right if m.id == holder), max(right, key=lambda m: m.created_at))
+    kept = next((m for m in right if m.id == holder), max(well, key=lambda m: m.created_at))
     return [machine for machine in running if machine.id != kept.id]
+
+
+def in_force(app: str, machines: Sequence[Machine], secrets: Sequence[AppSecret]) -> str:
+    """What runs at an app, and whether with its secrets as they were set last: one clause."""
+    named = ", ".join(f"machine {m.id} ({m.state})" for m in machines if m.runs)
+    if not named:
+        return f"{app} runs no machine"
+    waiting = [f"{s.name} ({s.status.lower()})" for s in secrets if s.status != DEPLOYED]
+    if not waiting:
+        return f"{app} runs {named}, and all its secrets are in force"
+    return f"{app} runs {named}, and not in force before its next deploy: {', '.join(waiting)}"
 
 
 def _named(image: str) -> str:

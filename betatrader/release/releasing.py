@@ -18,7 +18,7 @@ from betatrader.release import configuration, fly
 from betatrader.release.apps import ORDER, Image, app_name, image
 from betatrader.release.configuration import Files
 from betatrader.release.fly import Fly, FlyError, Machine, NoImageError
-from betatrader.release.gates import Problem, Sight, Wanted, judge, surplus
+from betatrader.release.gates import Problem, Sight, Wanted, in_force, judge, surplus
 from betatrader.release.record import Book, Lock, Record
 from betatrader.store import bus, functions, keys
 from betatrader.store.connection import AWAY, Client
@@ -198,12 +198,12 @@ async def _after(
     why = str(failed).partition("\n")[0]
     setup.tell(f"failed: {why}")
     try:
+        if record.kind == "rotate" or set(record.before.values()) == {str(target.image)}:
+            return "failed", f"{why}; {await _as_it_stands(setup, target, record)}"
         moved = [r for r in reversed(ORDER) if str(target.image) in await _images(setup, r)]
     except (BetatraderError, *AWAY) as error:
         left = str(error).partition("\n")[0]
         return "failed", f"{why}; and nobody knows what moved: {left}"
-    if moved and set(record.before.values()) == {str(target.image)}:
-        return "failed", f"{why}; the version stayed the same, and staged secrets are in force"
     if not moved:
         return (
             "refused" if isinstance(failed, NoImageError) else "failed"
@@ -218,6 +218,26 @@ async def _after(
         left = str(error).partition("\n")[0]
         return "failed", f"{why}; and going back failed: {left}"
     return "rolled back", why
+
+
+async def _as_it_stands(setup: Setup, target: Target, record: Record) -> str:
+    """Where a restart with the same version failed there is nothing to go back to: what is left
+    over is removed, and what runs then is looked at, with its secrets."""
+    told = []
+    for role in ("trading",) if record.kind == "rotate" else ORDER:
+        app = app_name(role, setup.settings.prefix)
+        wanted = Wanted(role, str(target.image), "", 0)
+        await _remove(setup, app, surplus(wanted, await look(setup, role)))
+        machines, secrets = await setup.fly.machines(app), await setup.fly.secrets(app)
+        told.append(in_force(app, machines, secrets))
+    return f"the version stayed the same; {'; '.join(told)}"
+
+
+async def abandon(setup: Setup, record: Record, lock: Lock, why: str) -> None:
+    """End a release that has changed nothing."""
+    await _ended(setup, record, "failed", why)
+    with suppress(*AWAY):
+        await lock.release()
 
 
 async def _back(setup: Setup, record: Record, role: str) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from betatrader import config as configurations
 from betatrader.config import Config
-from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
+from betatrader.model.errors import BetatraderError, ConfigurationError, RefusedError, UsageError
 from betatrader.model.secret import Secret
 from betatrader.release import configuration, credentials
 from betatrader.release.apps import app_name
 from betatrader.release.fly import AppSecret
 from betatrader.release.planning import Plan, prepare
 from betatrader.release.record import Record
-from betatrader.release.releasing import Setup, release, survey
+from betatrader.release.releasing import Setup, abandon, release, survey
 
 Names = Sequence[AppSecret]
 
@@ -100,6 +100,11 @@ async def switch(setup: Setup, made: Plan, venue: str, given: Mapping[str, Secre
     await setup.book.write(made.record)
     await lock.renew(f"trading: staging the key of {venue}")
     app = app_name("trading", setup.settings.prefix)
-    await setup.fly.stage(app, credentials.written(given))
+    try:
+        await setup.fly.stage(app, credentials.written(given))
+    except BetatraderError as error:
+        why = f"the key was not staged: {str(error).partition(chr(10))[0]}"
+        await abandon(setup, made.record, lock, f"{why}; nothing was changed")
+        raise
     setup.tell(f"staged at {app}: {', '.join(given)}")
     return await release(setup, made.target, made.record, lock)

@@ -401,3 +401,27 @@ def test_a_rotation_that_would_keep_a_secret_of_the_old_wallet_is_refused(accoun
     assert "nothing was changed" in done.stderr
     assert account.state()["apps"]["betatrader-trading"] == before
     assert account.status()["under_way"] == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("api", "and not in force before its next deploy: BETATRADER_BINANCE__KEY (staged)"),
+        ("abort", "and all its secrets are in force"),
+    ],
+)
+def test_where_new_secrets_fail_to_go_out_one_trader_stays_and_it_is_told_with_which(
+    account: World, fault: str, told: str
+) -> None:
+    lines = "BETATRADER_BINANCE__KEY=a-new-key-0123\nBETATRADER_BINANCE__SECRET=a-new-secret-01\n"
+    assert account.release("secrets", "set", "trading", given=lines).returncode == 0
+    account.fail("deploy", "trading", fault)
+    done = account.release("deploy", "v1", *FAST)
+    assert done.returncode == 1, done.stderr
+    assert account.runs() == at("v1"), "one machine each"
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("NOT rolled back")]
+    trader = line[line.index("betatrader-trading runs machine") :]
+    assert told in trader
+    running = account.state()["apps"]["betatrader-trading"]["machines"][0]["_secrets"]
+    assert ("BETATRADER_BINANCE__KEY" in running) == (fault == "abort")
+    assert account.status()["under_way"] == ""

@@ -12,6 +12,7 @@ from betatrader.release.fly_files_keys import megabytes, seconds
 from betatrader.release.fly_files_rules import RULES, app_of
 from betatrader.roles import ROLES
 from betatrader.roles.service import PORTS
+from betatrader.strategies.market_maker import MarketMaker
 
 PROJECT = Path(__file__).resolve().parents[2]
 FLY = PROJECT / "fly"
@@ -304,7 +305,7 @@ def test_what_the_deploy_page_shows_to_trade_is_a_configuration(folder: Folder) 
     assert config.binance.symbols == ("BTCUSDT", "ETHUSDT")
     assert len(config.polymarket.markets[0]) == 66
     assert (config.live.stage, str(config.risk.daily_loss_usd)) == ("micro", "15")
-    assert config.strategies[0].name == "maker"
+    assert config.strategies[0].name == MarketMaker.name
     assert told(folder("trading", "[env]\n", block)) == []
 
 

@@ -11,7 +11,7 @@ from betatrader.model.secret import Secret
 from betatrader.release import configuration, credentials, fly, rotating
 from betatrader.release.apps import APPS, image
 from betatrader.release.fly import AppSecret, Check, ImageRef, Machine
-from betatrader.release.gates import Sight, Wanted, judge, surplus
+from betatrader.release.gates import Sight, Wanted, in_force, judge, surplus
 from betatrader.release.record import Held, Record, refused
 
 FLY = Path(__file__).resolve().parents[2] / "fly"
@@ -116,6 +116,35 @@ def test_what_runs_stays_until_what_is_to_take_over_is_well() -> None:
     sick = Machine("m2", "started", "", machine().image_ref, (Check("ready", "critical"),))
     assert surplus(WANTED, sight(blue, sick)) == []
     assert surplus(WANTED, sight(blue, machine(state="starting"))) == []
+
+
+def test_of_two_that_nobody_leads_the_one_that_is_well_stays() -> None:
+    sick = Machine("m3", "started", "", machine().image_ref, (), created_at="9")
+    assert surplus(WANTED, sight(machine(), sick, holder="m9")) == [sick]
+
+
+@pytest.mark.parametrize(
+    ("machines", "secrets", "told"),
+    [
+        ([], [], "a runs no machine"),
+        ([machine(state="stopped")], [], "a runs no machine"),
+        (
+            [machine()],
+            [AppSecret("K", status="Deployed")],
+            "a runs machine m2 (started), and all its secrets are in force",
+        ),
+        (
+            [machine()],
+            [AppSecret("K", status="Staged"), AppSecret("L", status="Partial")],
+            "a runs machine m2 (started), and not in force before its next deploy: "
+            "K (staged), L (partial)",
+        ),
+    ],
+)
+def test_what_is_in_force_is_told_by_what_runs_and_what_fly_says_of_secrets(
+    machines: list[Machine], secrets: list[AppSecret], told: str
+) -> None:
+    assert in_force("a", machines, secrets) == told
 
 
 @pytest.mark.parametrize(
