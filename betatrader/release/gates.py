@@ -3,17 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from betatrader.release.apps import SEVERAL
 from betatrader.release.fly import DEPLOYED, AppSecret, Machine
 
 
 class Wanted(NamedTuple):
-    """What an app is to be: one machine of `image`, and of `digest` where another app has one."""
+    """What an app is to be: one machine of `image` (intel: one or more of it), and of `digest`
+    where another app has one."""
 
     role: str
     image: str
     digest: str
     most_errors: int
     """Error lines that a new process may log before it counts as a burst."""
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one machine is as well."""
+        return self.role in SEVERAL
 
 
 class Sight(NamedTuple):
@@ -39,10 +46,13 @@ def judge(wanted: Wanted, sight: Sight) -> list[Problem]:
 
 def _of_machines(wanted: Wanted, machines: tuple[Machine, ...]) -> list[Problem]:
     running = [machine for machine in machines if machine.runs]
-    if len(running) != 1:
+    if not running or (len(running) > 1 and not wanted.several):
         named = ", ".join(f"{m.id} {m.state} {m.image}" for m in running)
         return [Problem(f"{len(running)} machines run, not one ({named})".replace(" ()", ""))]
-    one = running[0]
+    return [problem for one in running for problem in _of_machine(wanted, one)]
+
+
+def _of_machine(wanted: Wanted, one: Machine) -> list[Problem]:
     found = []
     if one.image != wanted.image:
         found.append(Problem(f"machine {one.id} runs {one.image}"))
@@ -95,13 +105,15 @@ def _of_trader(wanted: Wanted, sight: Sight) -> list[Problem]:
 
 
 def surplus(wanted: Wanted, sight: Sight) -> list[Machine]:
-    """Machines that a deploy should have removed, and has not: another image's, and of several of
-    this image all but the leader's, or the newest."""
+    """Machines that a deploy should have removed, and has not: another image's, and of this image,
+    where there is to be one, all but the leader's, or the newest."""
     running = [machine for machine in sight.machines if machine.runs]
     right = [machine for machine in running if machine.image == wanted.image]
     well = [machine for machine in right if machine.state == "started" and machine.healthy]
     if not well:
         return []  # nothing is well yet that could take over: what runs stays
+    if wanted.several:
+        return [m for m in running if m not in right] if len(well) == len(right) else []
     holder = sight.lease.get("holder", "").partition(" ")[0] if wanted.role == "trading" else ""
     kept = next((m for m in right if m.id == holder), max(well, key=lambda m: m.created_at))
     return [machine for machine in running if machine.id != kept.id]

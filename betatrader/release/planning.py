@@ -16,7 +16,11 @@ from betatrader.release.record import Held, Record, author, refused
 from betatrader.release.releasing import Setup, Target, check_readable, survey
 
 GATE = "one machine of this image and digest, ready, seen in Redis, no error burst"
+INTEL_GATE = GATE.replace("one machine", "machines", 1)
 TRADER_GATE = f"{GATE}, the lease is its own, its books agree with the venue's"
+
+
+GATES = {"jobs": GATE, "intel": INTEL_GATE, "trading": TRADER_GATE}
 
 
 class Step(NamedTuple):
@@ -92,7 +96,7 @@ def _step(setup: Setup, role: str, wanted: Image, before: str) -> Step:
     app = app_name(role, setup.settings.prefix)
     words = fly.deploy(app, f"fly/{role}.toml", wanted, setup.settings.strategy)
     command = "" if before == str(wanted) else shlex.join(["fly", *words])
-    return Step(app, command, before, TRADER_GATE if role == "trading" else GATE)
+    return Step(app, command, before, GATES[role])
 
 
 def version_before(records: Sequence[Record], now: str) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from betatrader.model.errors import BetatraderError, RefusedError, UnreachableError
 from betatrader.ops import clock
 from betatrader.release import configuration, fly
-from betatrader.release.apps import ORDER, Image, app_name, image
+from betatrader.release.apps import ORDER, SEVERAL, Image, app_name, image
 from betatrader.release.configuration import Files
 from betatrader.release.fly import Fly, FlyError, Machine, NoImageError
 from betatrader.release.gates import Problem, Sight, Wanted, in_force, judge, surplus
@@ -63,12 +63,12 @@ class GateError(BetatraderError):
 
 async def survey(setup: Setup, apps: Sequence[str] = ORDER) -> dict[str, str]:
     """The image that each app runs, "" where none does; raises RefusedError where that is not one
-    machine of one image, since nobody knows then what a release would do."""
+    machine (of intel: machines of one image), since nobody knows then what a release would do."""
     found = {}
     for role in apps:
         app = app_name(role, setup.settings.prefix)
         running = [m for m in await setup.fly.machines(app) if m.runs]
-        if len(running) > 1:
+        if len(running) > 1 and (role not in SEVERAL or len({m.image for m in running}) > 1):
             named = ", ".join(f"{m.id} ({m.state}, {m.image})" for m in running)
             raise RefusedError(
                 f"{app} has {len(running)} machines: {named}\n"
@@ -137,7 +137,9 @@ async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) 
     staged = [s.name for s in await setup.fly.secrets(app) if s.status == "Staged"]
     if staged:
         setup.tell(f"{app}: staged secrets go into force: {', '.join(staged)}")
-    if again or staged or [m.image for m in running] != [wanted] or running[0].state != "started":
+    right = [m for m in running if m.image == wanted and m.state == "started"]
+    alone = len(running) == 1 or (running and role in SEVERAL)
+    if again or staged or not alone or right != running:
         path = str(target.folder / f"{role}.toml")
         await setup.fly.deploy(fly.deploy(app, path, target.image, setup.settings.strategy))
         if not any(m.runs for m in await setup.fly.machines(app)):
@@ -155,6 +157,8 @@ async def _one_colour(setup: Setup, role: str, wanted: str) -> list[Machine]:
     if len({m.image for m in running}) < 2:
         return running
     well = [m for m in running if m.image == wanted and m.state == "started" and m.healthy]
+    if well and role in SEVERAL:  # those that are not well may become so
+        well = [m for m in running if m.image == wanted]
     stays = well or [m for m in running if m.image != wanted]
     await _remove(setup, app, [m for m in running if m not in stays])
     return stays
@@ -171,7 +175,8 @@ async def pass_gate(setup: Setup, role: str, wanted: str, digest: str = "") -> s
     settings = setup.settings
     asked = Wanted(role, wanted, digest, settings.most_errors)
     began = anyio.current_time()
-    since, instance = began, ""
+    since = began
+    instances: dict[str, str] = {}
     while True:
         try:
             sight = await look(setup, role)
@@ -180,15 +185,23 @@ async def pass_gate(setup: Setup, role: str, wanted: str, digest: str = "") -> s
         except (*AWAY, FlyError) as error:
             sight, found = None, [Problem(str(error).partition("\n")[0])]
         now = anyio.current_time()
-        if sight is None or found or sight.beat["instance"] != instance:
+        if sight is None or found or is_new(instances, sight):
             since = now
-            instance = sight.beat.get("instance", "") if sight is not None else ""
         elif now - since >= settings.watch_s:
             return next(m.image_ref.digest for m in sight.machines if m.runs)
         if any(p.final for p in found) or now - began >= settings.gate_s + settings.watch_s:
             told = "; ".join(p.text for p in found) or "it does not stay up"
             raise GateError(f"{role} with {wanted}: {told}")
         await anyio.sleep(min(2.0, settings.watch_s / 4))
+
+
+def is_new(instances: dict[str, str], sight: Sight) -> bool:
+    """Whether a process shows itself that was not seen on its machine: several of one role write
+    the same heartbeat in turn."""
+    machine, instance = (sight.beat.get(name, "") for name in ("machine", "instance"))
+    was = instances.get(machine)
+    instances[machine] = instance
+    return was != instance
 
 
 async def _after(

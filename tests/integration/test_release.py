@@ -425,3 +425,29 @@ def test_where_new_secrets_fail_to_go_out_one_trader_stays_and_it_is_told_with_w
     running = account.state()["apps"]["betatrader-trading"]["machines"][0]["_secrets"]
     assert ("BETATRADER_BINANCE__KEY" in running) == (fault == "abort")
     assert account.status()["under_way"] == ""
+
+
+def intel(account: World) -> list[str]:
+    return account.runs()["intel"]
+
+
+def test_several_intel_machines_move_together_and_back_together(account: World) -> None:
+    (one,) = account.state()["apps"]["betatrader-intel"]["machines"]
+    account.given("machine", "clone", one["id"], "-a", "betatrader-intel")
+    assert intel(account) == ["v1", "v1"]
+    assert account.release("plan", "v2").returncode == 0
+    assert account.release("secrets", "check").returncode == 0
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == {**at("v2"), "intel": ["v2", "v2"]}
+    done = account.release("rollback", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == {**at("v1"), "intel": ["v1", "v1"]}
+    account.push("v2", broken="trading")
+    assert account.release("deploy", "v2", *FAST).returncode == 1
+    assert account.runs() == {**at("v1"), "intel": ["v1", "v1"]}
+    (two,) = account.state()["apps"]["betatrader-jobs"]["machines"]
+    account.given("machine", "clone", two["id"], "-a", "betatrader-jobs")
+    refused = account.release("plan", "v2")
+    assert refused.returncode == 6
+    assert "betatrader-jobs has 2 machines" in refused.stderr

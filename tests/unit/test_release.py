@@ -8,7 +8,7 @@ import pytest
 
 from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
 from betatrader.model.secret import Secret
-from betatrader.release import configuration, credentials, fly, rotating
+from betatrader.release import configuration, credentials, fly, releasing, rotating
 from betatrader.release.apps import APPS, image
 from betatrader.release.fly import AppSecret, Check, ImageRef, Machine
 from betatrader.release.gates import Sight, Wanted, in_force, judge, surplus
@@ -90,6 +90,29 @@ def test_what_does_not_hold_is_named(seen: Sight, why: str) -> None:
     assert why in "; ".join(problem.text for problem in judge(WANTED, seen))
 
 
+def test_intel_may_have_several_machines_and_each_must_hold() -> None:
+    wanted = Wanted("intel", IMAGE, "sha256:v2", 5)
+    assert judge(wanted, sight(machine(), machine("m3"))) == []
+    for other, why in (
+        (machine("m3", "v1"), "machine m3 runs registry.fly.io/betatrader-trading:v1"),
+        (machine("m3", state="starting"), "machine m3 is starting"),
+    ):
+        assert [p.text for p in judge(wanted, sight(machine(), other))] == [why]
+    assert judge(wanted, Sight((), {}, {}))[0].text == "0 machines run, not one"
+    sick = Machine("m3", "started", "", machine().image_ref, (Check("ready", "critical"),))
+    assert surplus(wanted, sight(machine("m1", "v1"), machine(), sick)) == []
+
+
+def test_several_that_write_one_heartbeat_in_turn_are_no_restarts() -> None:
+    seen: dict[str, str] = {}
+
+    def new(machine_id: str, instance: str) -> bool:
+        return releasing.is_new(seen, sight(machine=machine_id, instance=instance))
+
+    turns = [("m1", "a"), ("m2", "b"), ("m1", "a"), ("m2", "b"), ("m1", "c")]
+    assert [new(*turn) for turn in turns] == [True, True, False, False, True]
+
+
 def test_a_failing_check_and_none_at_all_are_no_health() -> None:
     failing = Machine("m2", "started", "", machine().image_ref, (Check("ready", "critical"),))
     none = Machine("m2", "started", "", machine().image_ref, ())
@@ -106,7 +129,8 @@ def test_what_a_deploy_leaves_over_is_all_but_the_leader() -> None:
     blue, green, twin = machine("m1", "v1"), machine("m2"), machine("m3", created_at="9")
     assert surplus(WANTED, sight(blue, green)) == [blue]
     assert surplus(WANTED, sight(green, twin)) == [twin]
-    assert surplus(Wanted("intel", IMAGE, "", 5), sight(green, twin)) == [green]
+    assert surplus(Wanted("jobs", IMAGE, "", 5), sight(green, twin)) == [green]
+    assert surplus(Wanted("intel", IMAGE, "", 5), sight(blue, green, twin)) == [blue]
     assert surplus(WANTED, sight(blue)) == [], "the only one is never removed"
     assert surplus(WANTED, sight(green, machine("m1", "v1", "stopped"))) == []
 
