@@ -62,7 +62,7 @@ def _gates(command: Any) -> Any:
             show_default=True,
             help="Errors that a role may log before that is a burst.",
         ),
-        click.option("--immediate", is_flag=True, help="Wait for no health check: emergencies."),
+        click.option("--immediate", is_flag=True, help="Emergencies: judge no health, and stay."),
         click.option("--dry-run", is_flag=True, help="Print each command, and change nothing."),
     ):
         command = option(command)
@@ -375,11 +375,11 @@ def _run(
     import anyio
 
     from betatrader.ops import logs
-    from betatrader.release.releasing import Settings
+    from betatrader.release.releasing import IMMEDIATE, Settings
     from betatrader.release.standing import with_setup
 
     logs.configure("error", role="release", version="", instance="release")
-    strategy = "immediate" if immediate else ""
+    strategy = IMMEDIATE if immediate else ""
     settings = Settings(prefix, project.resolve(), watch_s, gate_s, most_errors, strategy)
 
     def tell(text: str) -> None:

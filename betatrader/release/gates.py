@@ -17,6 +17,9 @@ class Wanted(NamedTuple):
     most_errors: int
     """Error lines that a new process may log before it counts as a burst."""
 
+    immediate: bool = False
+    """Nothing but the machine counts: that it has started, with this image."""
+
     @property
     def several(self) -> bool:
         """Whether more than one machine is as well."""
@@ -41,6 +44,8 @@ class Problem(NamedTuple):
 def judge(wanted: Wanted, sight: Sight) -> list[Problem]:
     """All that does not hold; nothing: the gate is passed."""
     found = _of_machines(wanted, sight.machines)
+    if wanted.immediate:
+        return found
     return found or _of_role(wanted, sight.beat) + _of_trader(wanted, sight)
 
 
@@ -63,7 +68,7 @@ def _of_machine(wanted: Wanted, one: Machine) -> list[Problem]:
         found.append(Problem(f"the host of machine {one.id} is {one.host_status}"))
     if one.state != "started":
         found.append(Problem(f"machine {one.id} is {one.state}"))
-    elif not one.healthy:
+    elif not one.healthy and not wanted.immediate:
         failing = [f"{c.name} {c.status}" for c in one.checks or () if c.status != "passing"]
         found.append(Problem(f"machine {one.id}: {', '.join(failing) or 'no health check'}"))
     return found
@@ -109,7 +114,7 @@ def surplus(wanted: Wanted, sight: Sight) -> list[Machine]:
     where there is to be one, all but the leader's, or the newest."""
     running = [machine for machine in sight.machines if machine.runs]
     right = [machine for machine in running if machine.image == wanted.image]
-    well = [machine for machine in right if machine.state == "started" and machine.healthy]
+    well = [m for m in right if m.state == "started" and (m.healthy or wanted.immediate)]
     if not well:
         return []  # nothing is well yet that could take over: what runs stays
     if wanted.several:

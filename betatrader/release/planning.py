@@ -17,6 +17,7 @@ from betatrader.release.releasing import Setup, Target, check_readable, survey
 
 GATE = "one machine of this image and digest, ready, seen in Redis, no error burst"
 INTEL_GATE = GATE.replace("one machine", "machines", 1)
+IMMEDIATE_GATE = "the machine has started with this image; nothing goes back by itself"
 TRADER_GATE = f"{GATE}, the lease is its own, its books agree with the venue's"
 
 
@@ -96,16 +97,19 @@ def _step(setup: Setup, role: str, wanted: Image, before: str) -> Step:
     app = app_name(role, setup.settings.prefix)
     words = fly.deploy(app, f"fly/{role}.toml", wanted, setup.settings.strategy)
     command = "" if before == str(wanted) else shlex.join(["fly", *words])
-    return Step(app, command, before, GATES[role])
+    gate = IMMEDIATE_GATE if setup.settings.immediate else GATES[role]
+    return Step(app, command, before, gate)
 
 
 def version_before(records: Sequence[Record], now: str) -> str:
-    """The image to which a rollback without a name goes; raises RefusedError."""
-    done = [record for record in records if record.result == "done" and record.kind != "rotate"]
-    earlier = [record.image for record in done if record.image != now]
+    """The image to which a rollback without a name goes: what ran before `now` was first put in
+    place, so that going back twice leads further back; raises RefusedError."""
+    done = [record.image for record in records if record.result == "done"]
+    earlier = done[: done.index(now)] if now in done else done
     if not earlier:
         raise RefusedError(
-            "no earlier release is on record\nName the tag: betatrader release rollback TAG."
+            f"no release before that of {now or 'today'} is on record\n"
+            "Name the tag: betatrader release rollback TAG."
         )
     return earlier[-1]
 

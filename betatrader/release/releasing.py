@@ -24,6 +24,7 @@ from betatrader.store import bus, functions, keys
 from betatrader.store.connection import AWAY, Client
 
 RENEW_S = 3.0
+IMMEDIATE = "immediate"
 
 
 class Settings(NamedTuple):
@@ -37,6 +38,11 @@ class Settings(NamedTuple):
     """After so long a gate that does not hold has failed."""
     most_errors: int
     strategy: str = ""
+
+    @property
+    def immediate(self) -> bool:
+        """Whether no health is waited for, and nothing goes back by itself."""
+        return self.strategy == IMMEDIATE
 
 
 class Setup(NamedTuple):
@@ -146,7 +152,7 @@ async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) 
             setup.tell(f"{app}: the deploy ended well and left no machine; once more")
             await setup.fly.deploy(fly.deploy(app, path, target.image, setup.settings.strategy))
     sight = await look(setup, role)
-    await _remove(setup, app, surplus(Wanted(role, wanted, "", 0), sight))
+    await _remove(setup, app, surplus(_wanted(setup, role, wanted), sight))
 
 
 async def _one_colour(setup: Setup, role: str, wanted: str) -> list[Machine]:
@@ -156,7 +162,8 @@ async def _one_colour(setup: Setup, role: str, wanted: str) -> list[Machine]:
     running = [m for m in await setup.fly.machines(app) if m.runs]
     if len({m.image for m in running}) < 2:
         return running
-    well = [m for m in running if m.image == wanted and m.state == "started" and m.healthy]
+    right = [m for m in running if m.image == wanted and m.state == "started"]
+    well = [m for m in right if m.healthy or setup.settings.immediate]
     if well and role in SEVERAL:  # those that are not well may become so
         well = [m for m in running if m.image == wanted]
     stays = well or [m for m in running if m.image != wanted]
@@ -170,10 +177,15 @@ async def _remove(setup: Setup, app: str, machines: Sequence[Machine]) -> None:
         await setup.fly.remove(app, stale.id)
 
 
+def _wanted(setup: Setup, role: str, image: str, digest: str = "") -> Wanted:
+    settings = setup.settings
+    return Wanted(role, image, digest, settings.most_errors, settings.immediate)
+
+
 async def pass_gate(setup: Setup, role: str, wanted: str, digest: str = "") -> str:
     """Wait until all holds for a while on end; returns the digest, raises GateError."""
     settings = setup.settings
-    asked = Wanted(role, wanted, digest, settings.most_errors)
+    asked = _wanted(setup, role, wanted, digest)
     began = anyio.current_time()
     since = began
     instances: dict[str, str] = {}
@@ -221,6 +233,8 @@ async def _after(
         return (
             "refused" if isinstance(failed, NoImageError) else "failed"
         ), f"{why}; nothing moved"
+    if setup.settings.immediate:
+        return "failed", f"{why}; with --immediate nothing goes back by itself"
     if not all(record.before.get(role) for role in moved):
         return "failed", f"{why}; {', '.join(moved)} had no version before to go back to"
     setup.tell(f"going back: {', '.join(moved)}")
@@ -239,7 +253,7 @@ async def _as_it_stands(setup: Setup, target: Target, record: Record) -> str:
     told = []
     for role in ("trading",) if record.kind == "rotate" else ORDER:
         app = app_name(role, setup.settings.prefix)
-        wanted = Wanted(role, str(target.image), "", 0)
+        wanted = _wanted(setup, role, str(target.image))
         await _remove(setup, app, surplus(wanted, await look(setup, role)))
         machines, secrets = await setup.fly.machines(app), await setup.fly.secrets(app)
         told.append(in_force(app, machines, secrets))

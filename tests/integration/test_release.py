@@ -197,6 +197,9 @@ def test_rollback_goes_back_by_one_command_with_the_files_of_that_tag(account: W
     assert done.returncode == 0, done.stderr
     assert account.runs() == at("v1")
     assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v1")
+    again = account.release("rollback", *FAST)
+    assert again.returncode == 6, "before v1 there was nothing; v2 was just left"
+    assert account.runs() == at("v1")
     account.publish("v3")
     assert account.release("deploy", "v3", *FAST).returncode == 0
     assert account.release("rollback", "v1", *FAST).returncode == 0
@@ -451,3 +454,19 @@ def test_several_intel_machines_move_together_and_back_together(account: World) 
     refused = account.release("plan", "v2")
     assert refused.returncode == 6
     assert "betatrader-jobs has 2 machines" in refused.stderr
+
+
+def test_in_an_emergency_no_health_is_asked_and_nothing_goes_back_by_itself(
+    account: World,
+) -> None:
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    account.push("v1", broken="all")
+    account.fail("deploy", "jobs", "stuck")
+    failed = account.release("rollback", "v1", "--immediate", *FAST)
+    assert failed.returncode == 1
+    assert "NOT rolled back" in failed.stderr
+    assert "with --immediate nothing goes back by itself" in failed.stderr
+    assert account.runs() == {**at("v1"), "jobs": []}
+    done = account.release("rollback", "v1", "--immediate", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v1")

@@ -8,7 +8,7 @@ import pytest
 
 from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
 from betatrader.model.secret import Secret
-from betatrader.release import configuration, credentials, fly, releasing, rotating
+from betatrader.release import configuration, credentials, fly, planning, releasing, rotating
 from betatrader.release.apps import APPS, image
 from betatrader.release.fly import AppSecret, Check, ImageRef, Machine
 from betatrader.release.gates import Sight, Wanted, in_force, judge, surplus
@@ -118,6 +118,15 @@ def test_a_failing_check_and_none_at_all_are_no_health() -> None:
     none = Machine("m2", "started", "", machine().image_ref, ())
     assert judge(WANTED, sight(failing))[0].text == "machine m2: ready critical"
     assert judge(WANTED, sight(none))[0].text == "machine m2: no health check"
+
+
+def test_in_an_emergency_only_the_machine_counts() -> None:
+    wanted = WANTED._replace(immediate=True)
+    failing = Machine("m2", "started", "", machine().image_ref, (Check("ready", "critical"),))
+    assert judge(wanted, Sight((failing,), {}, {})) == []
+    assert judge(wanted, Sight((machine(tag="v1"),), {}, {})) != []
+    assert judge(wanted, Sight((machine(state="starting"),), {}, {})) != []
+    assert surplus(wanted, Sight((machine("m1", "v1"), failing), {}, {})) == [machine("m1", "v1")]
 
 
 def test_another_digest_under_the_same_tag_is_not_waited_for() -> None:
@@ -294,6 +303,34 @@ def test_a_tags_files_come_from_git_else_from_its_record_else_not_at_all(tmp_pat
     with pytest.raises(ConfigurationError) as told:
         configuration.check(configuration.Files("", wrong, (0, 0)), "v3")
     assert len(told.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("done", "goes_to"),
+    [
+        ("1 2", "1"),
+        ("1 2 3 2", "1"),
+        ("1 2 1 3", "1"),
+        ("1 2 2 3 3", "2"),
+        ("1 2 3 2 1", ""),
+        ("1", ""),
+        ("", ""),
+    ],
+)
+def test_going_back_again_leads_further_back_and_never_to_what_was_fled(
+    done: str, goes_to: str
+) -> None:
+    images = done.split()
+    records = [
+        Record(id=str(n), kind="deploy", image=i, result="done") for n, i in enumerate(images)
+    ]
+    records.insert(0, Record(id="x", kind="deploy", image="0", result="rolled back"))
+    now = images[-1] if images else ""
+    if goes_to:
+        assert planning.version_before(records, now) == goes_to
+    else:
+        with pytest.raises(RefusedError, match="Name the tag"):
+            planning.version_before(records, now)
 
 
 def test_a_revision_says_which_schemas_it_reads(tmp_path: Path) -> None:
