@@ -9,11 +9,11 @@ from typing import NamedTuple
 import msgspec
 
 from betatrader.model.errors import ConfigurationError, RefusedError
-from betatrader.release import configuration, credentials, fly
+from betatrader.release import configuration, credentials, fly, schemas
 from betatrader.release.apps import APPS, ORDER, Image, app_name, image
 from betatrader.release.configuration import Files
 from betatrader.release.record import Held, Record, author, refused
-from betatrader.release.releasing import Setup, Target, check_readable, survey
+from betatrader.release.releasing import Setup, Target, survey
 
 GATE = "one machine of this image and digest, ready, seen in Redis, no error burst"
 INTEL_GATE = GATE.replace("one machine", "machines", 1)
@@ -56,8 +56,8 @@ async def prepare(
     files = configuration.of_image(chosen, project, records)
     before = _first_before(records, over) or await survey(setup)
     target = Target(chosen, files, folder)
-    kept = [r.reads for r in records if r.image == str(chosen) and r.result == "done"]
-    await check_readable(setup, target, kept[-1] if kept else (0, 0))
+    stored = await schemas.stored(setup.redis)
+    schemas.check_readable(str(chosen), stored, files.reads, records)
     await check_secrets(setup, files)
     record = Record(
         id=secrets.token_hex(4),

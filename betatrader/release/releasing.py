@@ -14,13 +14,13 @@ import msgspec
 
 from betatrader.model.errors import BetatraderError, RefusedError, UnreachableError
 from betatrader.ops import clock
-from betatrader.release import configuration, fly
+from betatrader.release import configuration, fly, schemas
 from betatrader.release.apps import ORDER, SEVERAL, Image, app_name, image
 from betatrader.release.configuration import Files
 from betatrader.release.fly import Fly, FlyError, Machine, NoImageError
 from betatrader.release.gates import Problem, Sight, Wanted, in_force, judge, surplus
 from betatrader.release.record import Book, Lock, Record
-from betatrader.store import bus, functions, keys
+from betatrader.store import functions, keys
 from betatrader.store.connection import AWAY, Client
 
 RENEW_S = 3.0
@@ -101,6 +101,8 @@ async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> R
         async with anyio.create_task_group() as group:
             group.start_soon(_keep_alive, lock)
             digest = await _all_apps(setup, target, record, lock)
+            await lock.renew("all apps: raising the schema")
+            await schemas.raise_schema(setup.redis)
             group.cancel_scope.cancel()
     except* (FlyError, GateError, UnreachableError) as errors:
         failed = _first(errors)
@@ -110,7 +112,6 @@ async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> R
             "Once it is back: `betatrader release deploy --resume`, or `… rollback`."
         ) from errors
     if failed is None:
-        await _raise_schema(setup)
         record = await _ended(setup, record, "done", "", digest)
     else:
         record = await _ended(setup, record, *await _after(setup, target, record, failed))
@@ -296,7 +297,7 @@ async def _ended(setup: Setup, record: Record, result: str, note: str, digest: s
     """Keep the end; where Redis is away the operator's own file has it."""
     reads = record.reads
     with suppress(*AWAY):
-        reads = await _reads(setup) if result == "done" else reads
+        reads = await schemas.reads(setup.redis) if result == "done" else reads
     ended = msgspec.structs.replace(
         record, ended_ns=clock.now_ns(), result=result, note=note, digest=digest, reads=reads
     )
@@ -305,49 +306,6 @@ async def _ended(setup: Setup, record: Record, result: str, note: str, digest: s
     except AWAY as error:
         setup.tell(f"Redis does not take the record: {error}")
     return ended
-
-
-async def _reads(setup: Setup) -> tuple[int, int]:
-    """The schemas that the trader which runs now says that it reads."""
-    beat = _text(await setup.redis.hgetall(keys.beat("trading")))
-    oldest, _, newest = beat.get("reads", "1 1").partition(" ")
-    return int(oldest), int(newest)
-
-
-async def _raise_schema(setup: Setup) -> None:
-    """The last step: every role of the new version stands, so that its schema may be written."""
-    newest = []
-    for role in ORDER:
-        beat = _text(await setup.redis.hgetall(keys.beat(role)))
-        newest.append(int(beat.get("reads", "1 1").partition(" ")[2] or 1))
-    before = int(await setup.redis.get(keys.RELEASE_SCHEMA) or 1)
-    await setup.redis.set(keys.RELEASE_SCHEMA, max(before, min(newest)))
-
-
-async def check_readable(setup: Setup, target: Target, kept: tuple[int, int]) -> None:
-    """Raises RefusedError where a version cannot read what stands in Redis today."""
-    schema = await _stored(setup.redis)
-    reads = kept if kept != (0, 0) else target.files.reads
-    if reads == (0, 0):
-        raise RefusedError(
-            f"nobody knows which schemas {target.image.tag} reads, and schema {schema} is stored\n"
-            "Run this in a checkout that has the tag, or name it with --project."
-        )
-    if not reads[0] <= schema <= reads[1]:
-        raise RefusedError(
-            f"{target.image.tag} reads schemas {reads[0]} to {reads[1]}, and schema {schema} is "
-            "stored\nGo to a version that reads it: one release back is always possible."
-        )
-
-
-async def _stored(redis: Client) -> int:
-    """The newest schema that was written, or may be by now."""
-    raised = int(await redis.get(keys.RELEASE_SCHEMA) or 1)
-    found: list[int] = []
-    for stream in (keys.JOURNAL, keys.LIVE_JOURNAL):
-        last = await redis.xrevrange(stream, count=1)
-        found += [msgspec.msgpack.decode(fields[bus.FIELD])[0] for _, fields in last]
-    return max([raised, *found])
 
 
 def _text(found: dict[bytes, bytes]) -> dict[str, str]:

@@ -8,7 +8,15 @@ import pytest
 
 from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
 from betatrader.model.secret import Secret
-from betatrader.release import configuration, credentials, fly, planning, releasing, rotating
+from betatrader.release import (
+    configuration,
+    credentials,
+    fly,
+    planning,
+    releasing,
+    rotating,
+    schemas,
+)
 from betatrader.release.apps import APPS, image
 from betatrader.release.fly import AppSecret, Check, ImageRef, Machine
 from betatrader.release.gates import Sight, Wanted, in_force, judge, surplus
@@ -331,6 +339,29 @@ def test_going_back_again_leads_further_back_and_never_to_what_was_fled(
     else:
         with pytest.raises(RefusedError, match="Name the tag"):
             planning.version_before(records, now)
+
+
+def test_what_cannot_read_the_stored_schema_is_refused_with_what_can() -> None:
+    def done(tag: str, *reads: int) -> Record:
+        kept = (reads[0], reads[1])
+        return Record(id=tag, kind="deploy", image=str(image(tag)), result="done", reads=kept)
+
+    records = [done("v1", 1, 1), done("v2", 1, 2), done("v3", 1, 2), done("v2", 1, 2)]
+    schemas.check_readable(str(image("v3")), 2, (0, 0), records)
+    schemas.check_readable(str(image("v9")), 2, (2, 3), records)
+    for known, told in (
+        (
+            records,
+            "v1 reads schemas 1 to 1, and schema 2 is stored\n"
+            "Versions on record that read it: v2, v3.",
+        ),
+        (records[:1], "No version on record reads it: the way on is a release of one that does."),
+    ):
+        with pytest.raises(RefusedError) as refusal:
+            schemas.check_readable(str(image("v1")), 2, (1, 1), known)
+        assert told in str(refusal.value)
+    with pytest.raises(RefusedError, match="nobody knows which schemas v9 reads"):
+        schemas.check_readable(str(image("v9")), 2, (0, 0), records)
 
 
 def test_a_revision_says_which_schemas_it_reads(tmp_path: Path) -> None:
