@@ -220,6 +220,7 @@ def play(app: str, machine: dict[str, Any], entry: dict[str, Any]) -> None:
             "port": str(machine["_port"]),
             "instance": f"{role}-{machine['id']}",
             "version": "0",
+            "revision": entry["revision"],
             "ready_ms": "1",
             "not_ready": "",
             "machine": machine["id"],

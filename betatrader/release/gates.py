@@ -1,10 +1,13 @@
 """What must hold after each app before the next is touched. Pure: sights in, problems out."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from betatrader.release.apps import SEVERAL
 from betatrader.release.fly import DEPLOYED, AppSecret, Machine
+
+_HASH = re.compile(r"[0-9a-f]{7,64}")
 
 
 class Wanted(NamedTuple):
@@ -19,6 +22,9 @@ class Wanted(NamedTuple):
 
     immediate: bool = False
     """Nothing but the machine counts: that it has started, with this image."""
+
+    revision: str = ""
+    """The commit that its fly files are of; "" where that is not known, or not asked."""
 
     @property
     def several(self) -> bool:
@@ -80,6 +86,9 @@ def _of_role(wanted: Wanted, beat: Mapping[str, str]) -> list[Problem]:
     found = []
     if _named(beat.get("image", "")) != wanted.image:
         found.append(Problem(f"the role says that it is {beat.get('image') or 'no image'}"))
+    elif not same_revision(beat.get("revision", ""), wanted.revision):
+        text = f"it is built from revision {beat['revision'][:12]}, and its tag names "
+        found.append(Problem(f"{text}{wanted.revision[:12]} today", final=True))
     if beat.get("not_ready"):
         found.append(Problem(f"the role is not ready: {beat['not_ready']}"))
     errors = int(beat.get("errors", "0"))
@@ -107,6 +116,13 @@ def _of_trader(wanted: Wanted, sight: Sight) -> list[Problem]:
         text = f"{sight.beat['unexplained']} differences to the venue that no order explains"
         found.append(Problem(text, final=True))
     return found
+
+
+def same_revision(told: str, wanted: str) -> bool:
+    """Whether two may be one commit: a short hash is a beginning, and what is none says nothing."""
+    if not (_HASH.fullmatch(told) and _HASH.fullmatch(wanted)):
+        return True
+    return told.startswith(wanted) or wanted.startswith(told)
 
 
 def surplus(wanted: Wanted, sight: Sight) -> list[Machine]:

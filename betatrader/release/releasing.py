@@ -131,7 +131,8 @@ async def _all_apps(setup: Setup, target: Target, record: Record, lock: Lock) ->
         await lock.renew(f"{role}: deploying")
         await _put(setup, target, role, again=rotates)
         await lock.renew(f"{role}: at its gate")
-        digest = await pass_gate(setup, role, str(target.image), digest)
+        asked = _wanted(setup, role, str(target.image), digest)
+        digest = await pass_gate(setup, asked._replace(revision=target.files.revision))
         setup.tell(f"{role} runs {target.image}")
     return digest
 
@@ -183,10 +184,10 @@ def _wanted(setup: Setup, role: str, image: str, digest: str = "") -> Wanted:
     return Wanted(role, image, digest, settings.most_errors, settings.immediate)
 
 
-async def pass_gate(setup: Setup, role: str, wanted: str, digest: str = "") -> str:
+async def pass_gate(setup: Setup, asked: Wanted) -> str:
     """Wait until all holds for a while on end; returns the digest, raises GateError."""
     settings = setup.settings
-    asked = _wanted(setup, role, wanted, digest)
+    role = asked.role
     began = anyio.current_time()
     since = began
     instances: dict[str, str] = {}
@@ -204,7 +205,7 @@ async def pass_gate(setup: Setup, role: str, wanted: str, digest: str = "") -> s
             return next(m.image_ref.digest for m in sight.machines if m.runs)
         if any(p.final for p in found) or now - began >= settings.gate_s + settings.watch_s:
             told = "; ".join(p.text for p in found) or "it does not stay up"
-            raise GateError(f"{role} with {wanted}: {told}")
+            raise GateError(f"{role} with {asked.image}: {told}")
         await anyio.sleep(min(2.0, settings.watch_s / 4))
 
 
@@ -274,7 +275,7 @@ async def _back(setup: Setup, record: Record, role: str) -> None:
     async with anyio.TemporaryDirectory(prefix="betatrader-fly-") as folder:
         configuration.write(files, Path(folder))
         await _put(setup, Target(before, files, Path(folder)), role)
-        await pass_gate(setup, role, str(before))
+        await pass_gate(setup, _wanted(setup, role, str(before)))
     setup.tell(f"{role} runs {before} again")
 
 

@@ -470,3 +470,12 @@ def test_in_an_emergency_no_health_is_asked_and_nothing_goes_back_by_itself(
     done = account.release("rollback", "v1", "--immediate", *FAST)
     assert done.returncode == 0, done.stderr
     assert account.runs() == at("v1")
+
+
+def test_an_image_of_another_commit_than_its_tag_names_does_not_stay(account: World) -> None:
+    account.push("v2", revision=account.commit("v1"))
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 1
+    told = f"built from revision {account.commit('v1')[:12]}, and its tag names "
+    assert f"{told}{account.commit('v2')[:12]} today" in done.stderr
+    assert account.runs() == at("v1")

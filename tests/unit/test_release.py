@@ -38,7 +38,7 @@ def sight(*machines: Machine, holder: str = "m2", **beat: str) -> Sight:
     return Sight(machines or (machine(),), told | beat, {"holder": f"{holder} 17 abcd"})
 
 
-WANTED = Wanted("trading", IMAGE, "", 5)
+WANTED = Wanted("trading", IMAGE, "", 5, revision="a" * 40)
 
 
 # images
@@ -72,6 +72,9 @@ def test_a_deploy_always_names_its_image_its_app_and_one_machine() -> None:
 def test_all_that_must_hold_holds() -> None:
     assert judge(WANTED, sight()) == []
     assert judge(WANTED, sight(image=f"{IMAGE}@sha256:v2")) == []
+    for revision in ("a" * 40, "a" * 12, "unknown", ""):
+        assert judge(WANTED, sight(revision=revision)) == []
+    assert judge(WANTED._replace(revision=""), sight(revision="b" * 40)) == []
     assert judge(Wanted("jobs", IMAGE, "sha256:v2", 5), sight(leads="0", holder="other")) == []
 
 
@@ -86,6 +89,10 @@ def test_all_that_must_hold_holds() -> None:
         (Sight((machine(),), {}, {}), "it shows no heartbeat in Redis"),
         (sight(image=OLD), f"the role says that it is {OLD}"),
         (sight(not_ready="starting"), "the role is not ready: starting"),
+        (
+            sight(revision="0123456789ab"),
+            "built from revision 0123456789ab, and its tag names aaaaaaaaaaaa today",
+        ),
         (sight(errors="6"), "6 errors in its log, more than 5"),
         (sight(holder="m1"), "the lease is with m1, not machine m2"),
         (sight(leads="0"), "machine m2 does not lead"),
@@ -370,7 +377,7 @@ def test_a_revision_says_which_schemas_it_reads(tmp_path: Path) -> None:
     shutil.copytree(FLY, tmp_path / "fly")
     (tmp_path / "betatrader/model/event.py").write_text("SCHEMA_VERSION = 3\n")
     for words in (
-        ["init", "-q"],
+        ["init", "-q", "-b", "trunk"],
         ["add", "-A"],
         ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
         ["tag", "v7"],
@@ -379,3 +386,7 @@ def test_a_revision_says_which_schemas_it_reads(tmp_path: Path) -> None:
     found = configuration.of_image(image("v7"), tmp_path, [])
     assert found.reads == (2, 3)
     assert configuration.of_image(image(f"sha-{found.revision[:8]}"), tmp_path, []) == found
+    for branch in ("main", "deadbeef", "sha-deadbeef"):
+        subprocess.run([*git, "branch", "-f", branch.removeprefix("sha-")], check=True)
+        with pytest.raises(UsageError, match="no fly files are known"):
+            configuration.of_image(image(branch), tmp_path, [])
