@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -479,3 +479,47 @@ def test_an_image_of_another_commit_than_its_tag_names_does_not_stay(account: Wo
     told = f"built from revision {account.commit('v1')[:12]}, and its tag names "
     assert f"{told}{account.commit('v2')[:12]} today" in done.stderr
     assert account.runs() == at("v1")
+
+
+@pytest.fixture
+def user(server: Server) -> Iterator[Callable[..., str]]:
+    """Makes a user of the Redis with these rights; its address."""
+
+    def made(*rules: str) -> str:
+        with redis.Redis.from_url(server.url) as client:
+            client.execute_command("ACL", "SETUSER", "ann", "reset", "on", ">a-password", *rules)
+        return f"{server.url.replace('unix://', 'unix://ann@')}?password=a-password"
+
+    yield made
+    with redis.Redis.from_url(server.url) as client:
+        client.execute_command("ACL", "DELUSER", "ann")
+
+
+def test_a_user_of_redis_without_rights_is_told_whose_to_take(
+    account: World, user: Callable[..., str]
+) -> None:
+    url = user("+ping", "+hello", "+client")
+    for words in (("status",), ("plan", "v2"), ("deploy", "v2", *FAST), ("secrets", "check")):
+        done = account.release(*words, REDIS_URL=url)
+        assert done.returncode == 4, done.stderr
+        assert "does not let this user release" in done.stderr
+        assert "REDIS_URL to the operator's" in done.stderr
+        assert len(done.stderr.splitlines()) <= 3, done.stderr
+        assert "a-password" not in done.stderr
+    assert account.runs() == at("v1")
+
+
+def test_redis_failing_at_the_last_step_leaves_a_release_that_can_be_gone_on_with(
+    account: World, user: Callable[..., str]
+) -> None:
+    account.push("v2", reads="1 2")
+    written = (keys.RELEASE_LOCK, keys.RELEASES, *map(keys.beat, at("")), keys.LEASE)
+    url = user("+@all", "%R~*", *(f"~{key}" for key in written))
+    done = account.release("deploy", "v2", *FAST, REDIS_URL=url)
+    assert done.returncode == 4, done.stderr
+    assert "at all apps: raising the schema" in done.stderr
+    assert "--resume" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = account.release("deploy", "--resume", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.status()["schema"] == 2
