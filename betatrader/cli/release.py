@@ -351,9 +351,7 @@ def _planned(kind: str, image: str | None, *, as_json: bool) -> Work:
             return
         click.echo(f"{kind} of {made.record.image} (fly files of {made.record.revision[:12]})")
         for step in steps:
-            click.echo(f"\n{step.app}: from {step.before or 'nothing'}")
-            click.echo(f"  {step.command or 'it runs this image already'}")
-            click.echo(f"  gate: {step.gate}")
+            click.echo("\n" + "\n".join(step.told()))
 
     return work
 

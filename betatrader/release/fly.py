@@ -29,6 +29,7 @@ WAIT = "10m"
 TRIES = 3
 LINES_KEPT = 200
 PASSING = "passing"
+STAGED = "Staged"
 DEPLOYED = "Deployed"
 """A secret that every machine of its app has."""
 

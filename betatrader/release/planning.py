@@ -12,6 +12,7 @@ from betatrader.model.errors import ConfigurationError, RefusedError
 from betatrader.release import configuration, credentials, fly, schemas
 from betatrader.release.apps import APPS, ORDER, Image, app_name, image
 from betatrader.release.configuration import Files
+from betatrader.release.fly import STAGED
 from betatrader.release.record import Held, Record, author, refused
 from betatrader.release.releasing import Setup, Target, survey
 
@@ -31,6 +32,19 @@ class Step(NamedTuple):
     command: str
     before: str
     gate: str
+    staged: tuple[str, ...] = ()
+    """Secrets that are set and not in force yet: this release puts them into force."""
+
+    def told(self) -> list[str]:
+        """The same in lines."""
+        lines = [
+            f"{self.app}: from {self.before or 'nothing'}",
+            f"  {self.command or 'it runs this image already'}",
+            f"  gate: {self.gate}",
+        ]
+        if self.staged:
+            lines.insert(1, f"  staged secrets go into force: {', '.join(self.staged)}")
+        return lines
 
 
 class Plan(NamedTuple):
@@ -90,15 +104,16 @@ async def steps(setup: Setup, plan: Plan) -> list[Step]:
     """What would be done, in its order."""
     now = plan.record.before
     order = ORDER if plan.record.kind == "deploy" else tuple(reversed(ORDER))
-    return [_step(setup, role, plan.target.image, now[role]) for role in order]
+    return [await _step(setup, role, plan.target.image, now[role]) for role in order]
 
 
-def _step(setup: Setup, role: str, wanted: Image, before: str) -> Step:
+async def _step(setup: Setup, role: str, wanted: Image, before: str) -> Step:
     app = app_name(role, setup.settings.prefix)
     words = fly.deploy(app, f"fly/{role}.toml", wanted, setup.settings.strategy)
-    command = "" if before == str(wanted) else shlex.join(["fly", *words])
+    staged = tuple(s.name for s in await setup.fly.secrets(app) if s.status == STAGED)
+    command = "" if before == str(wanted) and not staged else shlex.join(["fly", *words])
     gate = IMMEDIATE_GATE if setup.settings.immediate else GATES[role]
-    return Step(app, command, before, gate)
+    return Step(app, command, before, gate, staged)
 
 
 def version_before(records: Sequence[Record], now: str) -> str:

@@ -523,3 +523,16 @@ def test_redis_failing_at_the_last_step_leaves_a_release_that_can_be_gone_on_wit
     done = account.release("deploy", "--resume", *FAST)
     assert done.returncode == 0, done.stderr
     assert account.status()["schema"] == 2
+
+
+def test_a_plan_tells_of_staged_secrets_and_that_their_app_is_deployed(account: World) -> None:
+    lines = "BETATRADER_BINANCE__KEY=a-new-key-0123\nBETATRADER_BINANCE__SECRET=a-new-secret-01\n"
+    assert account.release("secrets", "set", "trading", given=lines).returncode == 0
+    plan = account.release("plan", "v1")
+    assert plan.returncode == 0, plan.stderr
+    names = "BETATRADER_BINANCE__KEY, BETATRADER_BINANCE__SECRET"
+    assert f"staged secrets go into force: {names}" in plan.stdout
+    assert plan.stdout.count("it runs this image already") == 2
+    steps = json.loads(account.release("plan", "v1", "--json").stdout)["steps"]
+    assert [bool(step["command"]) for step in steps] == [False, False, True]
+    assert steps[2]["staged"] == names.split(", ")
