@@ -220,6 +220,7 @@ def play(app: str, machine: dict[str, Any], entry: dict[str, Any]) -> None:
             "port": str(machine["_port"]),
             "instance": f"{role}-{machine['id']}",
             "version": "0",
+            "revision": entry["revision"],
             "ready_ms": "1",
             "not_ready": "",
             "machine": machine["id"],
@@ -381,22 +382,25 @@ def deploy(args: argparse.Namespace) -> None:
 def bluegreen(
     app: str, image: str, config: dict[str, Any], blues: list[dict[str, Any]], kind: str
 ) -> None:
-    green = make_machine(app, image, config)
-    launch(app, green)
-    keep(app, green)
-    print(f"Creating green machines\n  Created machine {green['id']} [app]")
+    greens = [make_machine(app, image, config) for _ in blues]
+    print("Creating green machines")
+    for green in greens:
+        launch(app, green)
+        keep(app, green)
+        print(f"  Created machine {green['id']} [app]")
     if kind in ("slow", "hangs"):
         time.sleep(30 if kind == "hangs" else 5)
-    if not healthy(app, green["id"]):
-        halt(green)
-        forget(app, green)
+    if not all(healthy(app, green["id"]) for green in greens):
+        for green in greens:
+            halt(green)
+            forget(app, green)
         note(app, image, "failed")
         raise Failed("could not get all green machines to be healthy")
     if kind == "abort":
         raise Failed("failed to uncordon machine: request returned non-2xx status: 500")
     print("Marking green machines as ready")
     if kind == "destroyed":
-        for machine in (green, *blues):
+        for machine in (*greens, *blues):
             halt(machine)
             forget(app, machine)
         return
@@ -422,7 +426,19 @@ def in_place(
     wait: bool,
     kind: str,
 ) -> None:
-    old = machines[0] if machines else None
+    for old in machines or [None]:
+        replace(app, image, config, old, wait=wait, kind=kind)
+
+
+def replace(
+    app: str,
+    image: str,
+    config: dict[str, Any],
+    old: dict[str, Any] | None,
+    *,
+    wait: bool,
+    kind: str,
+) -> None:
     new = make_machine(app, image, config)
     if old is not None:
         new["id"] = old["id"]
@@ -474,6 +490,11 @@ def machine(args: argparse.Namespace) -> None:
         if args.verb == "stop" and fault("machine stop", args.app) != "stuck":
             halt(one)
             keep(args.app, one)
+        elif args.verb == "clone":
+            twin = make_machine(args.app, one["_image"], one["_config"])
+            launch(args.app, twin)
+            keep(args.app, twin)
+            print(f"Cloning Machine {name} into region {twin['region']}")
         elif args.verb == "start":
             launch(args.app, one)
             keep(args.app, one)
@@ -485,15 +506,23 @@ def machine(args: argparse.Namespace) -> None:
             print(f"{name} has been destroyed")
 
 
+def held(machines: list[dict[str, Any]], name: str, kept: dict[str, str]) -> str:
+    """Whether the machines have a secret as it was set last."""
+    if not machines:
+        return kept["status"]
+    have = [m["_secrets"].get(name) == kept["value"] for m in machines]
+    return "Deployed" if all(have) else "Partial" if any(have) else "Staged"
+
+
 def secret(args: argparse.Namespace) -> None:
     if args.verb == "list":
         with state() as found:
-            kept = app_of(found, args.app)["secrets"]
-        print(
-            json.dumps(
-                [{"name": n, "digest": s["digest"], "status": s["status"]} for n, s in kept.items()]
-            )
-        )
+            here = app_of(found, args.app)
+        shown = [
+            {"name": n, "digest": s["digest"], "status": held(here["machines"], n, s)}
+            for n, s in here["secrets"].items()
+        ]
+        print(json.dumps(shown))
         return
     if not args.stage:
         raise Failed("in tests secrets are staged: without --stage fly restarts the machines")
@@ -635,7 +664,7 @@ def parser() -> Parser:
     for name in ("--no-public-ips", "--build-only", "--push"):
         one.add_argument(name, action="store_true")
     command(machine, "machine", "list").add_argument("--json", action="store_true")
-    for verb in ("stop", "start", "destroy"):
+    for verb in ("stop", "start", "clone", "destroy"):
         one = command(machine, "machine", verb)
         one.add_argument("ids", nargs="+")
         one.add_argument("-f", "--force", action="store_true")

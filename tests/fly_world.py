@@ -98,8 +98,18 @@ class World:
 
     def push(self, tag: str, **more: Any) -> None:
         """An image under this tag."""
-        image = {"digest": f"sha256:{tag}", "revision": tag, "tree": str(PROJECT), **more}
+        image = {
+            "digest": f"sha256:{tag}",
+            "revision": self.commit(tag),
+            "tree": str(PROJECT),
+            **more,
+        }
         self.change(registry={**self.state()["registry"], f"{REPOSITORY}:{tag}": image})
+
+    def commit(self, tag: str) -> str:
+        """What a tag of the checkout names."""
+        words = ["git", "-C", str(self.checkout), "rev-parse", f"refs/tags/{tag}^{{commit}}"]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
     def fail(self, command: str, app: str, kind: str) -> None:
         """A fault for one command at one app."""

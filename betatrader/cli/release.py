@@ -62,7 +62,7 @@ def _gates(command: Any) -> Any:
             show_default=True,
             help="Errors that a role may log before that is a burst.",
         ),
-        click.option("--immediate", is_flag=True, help="Wait for no health check: emergencies."),
+        click.option("--immediate", is_flag=True, help="Emergencies: judge no health, and stay."),
         click.option("--dry-run", is_flag=True, help="Print each command, and change nothing."),
     ):
         command = option(command)
@@ -304,7 +304,7 @@ def secrets_rotate(
     dry_run = more.pop("dry_run")
 
     async def work(setup: Any, folder: Path) -> Any:
-        made = await rotating.plan(setup, folder)
+        made = await rotating.plan(setup, folder, venue, given)
         config = rotating.tried(venue, made.target.files, given)
         await rotating.prove(setup, config, venue, order=order and not dry_run)
         return None if dry_run else await rotating.switch(setup, made, venue, given)
@@ -351,9 +351,7 @@ def _planned(kind: str, image: str | None, *, as_json: bool) -> Work:
             return
         click.echo(f"{kind} of {made.record.image} (fly files of {made.record.revision[:12]})")
         for step in steps:
-            click.echo(f"\n{step.app}: from {step.before or 'nothing'}")
-            click.echo(f"  {step.command or 'it runs this image already'}")
-            click.echo(f"  gate: {step.gate}")
+            click.echo("\n" + "\n".join(step.told()))
 
     return work
 
@@ -375,11 +373,11 @@ def _run(
     import anyio
 
     from betatrader.ops import logs
-    from betatrader.release.releasing import Settings
+    from betatrader.release.releasing import IMMEDIATE, Settings
     from betatrader.release.standing import with_setup
 
     logs.configure("error", role="release", version="", instance="release")
-    strategy = "immediate" if immediate else ""
+    strategy = IMMEDIATE if immediate else ""
     settings = Settings(prefix, project.resolve(), watch_s, gate_s, most_errors, strategy)
 
     def tell(text: str) -> None:

@@ -8,6 +8,9 @@ from betatrader.model.errors import UsageError
 ORDER = ("jobs", "intel", "trading")
 """What can do least harm comes first."""
 
+SEVERAL = frozenset({"intel"})
+"""Those that may have several machines of one image (docs/scaling.md); every other has one."""
+
 APPS = (*ORDER, "redis")
 REGISTRY = "registry.fly.io"
 PREFIX = "betatrader"

@@ -15,6 +15,7 @@ from betatrader.release.apps import APPS, ORDER, Image
 from betatrader.release.record import Record
 
 GIT_S = 20.0
+_HASH = re.compile(r"[0-9a-f]{7,64}")
 SCHEMA_FILE = "betatrader/model/event.py"
 
 
@@ -38,8 +39,8 @@ def of_image(image: Image, project: Path, records: Sequence[Record]) -> Files:
         kept = [r for r in records if r.image == str(image) and r.files and r.result == "done"]
         if not kept:
             raise UsageError(
-                f"no fly files are known for {image.tag}: git in {project} has no such revision, "
-                "and no release of it is on record\n"
+                f"no fly files are known for {image.tag}: git in {project} has no such tag "
+                "or commit, and no release of it is on record\n"
                 "Run this in a checkout that has the tag, or name it with --project."
             )
         found = Files(kept[-1].revision, kept[-1].files, kept[-1].reads)
@@ -113,12 +114,18 @@ def environment(files: Files, role: str) -> dict[str, str]:
 
 
 def _revision(project: Path, tag: str) -> str:
-    """The commit that a tag of an image names: a git tag, or `sha-` and a hash."""
-    for name in (f"refs/tags/{tag}", tag.removeprefix("sha-")):
-        found = _git(project, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-        if found:
-            return found.strip()
-    return ""
+    """The commit that a tag of an image names: a git tag, or a hash, `sha-` before it or not. A
+    branch is none: it names another version tomorrow."""
+    found = _commit(project, f"refs/tags/{tag}")
+    name = tag.removeprefix("sha-")
+    if found or not _HASH.fullmatch(name):
+        return found
+    found = _commit(project, name)
+    return found if found.startswith(name) else ""
+
+
+def _commit(project: Path, name: str) -> str:
+    return _git(project, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
 
 
 def _at(project: Path, revision: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from betatrader.config import Config
+from betatrader.config.reader import ENVIRONMENT
 from betatrader.model.errors import UsageError
 from betatrader.model.secret import Secret
 from betatrader.ops import door
@@ -67,7 +68,7 @@ def needs(app: str, environment: Mapping[str, str]) -> Needs:
 
 def variable(section: str, field: str) -> str:
     """The name of a setting in the environment."""
-    return f"BETATRADER_{section.upper()}__{field.upper()}"
+    return f"{ENVIRONMENT}{section.upper()}__{field.upper()}"
 
 
 def secret_fields() -> dict[str, tuple[str, ...]]:
@@ -79,6 +80,23 @@ def secret_fields() -> dict[str, tuple[str, ...]]:
         if named:
             found[table.name] = named
     return found
+
+
+def secret_variables() -> frozenset[str]:
+    """The variables that hold secrets: each such field, and each table that has one."""
+    found = secret_fields()
+    fields = {variable(table, name) for table, names in found.items() for name in names}
+    return frozenset(fields | {f"{ENVIRONMENT}{table.upper()}" for table in found})
+
+
+def plain_variables() -> frozenset[str]:
+    """The names in the environment of all settings that are no secrets."""
+    found = set()
+    for table in msgspec.structs.fields(Config):
+        inner = getattr(table.type, "__struct_fields__", ())
+        found.add(f"{ENVIRONMENT}{table.name.upper()}")
+        found |= {variable(table.name, name) for name in inner}
+    return frozenset(found - secret_variables())
 
 
 def problems(app: str, wanted: Needs, found: Sequence[AppSecret]) -> list[str]:

@@ -29,6 +29,9 @@ WAIT = "10m"
 TRIES = 3
 LINES_KEPT = 200
 PASSING = "passing"
+STAGED = "Staged"
+DEPLOYED = "Deployed"
+"""A secret that every machine of its app has."""
 
 NOT_LOGGED_IN = "no access token available"
 NO_IMAGE = "could not find image"

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
+from betatrader.release import credentials
 from betatrader.release.fly_files_keys import megabytes, seconds
 from betatrader.roles import ROLES
 from betatrader.roles.service import DRAIN_S, LAST_ALERTS_S, PORTS
@@ -48,7 +49,10 @@ SWAP_MB = 256
 _SECRET_NAME = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|MNEMONIC|WEBHOOK|(?:^|_)KEY(?:$|_)|REDIS_URL"
 )
-_SECRET_VALUE = re.compile(r"://[^/@\s]*:[^/@\s]+@|-----BEGIN|\b(?:0x)?[0-9a-fA-F]{64}\b|\bFlyV1 ")
+_FORM = r"://[^/@\s]*:[^/@\s]+@|-----BEGIN|\bFlyV1 "
+_UNMISTAKABLE = re.compile(_FORM)
+_SECRET_VALUE = re.compile(rf"{_FORM}|\b(?:0x)?[0-9a-fA-F]{{64}}\b")
+"""A private key, and a market's id on Polymarket, too: where the name is known, it decides."""
 
 
 def alone(found: Found) -> list[tuple[tuple[str | int, ...], str]]:
@@ -184,7 +188,7 @@ def no_secrets(found: Found) -> Wrong:
     for name, value in found.get("env", {}).items():
         if name.startswith("FLY_"):
             yield ("env", name), "names that begin with FLY_ are fly's own"
-        if _SECRET_NAME.search(name) or _SECRET_VALUE.search(value):
+        if _is_secret(name.upper(), value):
             yield ("env", name), mend
     for name, check in found.get("checks", {}).items():
         for header, value in check.get("headers", {}).items():
@@ -193,6 +197,15 @@ def no_secrets(found: Found) -> Wrong:
     for index, file in enumerate(tables(found, "files")):
         if _SECRET_VALUE.search(file.get("raw_value", "")):
             yield ("files", index, "raw_value"), mend
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """By the name where it is a setting of ours, else by what name and value look like."""
+    if name in credentials.secret_variables():
+        return True
+    if name in credentials.plain_variables():
+        return _UNMISTAKABLE.search(value) is not None
+    return (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)) is not None
 
 
 def one_machine(found: Found) -> Wrong:

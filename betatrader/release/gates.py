@@ -1,19 +1,35 @@
 """What must hold after each app before the next is touched. Pure: sights in, problems out."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from betatrader.release.fly import Machine
+from betatrader.release.apps import SEVERAL
+from betatrader.release.fly import DEPLOYED, AppSecret, Machine
+
+_HASH = re.compile(r"[0-9a-f]{7,64}")
 
 
 class Wanted(NamedTuple):
-    """What an app is to be: one machine of `image`, and of `digest` where another app has one."""
+    """What an app is to be: one machine of `image` (intel: one or more of it), and of `digest`
+    where another app has one."""
 
     role: str
     image: str
     digest: str
     most_errors: int
     """Error lines that a new process may log before it counts as a burst."""
+
+    immediate: bool = False
+    """Nothing but the machine counts: that it has started, with this image."""
+
+    revision: str = ""
+    """The commit that its fly files are of; "" where that is not known, or not asked."""
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one machine is as well."""
+        return self.role in SEVERAL
 
 
 class Sight(NamedTuple):
@@ -34,15 +50,20 @@ class Problem(NamedTuple):
 def judge(wanted: Wanted, sight: Sight) -> list[Problem]:
     """All that does not hold; nothing: the gate is passed."""
     found = _of_machines(wanted, sight.machines)
+    if wanted.immediate:
+        return found
     return found or _of_role(wanted, sight.beat) + _of_trader(wanted, sight)
 
 
 def _of_machines(wanted: Wanted, machines: tuple[Machine, ...]) -> list[Problem]:
     running = [machine for machine in machines if machine.runs]
-    if len(running) != 1:
+    if not running or (len(running) > 1 and not wanted.several):
         named = ", ".join(f"{m.id} {m.state} {m.image}" for m in running)
         return [Problem(f"{len(running)} machines run, not one ({named})".replace(" ()", ""))]
-    one = running[0]
+    return [problem for one in running for problem in _of_machine(wanted, one)]
+
+
+def _of_machine(wanted: Wanted, one: Machine) -> list[Problem]:
     found = []
     if one.image != wanted.image:
         found.append(Problem(f"machine {one.id} runs {one.image}"))
@@ -53,7 +74,7 @@ def _of_machines(wanted: Wanted, machines: tuple[Machine, ...]) -> list[Problem]
         found.append(Problem(f"the host of machine {one.id} is {one.host_status}"))
     if one.state != "started":
         found.append(Problem(f"machine {one.id} is {one.state}"))
-    elif not one.healthy:
+    elif not one.healthy and not wanted.immediate:
         failing = [f"{c.name} {c.status}" for c in one.checks or () if c.status != "passing"]
         found.append(Problem(f"machine {one.id}: {', '.join(failing) or 'no health check'}"))
     return found
@@ -65,6 +86,9 @@ def _of_role(wanted: Wanted, beat: Mapping[str, str]) -> list[Problem]:
     found = []
     if _named(beat.get("image", "")) != wanted.image:
         found.append(Problem(f"the role says that it is {beat.get('image') or 'no image'}"))
+    elif not same_revision(beat.get("revision", ""), wanted.revision):
+        text = f"it is built from revision {beat['revision'][:12]}, and its tag names "
+        found.append(Problem(f"{text}{wanted.revision[:12]} today", final=True))
     if beat.get("not_ready"):
         found.append(Problem(f"the role is not ready: {beat['not_ready']}"))
     errors = int(beat.get("errors", "0"))
@@ -94,16 +118,37 @@ def _of_trader(wanted: Wanted, sight: Sight) -> list[Problem]:
     return found
 
 
+def same_revision(told: str, wanted: str) -> bool:
+    """Whether two may be one commit: a short hash is a beginning, and what is none says nothing."""
+    if not (_HASH.fullmatch(told) and _HASH.fullmatch(wanted)):
+        return True
+    return told.startswith(wanted) or wanted.startswith(told)
+
+
 def surplus(wanted: Wanted, sight: Sight) -> list[Machine]:
-    """Machines that a deploy should have removed, and has not: another image's, and of several of
-    this image all but the leader's, or the newest."""
+    """Machines that a deploy should have removed, and has not: another image's, and of this image,
+    where there is to be one, all but the leader's, or the newest."""
     running = [machine for machine in sight.machines if machine.runs]
     right = [machine for machine in running if machine.image == wanted.image]
-    if not any(machine.state == "started" and machine.healthy for machine in right):
+    well = [m for m in right if m.state == "started" and (m.healthy or wanted.immediate)]
+    if not well:
         return []  # nothing is well yet that could take over: what runs stays
+    if wanted.several:
+        return [m for m in running if m not in right] if len(well) == len(right) else []
     holder = sight.lease.get("holder", "").partition(" ")[0] if wanted.role == "trading" else ""
-    kept = next((m for m in right if m.id == holder), max(right, key=lambda m: m.created_at))
+    kept = next((m for m in right if m.id == holder), max(well, key=lambda m: m.created_at))
     return [machine for machine in running if machine.id != kept.id]
+
+
+def in_force(app: str, machines: Sequence[Machine], secrets: Sequence[AppSecret]) -> str:
+    """What runs at an app, and whether with its secrets as they were set last: one clause."""
+    named = ", ".join(f"machine {m.id} ({m.state})" for m in machines if m.runs)
+    if not named:
+        return f"{app} runs no machine"
+    waiting = [f"{s.name} ({s.status.lower()})" for s in secrets if s.status != DEPLOYED]
+    if not waiting:
+        return f"{app} runs {named}, and all its secrets are in force"
+    return f"{app} runs {named}, and not in force before its next deploy: {', '.join(waiting)}"
 
 
 def _named(image: str) -> str:

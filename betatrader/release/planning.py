@@ -9,14 +9,20 @@ from typing import NamedTuple
 import msgspec
 
 from betatrader.model.errors import ConfigurationError, RefusedError
-from betatrader.release import configuration, credentials, fly
+from betatrader.release import configuration, credentials, fly, schemas
 from betatrader.release.apps import APPS, ORDER, Image, app_name, image
 from betatrader.release.configuration import Files
+from betatrader.release.fly import STAGED
 from betatrader.release.record import Held, Record, author, refused
-from betatrader.release.releasing import Setup, Target, check_readable, survey
+from betatrader.release.releasing import Setup, Target, survey
 
 GATE = "one machine of this image and digest, ready, seen in Redis, no error burst"
+INTEL_GATE = GATE.replace("one machine", "machines", 1)
+IMMEDIATE_GATE = "the machine has started with this image; nothing goes back by itself"
 TRADER_GATE = f"{GATE}, the lease is its own, its books agree with the venue's"
+
+
+GATES = {"jobs": GATE, "intel": INTEL_GATE, "trading": TRADER_GATE}
 
 
 class Step(NamedTuple):
@@ -26,6 +32,19 @@ class Step(NamedTuple):
     command: str
     before: str
     gate: str
+    staged: tuple[str, ...] = ()
+    """Secrets that are set and not in force yet: this release puts them into force."""
+
+    def told(self) -> list[str]:
+        """The same in lines."""
+        lines = [
+            f"{self.app}: from {self.before or 'nothing'}",
+            f"  {self.command or 'it runs this image already'}",
+            f"  gate: {self.gate}",
+        ]
+        if self.staged:
+            lines.insert(1, f"  staged secrets go into force: {', '.join(self.staged)}")
+        return lines
 
 
 class Plan(NamedTuple):
@@ -51,8 +70,8 @@ async def prepare(
     files = configuration.of_image(chosen, project, records)
     before = _first_before(records, over) or await survey(setup)
     target = Target(chosen, files, folder)
-    kept = [r.reads for r in records if r.image == str(chosen) and r.result == "done"]
-    await check_readable(setup, target, kept[-1] if kept else (0, 0))
+    stored = await schemas.stored(setup.redis)
+    schemas.check_readable(str(chosen), stored, files.reads, records)
     await check_secrets(setup, files)
     record = Record(
         id=secrets.token_hex(4),
@@ -85,23 +104,27 @@ async def steps(setup: Setup, plan: Plan) -> list[Step]:
     """What would be done, in its order."""
     now = plan.record.before
     order = ORDER if plan.record.kind == "deploy" else tuple(reversed(ORDER))
-    return [_step(setup, role, plan.target.image, now[role]) for role in order]
+    return [await _step(setup, role, plan.target.image, now[role]) for role in order]
 
 
-def _step(setup: Setup, role: str, wanted: Image, before: str) -> Step:
+async def _step(setup: Setup, role: str, wanted: Image, before: str) -> Step:
     app = app_name(role, setup.settings.prefix)
     words = fly.deploy(app, f"fly/{role}.toml", wanted, setup.settings.strategy)
-    command = "" if before == str(wanted) else shlex.join(["fly", *words])
-    return Step(app, command, before, TRADER_GATE if role == "trading" else GATE)
+    staged = tuple(s.name for s in await setup.fly.secrets(app) if s.status == STAGED)
+    command = "" if before == str(wanted) and not staged else shlex.join(["fly", *words])
+    gate = IMMEDIATE_GATE if setup.settings.immediate else GATES[role]
+    return Step(app, command, before, gate, staged)
 
 
 def version_before(records: Sequence[Record], now: str) -> str:
-    """The image to which a rollback without a name goes; raises RefusedError."""
-    done = [record for record in records if record.result == "done" and record.kind != "rotate"]
-    earlier = [record.image for record in done if record.image != now]
+    """The image to which a rollback without a name goes: what ran before `now` was first put in
+    place, so that going back twice leads further back; raises RefusedError."""
+    done = [record.image for record in records if record.result == "done"]
+    earlier = done[: done.index(now)] if now in done else done
     if not earlier:
         raise RefusedError(
-            "no earlier release is on record\nName the tag: betatrader release rollback TAG."
+            f"no release before that of {now or 'today'} is on record\n"
+            "Name the tag: betatrader release rollback TAG."
         )
     return earlier[-1]
 

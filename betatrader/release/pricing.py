@@ -8,6 +8,9 @@ from betatrader.model.errors import UsageError
 from betatrader.release import cost, prices
 from betatrader.release.cost import Bill
 
+MOST = 1_000_000_000
+"""USD, or GB: what is more is a slip."""
+
 
 def priced(
     project: Path,
@@ -21,6 +24,10 @@ def priced(
     """The bill of the fly files there, if there are any, and of the three sizes."""
     place = region or cost.cheapest_region(venue)
     traffic = cost.TRAFFIC_GB if traffic_gb is None else Decimal(str(traffic_gb))
+    if not (traffic.is_finite() and 0 <= traffic <= MOST):
+        raise UsageError(
+            f"--traffic-gb {traffic_gb} is no amount of GB\nWrite a number up to {MOST}, as 8."
+        )
     intel, sum_usd = _amount("--intel-usd", intel_usd), _amount("--budget", budget)
     files = {path.stem: path.read_text() for path in sorted(project.glob("fly/*.toml"))}
     bills = []
@@ -55,6 +62,8 @@ def _amount(name: str, text: str) -> Decimal:
         amount = Decimal(text)
     except InvalidOperation:
         amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
-        raise UsageError(f"{name} {text} is no amount of USD\nWrite a number, as 20 or 12.50.")
+    if not (amount.is_finite() and 0 <= amount <= MOST) or amount != amount.quantize(cost.CENT):
+        raise UsageError(
+            f"{name} {text} is no amount of USD\nWrite a number up to {MOST}, as 20 or 12.50."
+        )
     return amount

@@ -14,16 +14,17 @@ import msgspec
 
 from betatrader.model.errors import BetatraderError, RefusedError, UnreachableError
 from betatrader.ops import clock
-from betatrader.release import configuration, fly
-from betatrader.release.apps import ORDER, Image, app_name, image
+from betatrader.release import configuration, fly, schemas
+from betatrader.release.apps import ORDER, SEVERAL, Image, app_name, image
 from betatrader.release.configuration import Files
 from betatrader.release.fly import Fly, FlyError, Machine, NoImageError
-from betatrader.release.gates import Problem, Sight, Wanted, judge, surplus
+from betatrader.release.gates import Problem, Sight, Wanted, in_force, judge, surplus
 from betatrader.release.record import Book, Lock, Record
-from betatrader.store import bus, functions, keys
+from betatrader.store import functions, keys
 from betatrader.store.connection import AWAY, Client
 
 RENEW_S = 3.0
+IMMEDIATE = "immediate"
 
 
 class Settings(NamedTuple):
@@ -37,6 +38,11 @@ class Settings(NamedTuple):
     """After so long a gate that does not hold has failed."""
     most_errors: int
     strategy: str = ""
+
+    @property
+    def immediate(self) -> bool:
+        """Whether no health is waited for, and nothing goes back by itself."""
+        return self.strategy == IMMEDIATE
 
 
 class Setup(NamedTuple):
@@ -63,12 +69,12 @@ class GateError(BetatraderError):
 
 async def survey(setup: Setup, apps: Sequence[str] = ORDER) -> dict[str, str]:
     """The image that each app runs, "" where none does; raises RefusedError where that is not one
-    machine of one image, since nobody knows then what a release would do."""
+    machine (of intel: machines of one image), since nobody knows then what a release would do."""
     found = {}
     for role in apps:
         app = app_name(role, setup.settings.prefix)
         running = [m for m in await setup.fly.machines(app) if m.runs]
-        if len(running) > 1:
+        if len(running) > 1 and (role not in SEVERAL or len({m.image for m in running}) > 1):
             named = ", ".join(f"{m.id} ({m.state}, {m.image})" for m in running)
             raise RefusedError(
                 f"{app} has {len(running)} machines: {named}\n"
@@ -95,6 +101,8 @@ async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> R
         async with anyio.create_task_group() as group:
             group.start_soon(_keep_alive, lock)
             digest = await _all_apps(setup, target, record, lock)
+            await lock.renew("all apps: raising the schema")
+            await schemas.raise_schema(setup.redis)
             group.cancel_scope.cancel()
     except* (FlyError, GateError, UnreachableError) as errors:
         failed = _first(errors)
@@ -104,7 +112,6 @@ async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> R
             "Once it is back: `betatrader release deploy --resume`, or `… rollback`."
         ) from errors
     if failed is None:
-        await _raise_schema(setup)
         record = await _ended(setup, record, "done", "", digest)
     else:
         record = await _ended(setup, record, *await _after(setup, target, record, failed))
@@ -124,7 +131,8 @@ async def _all_apps(setup: Setup, target: Target, record: Record, lock: Lock) ->
         await lock.renew(f"{role}: deploying")
         await _put(setup, target, role, again=rotates)
         await lock.renew(f"{role}: at its gate")
-        digest = await pass_gate(setup, role, str(target.image), digest)
+        asked = _wanted(setup, role, str(target.image), digest)
+        digest = await pass_gate(setup, asked._replace(revision=target.files.revision))
         setup.tell(f"{role} runs {target.image}")
     return digest
 
@@ -134,17 +142,19 @@ async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) 
     over is removed."""
     app, wanted = app_name(role, setup.settings.prefix), str(target.image)
     running = await _one_colour(setup, role, wanted)
-    staged = [s.name for s in await setup.fly.secrets(app) if s.status == "Staged"]
+    staged = [s.name for s in await setup.fly.secrets(app) if s.status == fly.STAGED]
     if staged:
         setup.tell(f"{app}: staged secrets go into force: {', '.join(staged)}")
-    if again or staged or [m.image for m in running] != [wanted] or running[0].state != "started":
+    right = [m for m in running if m.image == wanted and m.state == "started"]
+    alone = len(running) == 1 or (running and role in SEVERAL)
+    if again or staged or not alone or right != running:
         path = str(target.folder / f"{role}.toml")
         await setup.fly.deploy(fly.deploy(app, path, target.image, setup.settings.strategy))
         if not any(m.runs for m in await setup.fly.machines(app)):
             setup.tell(f"{app}: the deploy ended well and left no machine; once more")
             await setup.fly.deploy(fly.deploy(app, path, target.image, setup.settings.strategy))
     sight = await look(setup, role)
-    await _remove(setup, app, surplus(Wanted(role, wanted, "", 0), sight))
+    await _remove(setup, app, surplus(_wanted(setup, role, wanted), sight))
 
 
 async def _one_colour(setup: Setup, role: str, wanted: str) -> list[Machine]:
@@ -154,7 +164,10 @@ async def _one_colour(setup: Setup, role: str, wanted: str) -> list[Machine]:
     running = [m for m in await setup.fly.machines(app) if m.runs]
     if len({m.image for m in running}) < 2:
         return running
-    well = [m for m in running if m.image == wanted and m.state == "started" and m.healthy]
+    right = [m for m in running if m.image == wanted and m.state == "started"]
+    well = [m for m in right if m.healthy or setup.settings.immediate]
+    if well and role in SEVERAL:  # those that are not well may become so
+        well = [m for m in running if m.image == wanted]
     stays = well or [m for m in running if m.image != wanted]
     await _remove(setup, app, [m for m in running if m not in stays])
     return stays
@@ -166,12 +179,18 @@ async def _remove(setup: Setup, app: str, machines: Sequence[Machine]) -> None:
         await setup.fly.remove(app, stale.id)
 
 
-async def pass_gate(setup: Setup, role: str, wanted: str, digest: str = "") -> str:
+def _wanted(setup: Setup, role: str, image: str, digest: str = "") -> Wanted:
+    settings = setup.settings
+    return Wanted(role, image, digest, settings.most_errors, settings.immediate)
+
+
+async def pass_gate(setup: Setup, asked: Wanted) -> str:
     """Wait until all holds for a while on end; returns the digest, raises GateError."""
     settings = setup.settings
-    asked = Wanted(role, wanted, digest, settings.most_errors)
+    role = asked.role
     began = anyio.current_time()
-    since, instance = began, ""
+    since = began
+    instances: dict[str, str] = {}
     while True:
         try:
             sight = await look(setup, role)
@@ -180,15 +199,23 @@ async def pass_gate(setup: Setup, role: str, wanted: str, digest: str = "") -> s
         except (*AWAY, FlyError) as error:
             sight, found = None, [Problem(str(error).partition("\n")[0])]
         now = anyio.current_time()
-        if sight is None or found or sight.beat["instance"] != instance:
+        if sight is None or found or is_new(instances, sight):
             since = now
-            instance = sight.beat.get("instance", "") if sight is not None else ""
         elif now - since >= settings.watch_s:
             return next(m.image_ref.digest for m in sight.machines if m.runs)
         if any(p.final for p in found) or now - began >= settings.gate_s + settings.watch_s:
             told = "; ".join(p.text for p in found) or "it does not stay up"
-            raise GateError(f"{role} with {wanted}: {told}")
+            raise GateError(f"{role} with {asked.image}: {told}")
         await anyio.sleep(min(2.0, settings.watch_s / 4))
+
+
+def is_new(instances: dict[str, str], sight: Sight) -> bool:
+    """Whether a process shows itself that was not seen on its machine: several of one role write
+    the same heartbeat in turn."""
+    machine, instance = (sight.beat.get(name, "") for name in ("machine", "instance"))
+    was = instances.get(machine)
+    instances[machine] = instance
+    return was != instance
 
 
 async def _after(
@@ -198,16 +225,18 @@ async def _after(
     why = str(failed).partition("\n")[0]
     setup.tell(f"failed: {why}")
     try:
+        if record.kind == "rotate" or set(record.before.values()) == {str(target.image)}:
+            return "failed", f"{why}; {await _as_it_stands(setup, target, record)}"
         moved = [r for r in reversed(ORDER) if str(target.image) in await _images(setup, r)]
     except (BetatraderError, *AWAY) as error:
         left = str(error).partition("\n")[0]
         return "failed", f"{why}; and nobody knows what moved: {left}"
-    if moved and set(record.before.values()) == {str(target.image)}:
-        return "failed", f"{why}; the version stayed the same, and staged secrets are in force"
     if not moved:
         return (
             "refused" if isinstance(failed, NoImageError) else "failed"
         ), f"{why}; nothing moved"
+    if setup.settings.immediate:
+        return "failed", f"{why}; with --immediate nothing goes back by itself"
     if not all(record.before.get(role) for role in moved):
         return "failed", f"{why}; {', '.join(moved)} had no version before to go back to"
     setup.tell(f"going back: {', '.join(moved)}")
@@ -220,13 +249,33 @@ async def _after(
     return "rolled back", why
 
 
+async def _as_it_stands(setup: Setup, target: Target, record: Record) -> str:
+    """Where a restart with the same version failed there is nothing to go back to: what is left
+    over is removed, and what runs then is looked at, with its secrets."""
+    told = []
+    for role in ("trading",) if record.kind == "rotate" else ORDER:
+        app = app_name(role, setup.settings.prefix)
+        wanted = _wanted(setup, role, str(target.image))
+        await _remove(setup, app, surplus(wanted, await look(setup, role)))
+        machines, secrets = await setup.fly.machines(app), await setup.fly.secrets(app)
+        told.append(in_force(app, machines, secrets))
+    return f"the version stayed the same; {'; '.join(told)}"
+
+
+async def abandon(setup: Setup, record: Record, lock: Lock, why: str) -> None:
+    """End a release that has changed nothing."""
+    await _ended(setup, record, "failed", why)
+    with suppress(*AWAY):
+        await lock.release()
+
+
 async def _back(setup: Setup, record: Record, role: str) -> None:
     before = image(record.before[role])
     files = configuration.of_image(before, setup.settings.project, await setup.book.records())
     async with anyio.TemporaryDirectory(prefix="betatrader-fly-") as folder:
         configuration.write(files, Path(folder))
         await _put(setup, Target(before, files, Path(folder)), role)
-        await pass_gate(setup, role, str(before))
+        await pass_gate(setup, _wanted(setup, role, str(before)))
     setup.tell(f"{role} runs {before} again")
 
 
@@ -249,7 +298,7 @@ async def _ended(setup: Setup, record: Record, result: str, note: str, digest: s
     """Keep the end; where Redis is away the operator's own file has it."""
     reads = record.reads
     with suppress(*AWAY):
-        reads = await _reads(setup) if result == "done" else reads
+        reads = await schemas.reads(setup.redis) if result == "done" else reads
     ended = msgspec.structs.replace(
         record, ended_ns=clock.now_ns(), result=result, note=note, digest=digest, reads=reads
     )
@@ -258,49 +307,6 @@ async def _ended(setup: Setup, record: Record, result: str, note: str, digest: s
     except AWAY as error:
         setup.tell(f"Redis does not take the record: {error}")
     return ended
-
-
-async def _reads(setup: Setup) -> tuple[int, int]:
-    """The schemas that the trader which runs now says that it reads."""
-    beat = _text(await setup.redis.hgetall(keys.beat("trading")))
-    oldest, _, newest = beat.get("reads", "1 1").partition(" ")
-    return int(oldest), int(newest)
-
-
-async def _raise_schema(setup: Setup) -> None:
-    """The last step: every role of the new version stands, so that its schema may be written."""
-    newest = []
-    for role in ORDER:
-        beat = _text(await setup.redis.hgetall(keys.beat(role)))
-        newest.append(int(beat.get("reads", "1 1").partition(" ")[2] or 1))
-    before = int(await setup.redis.get(keys.RELEASE_SCHEMA) or 1)
-    await setup.redis.set(keys.RELEASE_SCHEMA, max(before, min(newest)))
-
-
-async def check_readable(setup: Setup, target: Target, kept: tuple[int, int]) -> None:
-    """Raises RefusedError where a version cannot read what stands in Redis today."""
-    schema = await _stored(setup.redis)
-    reads = kept if kept != (0, 0) else target.files.reads
-    if reads == (0, 0):
-        raise RefusedError(
-            f"nobody knows which schemas {target.image.tag} reads, and schema {schema} is stored\n"
-            "Run this in a checkout that has the tag, or name it with --project."
-        )
-    if not reads[0] <= schema <= reads[1]:
-        raise RefusedError(
-            f"{target.image.tag} reads schemas {reads[0]} to {reads[1]}, and schema {schema} is "
-            "stored\nGo to a version that reads it: one release back is always possible."
-        )
-
-
-async def _stored(redis: Client) -> int:
-    """The newest schema that was written, or may be by now."""
-    raised = int(await redis.get(keys.RELEASE_SCHEMA) or 1)
-    found: list[int] = []
-    for stream in (keys.JOURNAL, keys.LIVE_JOURNAL):
-        last = await redis.xrevrange(stream, count=1)
-        found += [msgspec.msgpack.decode(fields[bus.FIELD])[0] for _, fields in last]
-    return max([raised, *found])
 
 
 def _text(found: dict[bytes, bytes]) -> dict[str, str]:

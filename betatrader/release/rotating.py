@@ -3,18 +3,21 @@
 It is proven before it is staged, since what is staged goes live with whatever is deployed next.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from betatrader import config as configurations
 from betatrader.config import Config
-from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
+from betatrader.model.errors import BetatraderError, ConfigurationError, RefusedError, UsageError
 from betatrader.model.secret import Secret
 from betatrader.release import configuration, credentials
 from betatrader.release.apps import app_name
+from betatrader.release.fly import AppSecret
 from betatrader.release.planning import Plan, prepare
 from betatrader.release.record import Record
-from betatrader.release.releasing import Setup, release, survey
+from betatrader.release.releasing import Setup, abandon, release, survey
+
+Names = Sequence[AppSecret]
 
 
 def check(venue: str, given: Mapping[str, Secret]) -> None:
@@ -62,14 +65,32 @@ async def prove(setup: Setup, config: Config, venue: str, *, order: bool) -> Non
         )
 
 
-async def plan(setup: Setup, folder: Path) -> Plan:
-    """A restart of the trader with the version that runs; raises RefusedError where none does."""
+def refuse_leftovers(venue: str, given: Mapping[str, Secret], app: str, found: Names) -> None:
+    """What is proven is what will be in force: raises RefusedError where the app keeps a secret of
+    the venue that is not among the new lines, since it belongs to the old key."""
+    kept = [s.name for s in found if s.name in credentials.venue_names(venue)]
+    left = sorted(set(kept) - set(given))
+    if left:
+        named = ", ".join(left)
+        raise RefusedError(
+            f"{app} keeps {named} of the old key, and the lines given do not name "
+            f"{'it' if len(left) == 1 else 'them'}: nothing was changed\n"
+            f"Give {named} of the new key too, or remove what it does not need: "
+            f"`fly secrets unset {' '.join(left)} --stage -a {app}`."
+        )
+
+
+async def plan(setup: Setup, folder: Path, venue: str, given: Mapping[str, Secret]) -> Plan:
+    """A restart of the trader with the version that runs; raises RefusedError where none does, or
+    where a secret of the old key would stay beside the new one."""
     image = (await survey(setup))["trading"]
     if not image:
         raise RefusedError(
             "no trader runs: there is no key to switch\n"
             "Set it with `betatrader release secrets set trading`, and deploy."
         )
+    app = app_name("trading", setup.settings.prefix)
+    refuse_leftovers(venue, given, app, await setup.fly.secrets(app))
     return await prepare(setup, "rotate", image, folder)
 
 
@@ -79,6 +100,11 @@ async def switch(setup: Setup, made: Plan, venue: str, given: Mapping[str, Secre
     await setup.book.write(made.record)
     await lock.renew(f"trading: staging the key of {venue}")
     app = app_name("trading", setup.settings.prefix)
-    await setup.fly.stage(app, credentials.written(given))
+    try:
+        await setup.fly.stage(app, credentials.written(given))
+    except BetatraderError as error:
+        why = f"the key was not staged: {str(error).partition(chr(10))[0]}"
+        await abandon(setup, made.record, lock, f"{why}; nothing was changed")
+        raise
     setup.tell(f"staged at {app}: {', '.join(given)}")
     return await release(setup, made.target, made.record, lock)

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import msgspec
+from redis.exceptions import NoPermissionError, RedisError
 
 from betatrader.model.errors import BetatraderError, RefusedError, UnreachableError
+from betatrader.model.secret import without_password
 from betatrader.ops import home
 from betatrader.ops.clock import iso
 from betatrader.ops.process import cancel_on_signal
@@ -21,6 +23,7 @@ from betatrader.store import keys
 from betatrader.store.connection import Client, connected
 
 SHOWN = 10
+E = TypeVar("E", bound=BaseException)
 
 
 class CutOffError(BetatraderError):
@@ -48,7 +51,24 @@ async def with_setup(
         )
     async with connected(url, 5.0) as client:
         book = Book(client, home.default_home() / "releases.jsonl")
-        return await _unless_signalled(work, Setup(program, client, book, settings, tell), folder)
+        setup = Setup(program, client, book, settings, tell)
+        try:
+            return await _unless_signalled(work, setup, folder)
+        except* RedisError as errors:
+            raise _unanswered(url, _first(errors)) from errors
+
+
+def _unanswered(url: str, error: Exception) -> UnreachableError:
+    place = without_password(url)
+    if isinstance(error, NoPermissionError):
+        return UnreachableError(
+            f"Redis at {place} does not let this user release: {error}\n"
+            "Set REDIS_URL to the operator's: redis://operator:PASSWORD@HOST:PORT."
+        )
+    return UnreachableError(
+        f"Redis at {place} went away: {error}\n"
+        "Once it is back `betatrader release status` says where things stand."
+    )
 
 
 async def _unless_signalled(
@@ -213,6 +233,6 @@ async def _beat(redis: Client, role: str) -> dict[str, str]:
     return {key.decode(): value.decode() for key, value in found.items()}
 
 
-def _first(errors: BaseExceptionGroup[BetatraderError]) -> BetatraderError:
+def _first(errors: BaseExceptionGroup[E]) -> E:
     found = errors.exceptions[0]
     return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -66,7 +66,7 @@ def test_an_upgrade_moves_the_leader_a_broken_one_does_not_and_a_rollback_moves_
     found = account.status()
     leaders.append(found["leader"])
     assert leaders[0] != leaders[1] == found["apps"][2]["machines"][0]["id"]
-    assert [app["revision"] for app in found["apps"][:3]] == ["v2"] * 3
+    assert [app["revision"] for app in found["apps"][:3]] == [account.commit("v2")] * 3
 
     account.publish("v3", env={"BETATRADER_RISK__DAILY_LOSS_USD": "nonsense"})
     done = account.release("deploy", "v3", *GATES)

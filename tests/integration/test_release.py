@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -197,6 +197,9 @@ def test_rollback_goes_back_by_one_command_with_the_files_of_that_tag(account: W
     assert done.returncode == 0, done.stderr
     assert account.runs() == at("v1")
     assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v1")
+    again = account.release("rollback", *FAST)
+    assert again.returncode == 6, "before v1 there was nothing; v2 was just left"
+    assert account.runs() == at("v1")
     account.publish("v3")
     assert account.release("deploy", "v3", *FAST).returncode == 0
     assert account.release("rollback", "v1", *FAST).returncode == 0
@@ -376,3 +379,160 @@ def test_secrets_are_set_by_stdin_staged_and_never_shown(account: World) -> None
         refused = account.release("secrets", "set", role, given=line)
         assert refused.returncode == 2
         assert why in refused.stderr
+
+
+def test_a_rotation_that_would_keep_a_secret_of_the_old_wallet_is_refused(account: World) -> None:
+    path = account.checkout / "fly/trading.toml"
+    traded = f"BETATRADER_POLYMARKET__MARKETS = '[\"0x{'ab' * 32}\"]'"
+    path.write_text(path.read_text().replace("[env]\n", f"[env]\n{traded}\n"))
+    account.publish("v3")
+    old = {
+        "BETATRADER_POLYMARKET__PRIVATE_KEY": "0x" + "1f" * 32,
+        "BETATRADER_POLYMARKET__API_KEY": "an-old-api-key",
+        "BETATRADER_POLYMARKET__API_SECRET": "an-old-api-secret",
+        "BETATRADER_POLYMARKET__API_PASSPHRASE": "an-old-passphrase",
+    }
+    lines = "".join(f"{name}={value}\n" for name, value in old.items())
+    assert account.release("secrets", "set", "trading", given=lines).returncode == 0
+    assert account.release("deploy", "v3", *FAST).returncode == 0
+    before = account.state()["apps"]["betatrader-trading"]
+    new = f"BETATRADER_POLYMARKET__PRIVATE_KEY=0x{'2e' * 32}\n"
+    done = account.release("secrets", "rotate", "polymarket", *FAST, given=new)
+    assert done.returncode == 6, done.stderr
+    for name in ("API_KEY", "API_SECRET", "API_PASSPHRASE"):
+        assert f"BETATRADER_POLYMARKET__{name}" in done.stderr.splitlines()[0]
+    assert "nothing was changed" in done.stderr
+    assert account.state()["apps"]["betatrader-trading"] == before
+    assert account.status()["under_way"] == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("api", "and not in force before its next deploy: BETATRADER_BINANCE__KEY (staged)"),
+        ("abort", "and all its secrets are in force"),
+    ],
+)
+def test_where_new_secrets_fail_to_go_out_one_trader_stays_and_it_is_told_with_which(
+    account: World, fault: str, told: str
+) -> None:
+    lines = "BETATRADER_BINANCE__KEY=a-new-key-0123\nBETATRADER_BINANCE__SECRET=a-new-secret-01\n"
+    assert account.release("secrets", "set", "trading", given=lines).returncode == 0
+    account.fail("deploy", "trading", fault)
+    done = account.release("deploy", "v1", *FAST)
+    assert done.returncode == 1, done.stderr
+    assert account.runs() == at("v1"), "one machine each"
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("NOT rolled back")]
+    trader = line[line.index("betatrader-trading runs machine") :]
+    assert told in trader
+    running = account.state()["apps"]["betatrader-trading"]["machines"][0]["_secrets"]
+    assert ("BETATRADER_BINANCE__KEY" in running) == (fault == "abort")
+    assert account.status()["under_way"] == ""
+
+
+def intel(account: World) -> list[str]:
+    return account.runs()["intel"]
+
+
+def test_several_intel_machines_move_together_and_back_together(account: World) -> None:
+    (one,) = account.state()["apps"]["betatrader-intel"]["machines"]
+    account.given("machine", "clone", one["id"], "-a", "betatrader-intel")
+    assert intel(account) == ["v1", "v1"]
+    assert account.release("plan", "v2").returncode == 0
+    assert account.release("secrets", "check").returncode == 0
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == {**at("v2"), "intel": ["v2", "v2"]}
+    done = account.release("rollback", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == {**at("v1"), "intel": ["v1", "v1"]}
+    account.push("v2", broken="trading")
+    assert account.release("deploy", "v2", *FAST).returncode == 1
+    assert account.runs() == {**at("v1"), "intel": ["v1", "v1"]}
+    (two,) = account.state()["apps"]["betatrader-jobs"]["machines"]
+    account.given("machine", "clone", two["id"], "-a", "betatrader-jobs")
+    refused = account.release("plan", "v2")
+    assert refused.returncode == 6
+    assert "betatrader-jobs has 2 machines" in refused.stderr
+
+
+def test_in_an_emergency_no_health_is_asked_and_nothing_goes_back_by_itself(
+    account: World,
+) -> None:
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    account.push("v1", broken="all")
+    account.fail("deploy", "jobs", "stuck")
+    failed = account.release("rollback", "v1", "--immediate", *FAST)
+    assert failed.returncode == 1
+    assert "NOT rolled back" in failed.stderr
+    assert "with --immediate nothing goes back by itself" in failed.stderr
+    assert account.runs() == {**at("v1"), "jobs": []}
+    done = account.release("rollback", "v1", "--immediate", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v1")
+
+
+def test_an_image_of_another_commit_than_its_tag_names_does_not_stay(account: World) -> None:
+    account.push("v2", revision=account.commit("v1"))
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 1
+    told = f"built from revision {account.commit('v1')[:12]}, and its tag names "
+    assert f"{told}{account.commit('v2')[:12]} today" in done.stderr
+    assert account.runs() == at("v1")
+
+
+@pytest.fixture
+def user(server: Server) -> Iterator[Callable[..., str]]:
+    """Makes a user of the Redis with these rights; its address."""
+
+    def made(*rules: str) -> str:
+        with redis.Redis.from_url(server.url) as client:
+            client.execute_command("ACL", "SETUSER", "ann", "reset", "on", ">a-password", *rules)
+        return f"{server.url.replace('unix://', 'unix://ann@')}?password=a-password"
+
+    yield made
+    with redis.Redis.from_url(server.url) as client:
+        client.execute_command("ACL", "DELUSER", "ann")
+
+
+def test_a_user_of_redis_without_rights_is_told_whose_to_take(
+    account: World, user: Callable[..., str]
+) -> None:
+    url = user("+ping", "+hello", "+client")
+    for words in (("status",), ("plan", "v2"), ("deploy", "v2", *FAST), ("secrets", "check")):
+        done = account.release(*words, REDIS_URL=url)
+        assert done.returncode == 4, done.stderr
+        assert "does not let this user release" in done.stderr
+        assert "REDIS_URL to the operator's" in done.stderr
+        assert len(done.stderr.splitlines()) <= 3, done.stderr
+        assert "a-password" not in done.stderr
+    assert account.runs() == at("v1")
+
+
+def test_redis_failing_at_the_last_step_leaves_a_release_that_can_be_gone_on_with(
+    account: World, user: Callable[..., str]
+) -> None:
+    account.push("v2", reads="1 2")
+    written = (keys.RELEASE_LOCK, keys.RELEASES, *map(keys.beat, at("")), keys.LEASE)
+    url = user("+@all", "%R~*", *(f"~{key}" for key in written))
+    done = account.release("deploy", "v2", *FAST, REDIS_URL=url)
+    assert done.returncode == 4, done.stderr
+    assert "at all apps: raising the schema" in done.stderr
+    assert "--resume" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = account.release("deploy", "--resume", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.status()["schema"] == 2
+
+
+def test_a_plan_tells_of_staged_secrets_and_that_their_app_is_deployed(account: World) -> None:
+    lines = "BETATRADER_BINANCE__KEY=a-new-key-0123\nBETATRADER_BINANCE__SECRET=a-new-secret-01\n"
+    assert account.release("secrets", "set", "trading", given=lines).returncode == 0
+    plan = account.release("plan", "v1")
+    assert plan.returncode == 0, plan.stderr
+    names = "BETATRADER_BINANCE__KEY, BETATRADER_BINANCE__SECRET"
+    assert f"staged secrets go into force: {names}" in plan.stdout
+    assert plan.stdout.count("it runs this image already") == 2
+    steps = json.loads(account.release("plan", "v1", "--json").stdout)["steps"]
+    assert [bool(step["command"]) for step in steps] == [False, False, True]
+    assert steps[2]["staged"] == names.split(", ")

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from betatrader import config as configurations
 from betatrader.release.fly_files import check_file, check_files
 from betatrader.release.fly_files_keys import megabytes, seconds
 from betatrader.release.fly_files_rules import RULES, app_of
 from betatrader.roles import ROLES
 from betatrader.roles.service import PORTS
+from betatrader.strategies.market_maker import MarketMaker
 
 PROJECT = Path(__file__).resolve().parents[2]
 FLY = PROJECT / "fly"
@@ -194,6 +196,26 @@ WRONG = {
         ("jobs", 'BETATRADER_LOG_LEVEL = "info"', f'WALLET = "0x{"ab" * 32}"'),
         "env.WALLET: is a secret",
     ),
+    "an address that is a secret by the configuration": (
+        ("jobs", "BETATRADER_LOG_LEVEL", "BETATRADER_ALERTS__DEADMAN"),
+        "env.BETATRADER_ALERTS__DEADMAN: is a secret",
+    ),
+    "a key under its own name": (
+        ("trading", "BETATRADER_LOG_LEVEL", "BETATRADER_BINANCE__key"),
+        "env.BETATRADER_BINANCE__key: is a secret",
+    ),
+    "a whole table that holds secrets": (
+        ("trading", "BETATRADER_LOG_LEVEL", "BETATRADER_ALERTS"),
+        "env.BETATRADER_ALERTS: is a secret",
+    ),
+    "a password in a setting's address": (
+        (
+            "trading",
+            'BETATRADER_LOG_LEVEL = "info"',
+            'BETATRADER_POLYMARKET__CLOB = "https://me:word@h"',
+        ),
+        "env.BETATRADER_POLYMARKET__CLOB: is a secret",
+    ),
     "a token in a check": (
         ("jobs", 'path = "/readyz"', 'path = "/readyz"\nheaders = { Authorization = "x" }'),
         "the header Authorization is a secret",
@@ -268,6 +290,23 @@ def test_refused(folder: Folder, case: str) -> None:
     (name, old, new), expected = WRONG[case]
     problems = told(folder(name, old, new))
     assert any(expected in problem for problem in problems), problems
+
+
+def test_what_to_trade_may_stand_in_a_fly_file(folder: Folder) -> None:
+    line = 'BETATRADER_LOG_LEVEL = "info"'
+    market = f"BETATRADER_POLYMARKET__MARKETS = '[\"0x{'ab' * 32}\"]'"
+    assert told(folder("trading", line, f"{line}\n{market}")) == []
+
+
+def test_what_the_deploy_page_shows_to_trade_is_a_configuration(folder: Folder) -> None:
+    page = (PROJECT / "docs/deploy.md").read_text()
+    block = page.partition("```toml\n")[2].partition("```")[0]
+    config = configurations.loads("", "docs", tomllib.loads(block)["env"]).config
+    assert config.binance.symbols == ("BTCUSDT", "ETHUSDT")
+    assert len(config.polymarket.markets[0]) == 66
+    assert (config.live.stage, str(config.risk.daily_loss_usd)) == ("micro", "15")
+    assert config.strategies[0].name == MarketMaker.name
+    assert told(folder("trading", "[env]\n", block)) == []
 
 
 def test_bluegreen_without_a_check_takes_over_without_a_look(folder: Folder) -> None:

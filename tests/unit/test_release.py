@@ -6,12 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from betatrader.model.errors import ConfigurationError, UsageError
+from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
 from betatrader.model.secret import Secret
-from betatrader.release import configuration, credentials, fly
+from betatrader.release import (
+    configuration,
+    credentials,
+    fly,
+    planning,
+    releasing,
+    rotating,
+    schemas,
+)
 from betatrader.release.apps import APPS, image
 from betatrader.release.fly import AppSecret, Check, ImageRef, Machine
-from betatrader.release.gates import Sight, Wanted, judge, surplus
+from betatrader.release.gates import Sight, Wanted, in_force, judge, surplus
 from betatrader.release.record import Held, Record, refused
 
 FLY = Path(__file__).resolve().parents[2] / "fly"
@@ -30,7 +38,7 @@ def sight(*machines: Machine, holder: str = "m2", **beat: str) -> Sight:
     return Sight(machines or (machine(),), told | beat, {"holder": f"{holder} 17 abcd"})
 
 
-WANTED = Wanted("trading", IMAGE, "", 5)
+WANTED = Wanted("trading", IMAGE, "", 5, revision="a" * 40)
 
 
 # images
@@ -64,6 +72,9 @@ def test_a_deploy_always_names_its_image_its_app_and_one_machine() -> None:
 def test_all_that_must_hold_holds() -> None:
     assert judge(WANTED, sight()) == []
     assert judge(WANTED, sight(image=f"{IMAGE}@sha256:v2")) == []
+    for revision in ("a" * 40, "a" * 12, "unknown", ""):
+        assert judge(WANTED, sight(revision=revision)) == []
+    assert judge(WANTED._replace(revision=""), sight(revision="b" * 40)) == []
     assert judge(Wanted("jobs", IMAGE, "sha256:v2", 5), sight(leads="0", holder="other")) == []
 
 
@@ -78,6 +89,10 @@ def test_all_that_must_hold_holds() -> None:
         (Sight((machine(),), {}, {}), "it shows no heartbeat in Redis"),
         (sight(image=OLD), f"the role says that it is {OLD}"),
         (sight(not_ready="starting"), "the role is not ready: starting"),
+        (
+            sight(revision="0123456789ab"),
+            "built from revision 0123456789ab, and its tag names aaaaaaaaaaaa today",
+        ),
         (sight(errors="6"), "6 errors in its log, more than 5"),
         (sight(holder="m1"), "the lease is with m1, not machine m2"),
         (sight(leads="0"), "machine m2 does not lead"),
@@ -90,11 +105,43 @@ def test_what_does_not_hold_is_named(seen: Sight, why: str) -> None:
     assert why in "; ".join(problem.text for problem in judge(WANTED, seen))
 
 
+def test_intel_may_have_several_machines_and_each_must_hold() -> None:
+    wanted = Wanted("intel", IMAGE, "sha256:v2", 5)
+    assert judge(wanted, sight(machine(), machine("m3"))) == []
+    for other, why in (
+        (machine("m3", "v1"), "machine m3 runs registry.fly.io/betatrader-trading:v1"),
+        (machine("m3", state="starting"), "machine m3 is starting"),
+    ):
+        assert [p.text for p in judge(wanted, sight(machine(), other))] == [why]
+    assert judge(wanted, Sight((), {}, {}))[0].text == "0 machines run, not one"
+    sick = Machine("m3", "started", "", machine().image_ref, (Check("ready", "critical"),))
+    assert surplus(wanted, sight(machine("m1", "v1"), machine(), sick)) == []
+
+
+def test_several_that_write_one_heartbeat_in_turn_are_no_restarts() -> None:
+    seen: dict[str, str] = {}
+
+    def new(machine_id: str, instance: str) -> bool:
+        return releasing.is_new(seen, sight(machine=machine_id, instance=instance))
+
+    turns = [("m1", "a"), ("m2", "b"), ("m1", "a"), ("m2", "b"), ("m1", "c")]
+    assert [new(*turn) for turn in turns] == [True, True, False, False, True]
+
+
 def test_a_failing_check_and_none_at_all_are_no_health() -> None:
     failing = Machine("m2", "started", "", machine().image_ref, (Check("ready", "critical"),))
     none = Machine("m2", "started", "", machine().image_ref, ())
     assert judge(WANTED, sight(failing))[0].text == "machine m2: ready critical"
     assert judge(WANTED, sight(none))[0].text == "machine m2: no health check"
+
+
+def test_in_an_emergency_only_the_machine_counts() -> None:
+    wanted = WANTED._replace(immediate=True)
+    failing = Machine("m2", "started", "", machine().image_ref, (Check("ready", "critical"),))
+    assert judge(wanted, Sight((failing,), {}, {})) == []
+    assert judge(wanted, Sight((machine(tag="v1"),), {}, {})) != []
+    assert judge(wanted, Sight((machine(state="starting"),), {}, {})) != []
+    assert surplus(wanted, Sight((machine("m1", "v1"), failing), {}, {})) == [machine("m1", "v1")]
 
 
 def test_another_digest_under_the_same_tag_is_not_waited_for() -> None:
@@ -106,7 +153,8 @@ def test_what_a_deploy_leaves_over_is_all_but_the_leader() -> None:
     blue, green, twin = machine("m1", "v1"), machine("m2"), machine("m3", created_at="9")
     assert surplus(WANTED, sight(blue, green)) == [blue]
     assert surplus(WANTED, sight(green, twin)) == [twin]
-    assert surplus(Wanted("intel", IMAGE, "", 5), sight(green, twin)) == [green]
+    assert surplus(Wanted("jobs", IMAGE, "", 5), sight(green, twin)) == [green]
+    assert surplus(Wanted("intel", IMAGE, "", 5), sight(blue, green, twin)) == [blue]
     assert surplus(WANTED, sight(blue)) == [], "the only one is never removed"
     assert surplus(WANTED, sight(green, machine("m1", "v1", "stopped"))) == []
 
@@ -116,6 +164,35 @@ def test_what_runs_stays_until_what_is_to_take_over_is_well() -> None:
     sick = Machine("m2", "started", "", machine().image_ref, (Check("ready", "critical"),))
     assert surplus(WANTED, sight(blue, sick)) == []
     assert surplus(WANTED, sight(blue, machine(state="starting"))) == []
+
+
+def test_of_two_that_nobody_leads_the_one_that_is_well_stays() -> None:
+    sick = Machine("m3", "started", "", machine().image_ref, (), created_at="9")
+    assert surplus(WANTED, sight(machine(), sick, holder="m9")) == [sick]
+
+
+@pytest.mark.parametrize(
+    ("machines", "secrets", "told"),
+    [
+        ([], [], "a runs no machine"),
+        ([machine(state="stopped")], [], "a runs no machine"),
+        (
+            [machine()],
+            [AppSecret("K", status="Deployed")],
+            "a runs machine m2 (started), and all its secrets are in force",
+        ),
+        (
+            [machine()],
+            [AppSecret("K", status="Staged"), AppSecret("L", status="Partial")],
+            "a runs machine m2 (started), and not in force before its next deploy: "
+            "K (staged), L (partial)",
+        ),
+    ],
+)
+def test_what_is_in_force_is_told_by_what_runs_and_what_fly_says_of_secrets(
+    machines: list[Machine], secrets: list[AppSecret], told: str
+) -> None:
+    assert in_force("a", machines, secrets) == told
 
 
 @pytest.mark.parametrize(
@@ -146,6 +223,13 @@ def test_every_secret_of_the_configuration_has_its_roles() -> None:
     assert set(credentials.secret_fields()) == set(credentials.OWNERS)
 
 
+def test_each_setting_is_a_secret_or_plain_and_never_both() -> None:
+    secret, plain = credentials.secret_variables(), credentials.plain_variables()
+    assert {"BETATRADER_ALERTS__DEADMAN", "BETATRADER_POLYMARKET__API_PASSPHRASE"} < secret
+    assert {"BETATRADER_MODE", "BETATRADER_POLYMARKET__MARKETS"} < plain
+    assert not secret & plain
+
+
 def test_a_venues_keys_are_tradings_alone_and_needed_where_it_is_traded() -> None:
     key = "BETATRADER_BINANCE__KEY"
     bare, traded = (
@@ -157,6 +241,21 @@ def test_a_venues_keys_are_tradings_alone_and_needed_where_it_is_traded() -> Non
     for app in set(APPS) - {"trading"}:
         wanted = credentials.needs(app, {"BETATRADER_BINANCE__SYMBOLS": '["BTCUSDT"]'})
         assert key not in wanted.required | wanted.optional, app
+
+
+def test_a_rotation_leaves_no_secret_of_the_old_key_beside_the_new_one() -> None:
+    names = [f"BETATRADER_POLYMARKET__{n}" for n in ("API_KEY", "API_SECRET", "PRIVATE_KEY")]
+    found = [AppSecret(name) for name in (*names, "REDIS_URL", "BETATRADER_BINANCE__KEY")]
+    given = {names[2]: Secret("a new wallet's key")}
+    with pytest.raises(RefusedError) as told:
+        rotating.refuse_leftovers("polymarket", given, "betatrader-trading", found)
+    assert f"betatrader-trading keeps {names[0]}, {names[1]} of the old key" in str(told.value)
+    assert f"fly secrets unset {names[0]} {names[1]} --stage -a betatrader-trading" in str(
+        told.value
+    )
+    every = {name: Secret("a new one's text") for name in names}
+    rotating.refuse_leftovers("polymarket", every, "betatrader-trading", found)
+    rotating.refuse_leftovers("polymarket", given, "betatrader-trading", found[2:])
 
 
 def test_missing_extra_and_doubled_secrets_are_named_without_values() -> None:
@@ -221,13 +320,64 @@ def test_a_tags_files_come_from_git_else_from_its_record_else_not_at_all(tmp_pat
     assert len(told.value.problems) == 2
 
 
+@pytest.mark.parametrize(
+    ("done", "goes_to"),
+    [
+        ("1 2", "1"),
+        ("1 2 3 2", "1"),
+        ("1 2 1 3", "1"),
+        ("1 2 2 3 3", "2"),
+        ("1 2 3 2 1", ""),
+        ("1", ""),
+        ("", ""),
+    ],
+)
+def test_going_back_again_leads_further_back_and_never_to_what_was_fled(
+    done: str, goes_to: str
+) -> None:
+    images = done.split()
+    records = [
+        Record(id=str(n), kind="deploy", image=i, result="done") for n, i in enumerate(images)
+    ]
+    records.insert(0, Record(id="x", kind="deploy", image="0", result="rolled back"))
+    now = images[-1] if images else ""
+    if goes_to:
+        assert planning.version_before(records, now) == goes_to
+    else:
+        with pytest.raises(RefusedError, match="Name the tag"):
+            planning.version_before(records, now)
+
+
+def test_what_cannot_read_the_stored_schema_is_refused_with_what_can() -> None:
+    def done(tag: str, *reads: int) -> Record:
+        kept = (reads[0], reads[1])
+        return Record(id=tag, kind="deploy", image=str(image(tag)), result="done", reads=kept)
+
+    records = [done("v1", 1, 1), done("v2", 1, 2), done("v3", 1, 2), done("v2", 1, 2)]
+    schemas.check_readable(str(image("v3")), 2, (0, 0), records)
+    schemas.check_readable(str(image("v9")), 2, (2, 3), records)
+    for known, told in (
+        (
+            records,
+            "v1 reads schemas 1 to 1, and schema 2 is stored\n"
+            "Versions on record that read it: v2, v3.",
+        ),
+        (records[:1], "No version on record reads it: the way on is a release of one that does."),
+    ):
+        with pytest.raises(RefusedError) as refusal:
+            schemas.check_readable(str(image("v1")), 2, (1, 1), known)
+        assert told in str(refusal.value)
+    with pytest.raises(RefusedError, match="nobody knows which schemas v9 reads"):
+        schemas.check_readable(str(image("v9")), 2, (0, 0), records)
+
+
 def test_a_revision_says_which_schemas_it_reads(tmp_path: Path) -> None:
     git = ["git", "-C", str(tmp_path)]
     (tmp_path / "betatrader/model").mkdir(parents=True)
     shutil.copytree(FLY, tmp_path / "fly")
     (tmp_path / "betatrader/model/event.py").write_text("SCHEMA_VERSION = 3\n")
     for words in (
-        ["init", "-q"],
+        ["init", "-q", "-b", "trunk"],
         ["add", "-A"],
         ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
         ["tag", "v7"],
@@ -236,3 +386,7 @@ def test_a_revision_says_which_schemas_it_reads(tmp_path: Path) -> None:
     found = configuration.of_image(image("v7"), tmp_path, [])
     assert found.reads == (2, 3)
     assert configuration.of_image(image(f"sha-{found.revision[:8]}"), tmp_path, []) == found
+    for branch in ("main", "deadbeef", "sha-deadbeef"):
+        subprocess.run([*git, "branch", "-f", branch.removeprefix("sha-")], check=True)
+        with pytest.raises(UsageError, match="no fly files are known"):
+            configuration.of_image(image(branch), tmp_path, [])

@@ -1,14 +1,17 @@
 """The bill: fly's published prices to the cent, and what a setup costs."""
 
+import math
 import tomllib
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.release import cost, prices
 from betatrader.release.prices import Size
+from betatrader.release.pricing import priced
 
 FLY = Path(__file__).resolve().parents[2] / "fly"
 
@@ -73,6 +76,27 @@ def test_every_region_near_a_venue_has_a_price() -> None:
     for regions in prices.VENUES.values():
         assert set(regions) <= set(prices.REGIONS)
     assert set(prices.TRAFFIC_GB) == set(prices.REGIONS)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"budget": text} for text in ("1e99999", "nan", "inf", "-1", "x", "1.005", "1e-99999")),
+        *({"intel_usd": text} for text in ("1e50", "sNaN", "-inf", "")),
+        *({"traffic_gb": gb} for gb in (math.nan, math.inf, 1e300, -1.0)),
+    ],
+)
+def test_an_amount_that_is_none_or_a_slip_is_refused_in_a_line(given: dict[str, Any]) -> None:
+    usual = {
+        "region": None,
+        "venue": "binance",
+        "traffic_gb": None,
+        "intel_usd": "0",
+        "budget": "9",
+    }
+    priced(FLY.parent, **usual)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="is no amount of"):
+        priced(FLY.parent, **(usual | given))
 
 
 def test_what_is_not_known_is_refused() -> None:
