@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import sys
 import tarfile
 from collections.abc import Callable
@@ -140,3 +141,17 @@ def test_sources_without_bytecode_or_with_stale_bytecode(judged: Judge) -> None:
 def test_files_that_all_may_write(judged: Judge) -> None:
     problems = judged({"app/open": (b"", 0o666), "app/shut": (b"", 0o644)})
     assert problems == {"nothing that all may write": "/app/open"}
+
+
+def test_every_documented_build_names_all_that_the_image_is_told_of_itself() -> None:
+    """What the Dockerfile leaves "unknown" is what a label says where a build names it not."""
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    wanted = set(re.findall(r"^ARG (\w+)=unknown$", dockerfile, re.MULTILINE))
+    assert "GIT_REVISION" in wanted
+    texts = [path.read_text().replace("\\\n", " ") for path in (PROJECT / "docs").glob("*.md")]
+    builds = [line for text in texts for line in text.splitlines() if "--build-only" in line]
+    assert len(builds) >= 2
+    for line in builds:
+        assert set(re.findall(r"--build-arg (\w+)=\S", line)) == wanted, line
+    asked = (PROJECT / "scripts/image").read_text()
+    assert [name for name in wanted if f'"{name}": ' not in asked] == []
