@@ -1,7 +1,7 @@
 """What in an image looks like a secret: in its texts, its variables, and the steps that made it.
 
-By the patterns with which logs are cleaned (`ops/redaction.py`). A layer is a file that anybody with
-the image can unpack, so that what a later layer takes away is looked at too. No value is told.
+By the patterns with which logs are cleaned (`ops/redaction.py`). A layer is a file that anybody
+with the image can unpack, so that what a later layer takes away is looked at too. No value is told.
 """
 
 import re
@@ -19,6 +19,7 @@ THE_BASES = "/etc/"
 PACKAGES, OWN_PACKAGE = "/site-packages/", "/site-packages/betatrader/"
 
 _SETTING = re.compile(r"""\b([A-Za-z_]\w*)=("[^"]*"|'[^']*'|[^\s;&|]+)""")
+_KEYED = re.compile(r"""["']?([A-Za-z_][\w\-]*)["']?\s*[:=]\s*("[^"]+"|'[^']+'|[^\s"',;}]{8,})""")
 _REFERENCE = re.compile(r"""["']?(\$|<)""")
 """A value that stands elsewhere: `$NAME`, `${NAME}`, `$(command)`."""
 
@@ -75,14 +76,11 @@ def _is_one(name: str, value: str) -> bool:
 
 
 def _is_told(line: str) -> bool:
-    """Whether a line tells one: by its shape, or since it sets a variable or field of such a name."""
+    """Whether a line tells one: by its shape, or by the name of what it sets."""
     if redaction.has_telling_shape(line):
         return True
     settings = [(match[1], match[2].strip("\"'")) for match in _SETTING.finditer(line)]
     return any(_is_one(name, value) for name, value in settings) or _is_field(line)
-
-
-_KEYED = re.compile(r"""["']?([A-Za-z_][\w\-]*)["']?\s*[:=]\s*("[^"]+"|'[^']+'|[^\s"',;}]{8,})""")
 
 
 def _is_field(line: str) -> bool:

@@ -155,7 +155,7 @@ def test_a_secret_in_a_variable(judged: Judge, variable: str) -> None:
     plain = [
         "PATH=/app/.venv/bin:/usr/bin",
         "HOME=/tmp",
-        "GPG_KEY=7169605F62C751356D054A26A821E680",
+        "GPG_KEY=7169605F62C751356D054A26",
     ]
     problems = judged(module("trader"), Env=[*plain, variable])
     assert problems == {LEAK: f"ENV {name}"}
