@@ -5,7 +5,8 @@ quota. The quota is a cgroup where one can be made (as root, cgroup v1), else th
 and continued at that duty, which is harsher: what it does not use of its turn is lost to it.
 
 Times: from a market event's own time until the venue took the order that answers it, with the
-venue's simulated latency taken off. The lease is looked at from outside, as the server keeps it.
+venue's simulated latency taken off. The lease is looked at from outside, as the server keeps it,
+and so are the orders: a second connection to the venue hears when each one reached it.
 """
 
 import asyncio
@@ -15,27 +16,34 @@ import tempfile
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from betatrader.bench.failover import LEASE_S, Trader, Venue, until
+from betatrader.bench.failover import LEASE_S, WITHIN_S, Trader, Venue, until
 from betatrader.bench.result import Result, at_least, at_most, quantile
 from betatrader.config import Config
 from betatrader.model.account import OrderAccepted, OrderRejected
 from betatrader.model.command import Approved, Step
+from betatrader.model.errors import UnreachableError
+from betatrader.model.ids import ClientOrderId
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.store import keys
 from betatrader.store.connection import client
 from betatrader.store.lease import MARGIN
 from betatrader.venues.gateway import NOT_SENT
+from betatrader.venues.link import wire
 
 PERIOD_MS = 80
 SHARES_MS = {"none": 0, "shared_1x": 5, "shared_4x": 20}
 SECONDS = 30.0
 GOAL_P99_MS = 250.0
 SAMPLE_S = 0.01
+HEARD_S = 0.2
+"""What is on its way when the time is over is still heard for so long."""
+
+READ_BYTES = 1 << 16
 CGROUP = Path("/sys/fs/cgroup/cpu")
 
 
@@ -47,9 +55,16 @@ class Measured(NamedTuple):
     """The least that was left of its lease."""
 
     epochs: int
+    sent: int
+    """Orders that reached the venue, taken or refused there."""
+
     late: int
-    """Orders that were made when the lease was over, as the server keeps it, and that the venue
-    took. When their answers were read is another matter: a process that is held reads late."""
+    """Of them, those sent past the lease's deadline for orders: its end, as the server keeps it,
+    less the margin that the fence keeps. When the event came or the answer was read is no matter.
+    """
+
+    unheard: int
+    """Orders that the trader knows to be taken, and whose sending was not seen: not judged."""
 
     kept_back: int
     cpu: float
@@ -64,6 +79,16 @@ class Lease(NamedTuple):
     at_ms: float
     until_ms: float
     epoch: bytes
+
+
+class Watched(NamedTuple):
+    """What was seen from outside between two moments."""
+
+    began_ns: int
+    ended_ns: int
+    leases: list[Lease]
+    sent_ns: dict[ClientOrderId, int]
+    """When each order reached the venue, by the clock of this machine, which is the venue's too."""
 
 
 def run(progress: Callable[[str], None]) -> list[Result]:
@@ -86,14 +111,15 @@ def measure(share_ms: int, seconds: float) -> Measured:
         until(lambda: trader.first_order(0), "the first order")
         pid = trader.process.pid
         with held_to(pid, share_ms):
-            began_ns, cpu_s = time.time_ns(), _cpu_s(pid)
-            leases = asyncio.run(_watch(server.url, seconds))
-            ended_ns, used_s = time.time_ns(), _cpu_s(pid) - cpu_s
-        return _judge(trader, leases, (began_ns, ended_ns), used_s / seconds)
+            cpu_s = _cpu_s(pid)
+            watched = asyncio.run(_watch(server.url, link, seconds))
+            used_s = _cpu_s(pid) - cpu_s
+        return _judge(trader, watched, used_s / seconds)
 
 
-def _judge(trader: Trader, leases: list[Lease], span_ns: tuple[int, int], cpu: float) -> Measured:
-    records = [r for r in trader.records() if span_ns[0] <= r.time_ns <= span_ns[1]]
+def _judge(trader: Trader, watched: Watched, cpu: float) -> Measured:
+    began_ns, ended_ns, leases, sent_ns = watched
+    records = [r for r in trader.records() if began_ns <= r.time_ns <= ended_ns]
     asked = {
         change.order: step.time_ns
         for step in records
@@ -107,27 +133,82 @@ def _judge(trader: Trader, leases: list[Lease], span_ns: tuple[int, int], cpu: f
         sorted((r.time_ns - asked[r.order]) / 1e6 - latency_ms for r in taken),
         min(lease.until_ms - lease.at_ms for lease in leases) / 1000,
         len({lease.epoch for lease in leases}),
-        sum(not _covered(asked[r.order] / 1e6, leases) for r in taken),
+        len(sent_ns),
+        late_orders(sent_ns.values(), leases),
+        sum(r.order not in sent_ns for r in taken),
         sum(isinstance(r, OrderRejected) and r.reason == NOT_SENT for r in records),
         cpu,
-        sum(not isinstance(r, Step) for r in records) / (span_ns[1] - span_ns[0]) * 1e9,
+        sum(not isinstance(r, Step) for r in records) / (ended_ns - began_ns) * 1e9,
     )
 
 
-def _covered(at_ms: float, leases: list[Lease]) -> bool:
-    """Whether a lease held at a moment; what was before the first look is not judged."""
-    place = bisect_right(leases, at_ms, key=lambda lease: lease.at_ms)
-    return place == 0 or at_ms < leases[place - 1].until_ms
+def late_orders(sent_ns: Iterable[int], leases: Iterable[Lease]) -> int:
+    """How many of these moments no grant of the lease covered.
+
+    A grant's end tells when it was given, one ttl before, and until when orders may leave under it.
+    One that was given back covers nothing. What was sent before the first that was seen is not
+    judged.
+    """
+    ttl_ms, margin_ms = LEASE_S * 1000, MARGIN * LEASE_S * 1000
+    grants = sorted(
+        {
+            (one.until_ms - ttl_ms, one.until_ms - margin_ms)
+            if one.until_ms > 0
+            else (one.at_ms, one.at_ms)
+            for one in leases
+        }
+    )
+    late = 0
+    for at_ms in (moment / 1e6 for moment in sent_ns):
+        place = bisect_right(grants, at_ms, key=lambda grant: grant[0])
+        late += place > 0 and at_ms >= grants[place - 1][1]
+    return late
 
 
-async def _watch(url: str, seconds: float) -> list[Lease]:
-    redis, found, end = client(url), [], time.monotonic() + seconds
+async def _watch(url: str, link: str, seconds: float) -> Watched:
+    redis, leases = client(url), []
+    sent_ns: dict[ClientOrderId, int] = {}
+    greeted = asyncio.Event()
+    listening = asyncio.create_task(_listen(link, sent_ns, greeted))
+    await _first(greeted.wait(), listening)
+    began_ns, end = time.time_ns(), time.monotonic() + seconds
     while time.monotonic() < end:
         lease = await redis.hgetall(keys.LEASE)
-        found.append(Lease(time.time() * 1000, int(lease[b"until"]), lease[b"epoch"]))
+        leases.append(Lease(time.time() * 1000, int(lease[b"until"]), lease[b"epoch"]))
         await asyncio.sleep(SAMPLE_S)
+    ended_ns = time.time_ns()
+    await _first(asyncio.sleep(HEARD_S), listening)
+    listening.cancel()
     await redis.aclose()
-    return found
+    return Watched(began_ns, ended_ns, leases, sent_ns)
+
+
+async def _first(wanted: Coroutine[None, None, object], listening: asyncio.Task[None]) -> None:
+    """Wait for something while listening; where the venue is not heard any more, says so."""
+    waiting = asyncio.ensure_future(wanted)
+    await asyncio.wait({waiting, listening}, timeout=WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+    if not waiting.done() or listening.done():
+        waiting.cancel()
+        raise UnreachableError("quota: the venue is not heard\nIs the machine busy? Try again.")
+
+
+async def _listen(link: str, sent_ns: dict[ClientOrderId, int], greeted: asyncio.Event) -> None:
+    """Note when each order reached the venue, as its own report says: the trader's journal has the
+    moment at which it was read."""
+    host, _, port = link.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(wire.framed(wire.Hello(Config().paper.account)))
+    frames, under_way_ns = wire.Frames(), 2 * Config().paper.latency_ms * 1_000_000
+    try:
+        while data := await reader.read(READ_BYTES):
+            for payload in frames.feed(data):
+                match wire.decode_answer(payload):
+                    case wire.Welcome():
+                        greeted.set()
+                    case wire.Told(OrderAccepted() | OrderRejected() as report):
+                        sent_ns.setdefault(report.order, report.time_ns - under_way_ns)
+    finally:
+        writer.close()
 
 
 @contextmanager
@@ -191,7 +272,9 @@ def _told(name: str, found: Measured) -> Iterator[Result]:
     least_s = MARGIN * LEASE_S
     yield at_least(f"quota_{name}_lease_left_s", found.left_s, "s", least_s, "the least seen")
     yield at_most(f"quota_{name}_epochs", found.epochs, "", 1, "the lease was never lost")
-    yield at_most(f"quota_{name}_late_orders", found.late, "", 0, "made after the lease's end")
+    yield Result(name=f"quota_{name}_sent", value=found.sent, unit="orders")
+    yield at_most(f"quota_{name}_late_orders", found.late, "", 0, "sent past the lease's deadline")
+    yield at_most(f"quota_{name}_unheard", found.unheard, "", 0, "taken, and not seen to be sent")
     yield Result(name=f"quota_{name}_kept_back", value=found.kept_back, unit="orders")
     yield Result(name=f"quota_{name}_cpu_percent", value=found.cpu * 100, unit="%")
     yield Result(name=f"quota_{name}_events", value=found.events_s, unit="1/s")

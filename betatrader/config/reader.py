@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from betatrader.model.money import SCALE
-from betatrader.model.secret import Secret
+from betatrader.model.secret import SHORTEST, Secret, is_placeholder
 
 ENVIRONMENT = "BETATRADER_"
 NOT_FIELDS = (
@@ -149,10 +149,7 @@ def _secret(_kind: type, value: Any) -> Secret:
 def _outside(kind: Any, value: Any) -> str:
     """What a Decimal's bounds forbid; msgspec itself bounds only int and float."""
     if isinstance(value, Secret):
-        if not any((meta.extra or {}).get("web") for meta in getattr(kind, "__metadata__", ())):
-            return ""
-        is_web = re.fullmatch(r"https?://[!-.0-~]+(/[!-~]*)?", value.reveal())
-        return "" if not value or is_web else "expected an address: https://HOST/PATH"
+        return _no_secret(kind, value) if value else ""
     if not isinstance(value, Decimal):
         return ""
     for meta in getattr(kind, "__metadata__", ()):
@@ -167,6 +164,16 @@ def _outside(kind: Any, value: Any) -> str:
             return f"expected at most {extra['most']}"
         if value * SCALE != int(value * SCALE):
             return "expected at most eight decimals"
+    return ""
+
+
+def _no_secret(kind: Any, value: Secret) -> str:
+    """What is wrong with a secret that is given."""
+    if any((meta.extra or {}).get("web") for meta in getattr(kind, "__metadata__", ())):
+        is_web = re.fullmatch(r"https?://[!-.0-~]+(/[!-~]*)?", value.reveal())
+        return "" if is_web else "expected an address: https://HOST/PATH"
+    if is_placeholder(value):
+        return f"expected the secret itself, no placeholder and at least {SHORTEST} characters"
     return ""
 
 

@@ -26,7 +26,8 @@ class LeaderWatch:
         self._alert = alert
         self._now_s = now_s
         self._led_s: float | None = None
-        """When somebody was last seen to lead; None: not since we look."""
+        """When somebody was last seen to lead, or a lease was first seen to be over; None: nobody
+        has led yet, as far as the server knows."""
         self._told = False
 
     async def run(self) -> None:
@@ -47,7 +48,10 @@ class LeaderWatch:
             if self._told:
                 self._alert("error", f"a trader leads again, in epoch {epoch}")
             self._led_s, self._told = self._now_s(), False
-        elif self._led_s is not None and not self._told:
+        elif self._led_s is None:
+            if lease:  # somebody led before we looked: a fresh install has no lease at all
+                self._led_s = self._now_s()
+        elif not self._told:
             over_s = self._now_s() - self._led_s
             if over_s >= PATIENCE_S:
                 self._told = True

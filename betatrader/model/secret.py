@@ -1,9 +1,18 @@
 """A text that is never shown: keys, tokens, addresses that hold one."""
 
+import re
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 SHORTEST_KNOWN = 8
 """A shorter text would be found in words that are none of its business."""
+
+SHORTEST = 8
+"""No key, token or password that is worth its name is shorter."""
+
+_PLACEHOLDERS = re.compile(
+    r"(?ix) ^( <.*> | \$\{.*\} | x{3,} | \*+ | \.{3,} | change.?me.* | your[-_ ].* | placeholder.*"
+    r"| todo.* | dummy.* | example.* | secret | password | token | key | test | none | null )$"
+)
 
 _known: set[str] = set()
 
@@ -41,6 +50,12 @@ class Secret:
 
     def __repr__(self) -> str:
         return f"Secret({str(self)!r})"
+
+
+def is_placeholder(value: Secret) -> bool:
+    """Whether a text stands where a secret is still to come."""
+    text = value.reveal().strip()
+    return len(text) < SHORTEST or _PLACEHOLDERS.fullmatch(text) is not None
 
 
 def without_password(url: str, mark: str = "***@") -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from betatrader.model.errors import ConfigurationError, UnreachableError
-from betatrader.model.secret import Secret
+from betatrader.model.secret import Secret, is_placeholder
 from betatrader.ops.files import replace_whole
 
 TOKEN = "control-token"  # noqa: S105  the name of a file
@@ -38,10 +38,18 @@ class Door(NamedTuple):
 
 
 def given_token(environment: Mapping[str, str] = os.environ) -> Secret | None:
-    """The token of the environment; raises ConfigurationError where it is easily guessed."""
+    """The token of the environment; raises ConfigurationError where it is easily guessed, or where
+    it only stands for one that is still to come."""
     text = environment.get(VARIABLE, "")
     if not text:
         return None
+    if len(text) >= SHORTEST and is_placeholder(Secret(text)):
+        raise ConfigurationError(
+            [
+                f"{VARIABLE}: expected the token itself, found a placeholder; "
+                "`openssl rand -hex 24` makes one"
+            ]
+        )
     if len(text) < SHORTEST or not text.isascii() or not text.isprintable() or " " in text:
         raise ConfigurationError(
             [f"{VARIABLE}: expected at least {SHORTEST} printable characters without a space"]

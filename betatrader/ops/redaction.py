@@ -81,6 +81,11 @@ def text(found: str) -> str:
     return _short(found) if len(found) <= SHORT else _by_pattern(found)
 
 
+def has_telling_shape(found: str) -> bool:
+    """Whether a text holds what is a secret by its shape alone, whatever it is called."""
+    return any(one.search(found) for one in (_URL_PASSWORD, _PRIVATE_KEY, _SHAPES))
+
+
 def _by_pattern(found: str) -> str:
     if "://" in found:
         found = _URL_PASSWORD.sub(r"\1***\2", found)

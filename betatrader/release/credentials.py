@@ -13,7 +13,7 @@ import msgspec
 from betatrader.config import Config
 from betatrader.config.reader import ENVIRONMENT
 from betatrader.model.errors import UsageError
-from betatrader.model.secret import Secret
+from betatrader.model.secret import Secret, is_placeholder
 from betatrader.ops import door
 from betatrader.release.apps import APPS, ORDER
 from betatrader.release.fly import AppSecret
@@ -39,11 +39,6 @@ REDIS = tuple(
 )
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PLACEHOLDERS = re.compile(
-    r"(?ix) ^( <.*> | \$\{.*\} | x{3,} | \*+ | \.{3,} | change.?me.* | your[-_ ].* | placeholder.*"
-    r"| todo.* | dummy.* | example.* | secret | password | token | key | test | none | null )$"
-)
-SHORTEST = 8
 
 
 class Needs(NamedTuple):
@@ -152,12 +147,6 @@ def refused(app: str, wanted: Needs, given: Mapping[str, Secret]) -> list[str]:
         elif is_placeholder(value):
             told.append(f"{name} holds a placeholder, not a secret")
     return told
-
-
-def is_placeholder(value: Secret) -> bool:
-    """Whether a text stands where a secret is still to come."""
-    text = value.reveal().strip()
-    return len(text) < SHORTEST or _PLACEHOLDERS.fullmatch(text) is not None
 
 
 def venue_names(venue: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from betatrader.config.live import check_command_line
 from betatrader.model.errors import BetatraderError, UnreachableError
 from betatrader.model.event import OLDEST_SCHEMA, SCHEMA_VERSION
 from betatrader.model.secret import without_password
-from betatrader.ops import build, health, home, logs, redaction
+from betatrader.ops import build, door, health, home, logs, redaction
 from betatrader.ops.process import age_s
 from betatrader.ops.webhook import Webhook
 from betatrader.roles import ROLES
@@ -216,6 +216,7 @@ def run_role(role: str, config_path: str | None, *, live: bool = False) -> int:
     config = load(Path(path) if path is not None else None).config
     if role == "trading":
         check_command_line(config, live=live)
+        door.given_token()
     redis_url = home.redis_url()
     redaction.learn_password(redis_url)
     module = importlib.import_module(ROLES[role])

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from betatrader.model.errors import BetatraderError, ConfigurationError
-from betatrader.model.secret import Secret
+from betatrader.model.secret import Secret, is_placeholder
 from betatrader.store import keys
 
 VARIABLE = "BETATRADER_REDIS_PASSWORD_"
@@ -170,13 +170,20 @@ def acl_file(passwords: Mapping[str, Secret]) -> str:
 
 
 def passwords(environment: Mapping[str, str]) -> dict[str, Secret]:
-    """Every user's password; raises ConfigurationError where one is missing, short or shared."""
+    """Every user's password; raises ConfigurationError where one is missing, short, shared or a
+    placeholder."""
     found = {name: environment.get(VARIABLE + name.upper(), "") for name in USERS}
     problems = [
         f"{VARIABLE}{name.upper()}: expected at least {SHORTEST} characters; "
         "`openssl rand -hex 24` makes some"
         for name, text in found.items()
         if len(text) < SHORTEST
+    ]
+    problems += [
+        f"{VARIABLE}{name.upper()}: expected the password itself, found a placeholder; "
+        "`openssl rand -hex 24` makes one"
+        for name, text in found.items()
+        if len(text) >= SHORTEST and is_placeholder(Secret(text))
     ]
     if not problems and len(set(found.values())) < len(found):
         problems = [f"{VARIABLE}…: two users have the same password; give each its own"]

@@ -7,6 +7,8 @@ import tarfile
 import tomllib
 from pathlib import Path
 
+import leaks
+
 LARGEST = 150_000_000
 """Compressed bytes of all layers, in decimal megabytes as registries count."""
 
@@ -31,9 +33,11 @@ class Image:
             described = json.loads(self._blob(manifest["config"]["digest"]).read_text())
             self._layers = [self._blob(layer["digest"]) for layer in manifest["layers"]]
         self.config = described["config"]
-        self._history = described.get("history", [])
+        self.history = described.get("history", [])
         self.files: dict[str, tarfile.TarInfo] = {}
         self.stamps: dict[str, int] = {}
+        self.secrets: set[str] = set()
+        """Files of any layer that are called like one or hold one, taken away later or not."""
 
     def _blob(self, digest: str) -> Path:
         return self._folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
@@ -42,7 +46,7 @@ class Image:
         """Each layer's size and origin; reads all files on the way."""
         made_by = [
             entry.get("created_by", "").replace("/bin/sh -c #(nop) ", "").strip()
-            for entry in self._history
+            for entry in self.history
             if not entry.get("empty_layer")
         ]
         made_by += ["?"] * (len(self._layers) - len(made_by))
@@ -66,6 +70,8 @@ class Image:
                     self._forget(f"{gone}/")
                 else:
                     self.files[name] = member
+                    if _is_secret(name, member, layer):
+                        self.secrets.add(name)
                     if name.endswith(".pyc"):
                         head = layer.extractfile(member).read(16)  # type: ignore[union-attr]
                         self.stamps[name] = int.from_bytes(head[8:12], "little")
@@ -73,6 +79,16 @@ class Image:
     def _forget(self, prefix: str) -> None:
         for name in [name for name in self.files if name.startswith(prefix)]:
             del self.files[name]
+
+
+def _is_secret(name: str, member: tarfile.TarInfo, layer: tarfile.TarFile) -> bool:
+    if not member.isfile():
+        return False
+    if name.startswith(("/app", "/src", "/root", "/data")) and SECRET_FILES.search(name):
+        return True
+    if not leaks.is_searched(name, member.size):
+        return False
+    return leaks.in_text(name, layer.extractfile(member).read())  # type: ignore[union-attr]
 
 
 def promises(
@@ -103,11 +119,13 @@ def promises(
             for name, member in image.files.items()
             if (member.isfile() or member.isdir()) and member.mode & 0o1002 == 0o002
         ),
-        "no secrets, no tests": _some(
+        "nothing secret in any layer": _some(
+            [*image.secrets, *leaks.in_configuration(image.config, image.history)]
+        ),
+        "no sources, no caches, no tests": _some(
             name
             for name in names
-            if (name.startswith(("/app", "/src", "/root", "/data")) and SECRET_FILES.search(name))
-            or name.startswith(("/src/", "/root/.cache/"))
+            if name.startswith(("/src/", "/root/.cache/"))
             or (UNPACKED in name and "/tests/" in name)
         ),
     }

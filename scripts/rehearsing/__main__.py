@@ -5,8 +5,9 @@
 Versions of the code are built from this checkout; they share one Redis and one venue behind a
 socket, and orders flow all the while. What is counted comes from the venue's ledger and from every
 trader's journal. At sim each trader has a new home, as a machine at fly has; at binance two homes
-take turns. Exit status 1: an order lost or doubled, books that are not equal, or a scenario that
-did not come to its end.
+take turns. Exit status 1: an order lost or doubled, books that are not equal, more than 250 ms in
+which nobody might order (the median of the clean handovers), or a scenario that did not come to its
+end.
 """
 
 import argparse
@@ -22,7 +23,17 @@ sys.dont_write_bytecode = True
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
 import picture  # noqa: E402
-from counting import Books, Outcome, Window, end, judge, read  # noqa: E402
+from counting import (  # noqa: E402
+    GOAL_GAP_MS,
+    Books,
+    Outcome,
+    Window,
+    end,
+    gap_ms,
+    judge,
+    read,
+    sound,
+)
 from scenarios import FIRST, VENUES, Scenario  # noqa: E402
 from stage import BrokenRehearsal, Stage  # noqa: E402
 from trees import built  # noqa: E402
@@ -92,26 +103,31 @@ def play(stage: Stage, scenario: Scenario) -> Window:
     return Window(scenario, note, began_ns, time.time_ns(), orders)
 
 
-def sound(books: Books, outcomes: list[Outcome]) -> bool:
-    """Whether nothing was lost or doubled, and the books are equal."""
-    counted = all(o.orders > 0 and not (o.lost or o.doubled or o.unexplained) for o in outcomes)
-    equal = not books.unequal and books.fills == books.fills_booked and not books.resting
-    return counted and equal
-
-
 def document(venue: str, books: Books, outcomes: list[Outcome], *, well: bool) -> dict[str, object]:
     """All of it as JSON."""
     told = [{name: getattr(o, name) for name in ("name", "note", *SHOWN)} for o in outcomes]
-    return {"venue": venue, "sound": well, "scenarios": told, "books": books._asdict()}
+    return {
+        "venue": venue,
+        "sound": well,
+        "gap_ms": gap_ms(outcomes),
+        "scenarios": told,
+        "books": books._asdict(),
+    }
 
 
 def table(books: Books, outcomes: list[Outcome]) -> str:
     """The same for a person."""
     lines = [f"{'':40}{'orders':>8}{'lost':>6}{'doubled':>9}{'unexplained':>13}{'gap ms':>8}"]
     for one in outcomes:
-        gap = "" if one.gap_ms is None else f"{one.gap_ms:.0f}"
+        own = "" if one.gap_ms is None else f"{one.gap_ms:.0f}"
         lines.append(
-            f"{one.name:40}{one.orders:8}{one.lost:6}{one.doubled:9}{one.unexplained:13}{gap:>8}"
+            f"{one.name:40}{one.orders:8}{one.lost:6}{one.doubled:9}{one.unexplained:13}{own:>8}"
+        )
+    gap = gap_ms(outcomes)
+    if gap is not None:
+        verdict = "too long" if gap > GOAL_GAP_MS else "well"
+        lines.append(
+            f"clean handovers: {gap:.0f} ms at the median, of {GOAL_GAP_MS:.0f} allowed: {verdict}"
         )
     unequal = ", ".join(books.unequal) or "cash, positions and all else equal"
     lines.append(

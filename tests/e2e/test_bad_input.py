@@ -71,6 +71,22 @@ def test_a_redis_that_nobody_answers(role: str) -> None:
     assert "secret" not in said
 
 
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("BETATRADER_CONTROL_TOKEN", "changemechangeme"),
+        ("BETATRADER_CONTROL_TOKEN", "<your token here please>"),
+        ("BETATRADER_BINANCE__SECRET", "<your secret>"),
+        ("BETATRADER_POLYMARKET__PRIVATE_KEY", "changeme-changeme"),
+    ],
+)
+def test_a_placeholder_in_a_secrets_place(variable: str, text: str) -> None:
+    said = refused(3, "--role", "trading", REDIS_URL="redis://127.0.0.1:1", **{variable: text})
+    assert said.startswith(f"environment {variable}: " if "__" in variable else f"{variable}: ")
+    assert "placeholder" in said
+    assert text not in said
+
+
 @pytest.mark.parametrize("url", ["garbage", "foo://x", "redis://127.0.0.1:x"])
 def test_a_redis_address_that_is_none(url: str) -> None:
     for arguments in (["status"], ["up", "--for", "1s"], ["--role", "jobs"]):

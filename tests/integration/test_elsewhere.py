@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from betatrader.ops import door
+from betatrader.release import credentials
 from betatrader.release.fly_files_keys import megabytes, seconds
 from betatrader.roles import ROLES
 from betatrader.roles.service import DRAIN_S, LAST_ALERTS_S, PORTS
@@ -145,6 +147,36 @@ def test_each_unit_drains_comes_back_and_holds_no_rights(unit: str) -> None:
     assert "EnvironmentFile=/etc/betatrader/" in text
 
 
+def test_what_is_made_for_the_trader_is_all_that_a_release_demands(tmp_path: Path) -> None:
+    assert told(str(PROJECT / "scripts/secrets"), str(tmp_path / "s"))[0] == 0
+    wanted = credentials.needs("trading", {})
+    text = (tmp_path / "s/trading.env").read_text()
+    given = credentials.read(text)
+    assert given.keys() >= wanted.required
+    assert credentials.refused("trading", wanted, given) == []
+    token = given[door.VARIABLE].reveal()
+    assert door.given_token({door.VARIABLE: token}) == given[door.VARIABLE]
+    assert text.count(token) == 1
+    assert token not in (tmp_path / "s/redis.env").read_text()
+
+
+def test_the_guide_installs_where_debian_and_the_units_let_it() -> None:
+    """Debian refuses a bare `pip install`; a Python below /root is hidden by ProtectHome."""
+    guide = (PROJECT / "docs/elsewhere.md").read_text().partition("## systemd")[2]
+    commands = [line.strip() for line in guide.splitlines() if line.startswith("    ")]
+    pips = [line for line in commands if "pip install" in line]
+    assert pips
+    for line in pips:
+        folder = re.search(r"python3 -m venv (/opt/\w+) && (/opt/\w+)/bin/pip install", line)
+        assert folder, line
+        assert folder[1] == folder[2]
+    [sync] = [line for line in commands if "uv sync" in line]
+    python = re.search(r"--python (\S+)", sync)
+    assert python, sync
+    assert not python[1].startswith(("/root", "/home"))
+    assert "ProtectHome=yes" in (PROJECT / "systemd/betatrader@.service").read_text()
+
+
 def test_secrets_are_made_once_and_for_their_user_alone(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     command = (str(PROJECT / "scripts/secrets"), str(folder), "127.0.0.1")
@@ -157,7 +189,9 @@ def test_secrets_are_made_once_and_for_their_user_alone(tmp_path: Path) -> None:
     for user in (*ROLES, "operator"):
         given = (folder / f"{user}.env").read_text()
         password = server[f"BETATRADER_REDIS_PASSWORD_{user.upper()}"]
-        assert given == f"REDIS_URL=redis://{user}:{password}@127.0.0.1:6379\n"
+        lines = given.splitlines()
+        assert lines[0] == f"REDIS_URL=redis://{user}:{password}@127.0.0.1:6379"
+        assert len(lines) == (2 if user == "trading" else 1)
     status, text = told(*command)
     assert status == 1
     assert "is there already" in text

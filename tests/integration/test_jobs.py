@@ -195,3 +195,27 @@ async def test_that_nobody_leads_any_more_is_told_once_and_its_end_too(redis: Cl
     await redis.delete(keys.LEASE)
     await watch.look()
     assert len(told) == 2
+
+
+async def test_who_starts_while_nobody_leads_tells_so_where_somebody_led_before(
+    redis: Client,
+) -> None:
+    told: list[tuple[str, str]] = []
+    times = [60.0]
+    watch = LeaderWatch(redis, lambda *alert: told.append(alert), lambda: times[-1])
+    _, epoch, _ = await functions.lease_acquire(redis, "one", 60_000, 0)
+    await functions.lease_release(redis, "one", epoch)
+    for now_s in (60.0, 74.0, 75.0, 90.0):
+        times.append(now_s)
+        await watch.look()
+    assert told == [("critical", "nobody leads, for 15 s and more")]
+
+
+async def test_a_fresh_install_without_a_trader_is_no_trouble(redis: Client) -> None:
+    told: list[tuple[str, str]] = []
+    times = [60.0]
+    watch = LeaderWatch(redis, lambda *alert: told.append(alert), lambda: times[-1])
+    for now_s in (60.0, 90.0, 600.0):
+        times.append(now_s)
+        await watch.look()
+    assert told == []

@@ -27,7 +27,7 @@ from betatrader.venues.polymarket.rest import Rest
 
 TABLES = '[binance]\nsymbols = ["BTCUSDT"]\n[polymarket]\nmarkets = ["0x1"]\n'
 KEYS = {
-    "BETATRADER_BINANCE__KEY": "the-key",
+    "BETATRADER_BINANCE__KEY": "the-key-of-the-account",
     "BETATRADER_BINANCE__SECRET": "a-secret-of-hmac-kind",
     "BETATRADER_POLYMARKET__PRIVATE_KEY": f"0x{'11' * 32}",
 }
