@@ -439,7 +439,7 @@ def test_several_are_cancelled_in_one_request(world: World) -> None:
 # Reports.
 
 
-def test_a_maker_fill_is_our_entry_and_is_told_once(world: World) -> None:
+def test_t9_a_maker_fill_is_our_entry_and_is_told_once(world: World) -> None:
     their_id = world.submit(approved(1))
     world.since()
     for status in ("MATCHED", "MINED", "CONFIRMED"):
@@ -452,7 +452,7 @@ def test_a_maker_fill_is_our_entry_and_is_told_once(world: World) -> None:
     assert fill.trade_id == "28c4"
 
 
-def test_a_maker_on_the_other_token_sells_at_one_less_the_price(world: World) -> None:
+def test_t9_a_maker_on_the_other_token_sells_at_one_less_the_price(world: World) -> None:
     their_id = world.submit(approved(1))
     world.since()
     found = trade(their_id, "4", maker=False)
@@ -489,7 +489,7 @@ def test_trades_of_others_are_none_of_ours(world: World) -> None:
     assert world.since() == []
 
 
-def test_a_failed_trade_is_undone_to_the_last_unit(world: World) -> None:
+def test_t11_a_failed_trade_is_undone_to_the_last_unit(world: World) -> None:
     their_id = world.submit(approved(1))
     world.since()
     world.say("user", trade(their_id, "3.333333", maker=False))
