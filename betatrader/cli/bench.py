@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from betatrader import __version__
 from betatrader.cli.output import print_json, print_table
 from betatrader.model.errors import UsageError
 
@@ -122,6 +123,9 @@ def bench(names: tuple[str, ...], as_json: bool) -> None:
     for name in names:
         if name not in BENCHMARKS:
             raise UsageError(f"no benchmark is named {name!r}\nThere are: {', '.join(BENCHMARKS)}.")
+    from betatrader.ops import logs
+
+    logs.configure("warning", role="bench", version=__version__, instance=f"bench-{os.getpid()}")
     results = []
     for name in names or [name for name in BENCHMARKS if name not in LONG]:
         results += BENCHMARKS[name](lambda text: click.echo(text, err=True))

@@ -7,6 +7,9 @@ import click
 
 from betatrader.cli.output import print_json, print_table
 
+SEEDS, BUG_SEEDS = 100, 250
+"""Unless said otherwise. Of the planted bugs one is seen as late as by the 160th seed."""
+
 
 def _finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
     """A range lets nan pass, and inf where it has no upper end: neither is ever reached."""
@@ -16,7 +19,11 @@ def _finite(_context: click.Context, _option: click.Parameter, value: float | No
 
 
 @click.command()
-@click.option("--seeds", type=click.IntRange(1), default=100, show_default=True, help="How many.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    help=f"How many: {SEEDS} by default; with --bugs at most {BUG_SEEDS} for each bug.",
+)
 @click.option("--seed", "first", type=click.IntRange(0), default=0, help="The first of them.")
 @click.option(
     "--hours",
@@ -35,7 +42,7 @@ def _finite(_context: click.Context, _option: click.Parameter, value: float | No
 @click.option("--bugs", "plant", is_flag=True, help="Plant each known bug; each must be caught.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def simulate(
-    seeds: int, first: int, hours: float | None, *, venue: str, plant: bool, as_json: bool
+    seeds: int | None, first: int, hours: float | None, *, venue: str, plant: bool, as_json: bool
 ) -> None:
     """Run the trader itself against a simulated venue, Redis, network and disk in virtual time.
 
@@ -52,10 +59,11 @@ def simulate(
       betatrader simulate --bugs
     """
     if plant:
-        _plant(seeds, as_json=as_json)
+        _plant(seeds or BUG_SEEDS, as_json=as_json)
         return
     from betatrader.chaos.simulate import run
 
+    seeds = seeds or SEEDS
     with click.progressbar(length=seeds, label="seeds", file=_stderr()) as bar:
         report = run(
             range(first, first + seeds),

@@ -12,6 +12,7 @@ import pytest
 from betatrader.chaos import simulate
 from betatrader.chaos.bugs import BUGS
 from betatrader.chaos.plan import Fault, Plan, make
+from betatrader.cli.simulate import BUG_SEEDS
 
 SEEDS = int(os.environ.get("BETATRADER_SEEDS", "500" if os.environ.get("CI") else "40"))
 QUICKLY_CAUGHT = ("not-journaled", "not-shipped", "same-epoch", "takeover-skips", "missed-fills")
@@ -85,6 +86,13 @@ def _in_one(seeds: range) -> list[simulate.Outcome]:
 @pytest.mark.parametrize("bug", QUICKLY_CAUGHT)
 def test_the_judge_sees_a_planted_bug(bug: str) -> None:
     assert simulate.caught(bug, 30) is not None, BUGS[bug].tells
+
+
+def test_the_bug_that_is_seen_last_is_within_what_the_command_runs() -> None:
+    last = 159
+    assert simulate.once(make(last), "late-fills-dropped").wrong
+    assert not simulate.once(make(last)).wrong
+    assert last < BUG_SEEDS
 
 
 def test_a_failing_seed_is_shrunk_to_what_makes_it_fail() -> None:

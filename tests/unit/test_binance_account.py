@@ -1,6 +1,7 @@
 """Executions, fees and balances: our books equal the venue's to the last unit."""
 
 import json
+from collections import Counter
 
 import msgspec
 import pytest
@@ -32,7 +33,7 @@ from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
 from betatrader.venues.binance import account, rest, rules
 from betatrader.venues.binance.account import Execution
-from betatrader.venues.binance.limits import Limits, RateLimit, VenueClock
+from betatrader.venues.binance.limits import EARLY_MS, LATE_MS, Limits, RateLimit, VenueClock
 from betatrader.venues.binance.orders import AccountInfo, Balance, decode_report
 
 SPOT = rules.rules_of(
@@ -290,24 +291,64 @@ def test_where_the_venue_says_stop_nothing_more_is_sent(world: World) -> None:
     assert world.ask().cash == parse("1000")
 
 
-def test_limits_are_those_that_the_venue_states_and_counts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [100.0]
-    monkeypatch.setattr(clock, "boot_s", lambda: now[0])
-    limits = Limits()
+def test_limits_are_those_that_the_venue_states_and_counts() -> None:
+    now_ms = [1_000_000_002_000]  # 2 s into a window of 10 s, and 42 into its minute
+    limits = Limits(lambda: now_ms[0])
     limits.learn(
         [RateLimit("ORDERS", "SECOND", 10, 5), RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 200)]
     )
     assert [limits.may_order() for _ in range(6)] == [True] * 5 + [False]
-    now[0] += 2.0
-    assert limits.may_order()
-    assert limits.may_weigh(50)
+    now_ms[0] += 7_000
+    assert not limits.may_order(), "within one window nothing comes back"
+    now_ms[0] += 2_000
+    assert limits.may_order(), "the next has begun"
+    assert limits.may_weigh(44)
     assert not limits.may_weigh(60)
     assert limits.may_weigh(60, last_reserve=True)
     limits.answered({"x-mbx-used-weight-1m": "199"})
     assert limits.may_weigh(1, last_reserve=True)
     assert not limits.may_weigh(1, last_reserve=True)
+    now_ms[0] += 10_000
+    assert limits.may_weigh(50), "a new minute"
+    limits.counted([RateLimit("ORDERS", "SECOND", 10, 5, count=4)])
+    assert [limits.may_order() for _ in range(2)] == [True, False], "others use the same key"
+
+
+def test_a_count_that_is_heard_as_a_window_begins_is_of_the_one_before() -> None:
+    now_ms = [1_000_000_010_100]
+    limits = Limits(lambda: now_ms[0])
+    limits.counted([RateLimit("ORDERS", "SECOND", 10, 50, count=50)])
+    now_ms[0] += EARLY_MS
+    assert limits.may_order()
+
+
+@given(
+    some.integers(0, 60_000),
+    some.lists(
+        some.tuples(
+            some.sampled_from([0, 0, 0, 1, 40, 250, 900, 2_000, 9_999]),
+            some.integers(-EARLY_MS, LATE_MS),
+        ),
+        max_size=150,
+    ),
+)
+def test_no_window_of_the_venue_ever_gets_more_than_its_limit(
+    phase_ms: int, paced: list[tuple[int, int]]
+) -> None:
+    """At any pacing, wherever within its windows the venue begins to count, however far its clock
+    and the way there put an order's arrival from when it left."""
+    now_ms, arrived = [1_000_000_000_000 + phase_ms], Counter[int]()
+    limits = Limits(lambda: now_ms[0])
+    limits.learn([RateLimit("ORDERS", "SECOND", 10, 20)])
+    refused = 0
+    for gap_ms, way_ms in paced:
+        now_ms[0] += gap_ms
+        if limits.may_order():
+            arrived[(now_ms[0] + way_ms) // 10_000] += 1
+        else:
+            refused += 1
+    assert all(count <= 20 for count in arrived.values())
+    assert not refused or len(paced) > 20, "and nothing is refused for nothing"
 
 
 def test_books_refused_for_the_time_measure_the_clock(world: World) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from journals import frame_ends
 from scenes import Scene, coin, quote, terms
 
 from betatrader.engine.engine import Engine
@@ -95,7 +96,7 @@ def test_a_tail_torn_anywhere_is_cut_off_and_reported(
     folder = tmp_path_factory.mktemp("journal")
     path = written(folder)
     whole = path.read_bytes()
-    ends = _ends(whole)
+    ends = frame_ends(whole)
     cut = ends[0] + cut % (len(whole) - ends[0] + 1)
     path.write_bytes(whole[:cut])
     kept = sum(end <= cut for end in ends) - 1
@@ -122,15 +123,6 @@ def test_where_a_read_ends_within_a_frame_changes_nothing(
     assert len(expected[0]) == 19
 
 
-def _ends(data: bytes) -> list[int]:
-    """Where each frame ends; the first is the head."""
-    position, ends = len(journal.MAGIC), []
-    while position < len(data):
-        position += journal.FRAME + int.from_bytes(data[position : position + 4])
-        ends.append(position)
-    return ends
-
-
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_a_changed_byte_before_the_last_record_is_damage(
     tmp_path_factory: pytest.TempPathFactory, at: int, by: int
@@ -138,7 +130,7 @@ def test_a_changed_byte_before_the_last_record_is_damage(
     folder = tmp_path_factory.mktemp("journal")
     path = written(folder)
     data = bytearray(path.read_bytes())
-    at %= _ends(bytes(data))[-3]
+    at %= frame_ends(bytes(data))[-3]
     data[at] ^= by
     path.write_bytes(bytes(data))
     try:
@@ -151,7 +143,7 @@ def test_a_changed_byte_before_the_last_record_is_damage(
 def test_a_record_taken_out_or_put_elsewhere_shows(tmp_path: Path) -> None:
     path = written(tmp_path)
     data = path.read_bytes()
-    ends = _ends(data)
+    ends = frame_ends(data)
     without = data[: ends[4]] + data[ends[5] :]
     swapped = data[: ends[4]] + data[ends[5] : ends[6]] + data[ends[4] : ends[5]] + data[ends[6] :]
     for altered in (without, swapped):
@@ -165,7 +157,7 @@ def test_a_forged_record_with_a_right_crc_shows(tmp_path: Path) -> None:
 
     path = written(tmp_path)
     data = path.read_bytes()
-    ends = _ends(data)
+    ends = frame_ends(data)
     start, end = ends[4], ends[5]
     payload = bytearray(data[start + journal.FRAME : end])
     payload[-1] ^= 1
@@ -260,7 +252,7 @@ def test_pages_that_a_power_cut_lost_are_a_torn_tail_wherever_they_lie(
     folder = tmp_path_factory.mktemp("journal")
     path = written(folder, 500)
     data = bytearray(path.read_bytes() + bytes(10_000))
-    ends = _ends(bytes(data).rstrip(b"\0"))
+    ends = frame_ends(bytes(data).rstrip(b"\0"))
     synced = ends[synced % len(ends)]
     whole = bytes(data)
     for page in lost:

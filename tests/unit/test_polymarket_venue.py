@@ -50,7 +50,7 @@ from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
 from betatrader.venues.polymarket.sign import Signer
-from betatrader.venues.polymarket.venue import UNKNOWN
+from betatrader.venues.polymarket.venue import PERMISSION_S, UNKNOWN
 from betatrader.venues.reconcile import order_reports
 
 FAK, FOK = TimeInForce.IOC, TimeInForce.FOK
@@ -298,6 +298,52 @@ def test_a_restricted_region_bars_new_orders(world: World) -> None:
     assert len(world.fake.posted()) == 1
 
 
+@pytest.mark.parametrize(
+    ("page", "lifted"),
+    [
+        ({"blocked": False, "ip": "192.0.2.1"}, True),
+        ({"blocked": True, "ip": "192.0.2.1"}, False),
+        ("no such thing", False),
+        (Answer(403, b"<html>"), False),
+        (None, False),
+    ],
+)
+def test_a_bar_of_the_region_holds_until_the_venues_page_says_that_it_is_none(
+    world: World, page: object, lifted: bool
+) -> None:
+    asked = []
+
+    def where(_given: dict) -> object:
+        asked.append(1)
+        if page is None:
+            raise NotSentError("silence")
+        return page
+
+    world.fake.rest["GET /api/geoblock"] = where
+    good = world.fake.rest["POST /order"]
+    world.fake.rest["POST /order"] = refuse(403, "Trading restricted in your region")
+    world.submit(approved(1))
+    world.fake.rest["POST /order"] = good
+    world.go(3 * PERMISSION_S).since()
+    for number, side in ((2, Side.SELL), (3, Side.BUY)):
+        world.submit(approved(number, side=side))
+    refused = [event for event in world.since() if isinstance(event, OrderRejected)]
+    assert len(refused) == (0 if lifted else 2), "a full bar refuses sales too"
+    assert len(asked) == 1 if lifted else len(asked) > 1
+
+
+def test_closed_only_is_no_bar_whatever_its_status(world: World) -> None:
+    world.fake.rest["POST /order"] = refuse(403, "'0x1' address in closed only mode")
+    world.submit(approved(1))
+    world.since()
+    world.submit(approved(2))
+    [held] = world.since()
+    assert held.reason == "not sent: '0x1' address in closed only mode"
+    posted = len(world.fake.posted())
+    world.submit(approved(3, side=Side.SELL))
+    assert len(world.fake.posted()) == posted + 1, "a sale is for the venue to judge"
+
+
 def test_closed_only_lets_positions_be_closed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
     world.fake.rest["GET /auth/ban-status/closed-only"] = lambda _: {"closed_only": True}
@@ -439,7 +485,7 @@ def test_several_are_cancelled_in_one_request(world: World) -> None:
 # Reports.
 
 
-def test_a_maker_fill_is_our_entry_and_is_told_once(world: World) -> None:
+def test_t9_a_maker_fill_is_our_entry_and_is_told_once(world: World) -> None:
     their_id = world.submit(approved(1))
     world.since()
     for status in ("MATCHED", "MINED", "CONFIRMED"):
@@ -452,7 +498,7 @@ def test_a_maker_fill_is_our_entry_and_is_told_once(world: World) -> None:
     assert fill.trade_id == "28c4"
 
 
-def test_a_maker_on_the_other_token_sells_at_one_less_the_price(world: World) -> None:
+def test_t9_a_maker_on_the_other_token_sells_at_one_less_the_price(world: World) -> None:
     their_id = world.submit(approved(1))
     world.since()
     found = trade(their_id, "4", maker=False)
@@ -489,7 +535,7 @@ def test_trades_of_others_are_none_of_ours(world: World) -> None:
     assert world.since() == []
 
 
-def test_a_failed_trade_is_undone_to_the_last_unit(world: World) -> None:
+def test_t11_a_failed_trade_is_undone_to_the_last_unit(world: World) -> None:
     their_id = world.submit(approved(1))
     world.since()
     world.say("user", trade(their_id, "3.333333", maker=False))

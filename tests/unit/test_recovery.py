@@ -3,13 +3,17 @@
 Tests named T… answer complaints about other systems: docs/reliability.md lists them.
 """
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from journals import frame_ends
 from scenes import COIN, NO, SECOND, YES, Puppet, Scene, coin, contract, quote, terms
 from stories import SMALL, Broken, story, strategies
 
+from betatrader.bench.tape import SETUP, Silent
 from betatrader.engine.engine import Engine
 from betatrader.engine.state import State
 from betatrader.engine.strategy import Place
@@ -30,7 +34,7 @@ from betatrader.model.account import (
     VenueConnection,
     VenueOrder,
 )
-from betatrader.model.command import Alert, Approved, CancelOrder
+from betatrader.model.command import Alert, Approved, CancelOrder, Step
 from betatrader.model.event import encode
 from betatrader.model.ids import ClientOrderId
 from betatrader.model.instruction import (
@@ -47,12 +51,17 @@ from betatrader.model.market import InstrumentListed
 from betatrader.model.money import SCALE, parse
 from betatrader.model.order import OrderState, Side
 from betatrader.model.signal import Forecast
+from betatrader.roles.recovering import recover
+from betatrader.roles.trader import Trader
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.ledger import Accepted, Ended, Executed, Ledger
+from betatrader.store.journal import Journal
+from betatrader.store.journal_reader import Reader
 from betatrader.venues.reconcile import missing_fills, order_reports, unexplained
 
 BUY, SELL = Side.BUY, Side.SELL
 UNDER_WAY = 2 * SECOND
+Report = OrderAccepted | Fill
 
 
 @settings(max_examples=10, deadline=None)
@@ -104,18 +113,6 @@ def test_a_forecast_of_an_unknown_instrument_is_followed_too() -> None:
     assert engine.state.event_sequence == 1
 
 
-def test_a_fill_told_twice_across_a_recovery_is_booked_once() -> None:
-    """T29: kill between each pair of steps of the fill path; exactly one row."""
-    scene = Scene()
-    order = scene.hold("0.5")
-    again = Engine(Limits(), [Puppet()])
-    again.restore(scene.engine.snapshot())
-    fill = Fill(SECOND, order.order, COIN, BUY, parse("10"), parse("0.5"), 0, True, "t1")
-    again.follow(fill)
-    assert again.process(fill) is None
-    assert again.state.portfolio.quantity(COIN) == parse("0.5")
-
-
 class Books:
     """Our engine and a venue's ledger, side by side."""
 
@@ -143,6 +140,12 @@ class Books:
         )
         self.ledger.apply(Executed(fill))
         return fill
+
+    def happen(self, order: Approved, report: Report) -> None:
+        """At the venue, what it reports so."""
+        self.ledger.apply(
+            Executed(report) if isinstance(report, Fill) else Accepted(order.order, order.terms)
+        )
 
     def reconcile(self, now_s: float = 2.0) -> list[object]:
         """Take what differs, in the order in which the trader does."""
@@ -271,6 +274,70 @@ def test_t8_every_interleaving_of_reports_and_reconciliation_counts_a_fill_once(
             books.scene.take(report)
         assert books.state.orders.fills == 2
         assert books.agree()
+
+
+def journaled(folder: Path) -> tuple[Approved, list[Report]]:
+    """A trader's journal of one order and all that is reported of it, one report twice."""
+    puppet = Puppet()
+    log = Journal(folder / "r1", "r1", "0", SETUP)
+    trader = Trader(Engine(Limits(), [puppet]), "r1", Silent(), log)  # type: ignore[arg-type]
+    trader.take(Started(0, 1, TradingState.ACTIVE))
+    trader.take(CashFlow(0, "SIM", parse("100")))
+    trader.take(InstrumentListed(0, coin()))
+    puppet.intents = [Place(terms(BUY, "10.00", "0.5"))]
+    trader.take(quote("9.99", "10.01"))
+    (order,) = trader.engine.state.orders.open.values()
+    first, second = (
+        Fill(SECOND, order.id, COIN, BUY, parse("10"), parse(quantity), 1_000, True, trade)
+        for quantity, trade in (("0.2", "T1"), ("0.3", "T2"))
+    )
+    for report in (OrderAccepted(SECOND, order.id), first, first, second):
+        trader.take(report)
+    log.close()
+    return Approved(order.id, order.strategy, order.terms), [
+        OrderAccepted(SECOND, order.id),
+        first,
+        second,
+    ]
+
+
+def test_t29_a_kill_after_any_record_of_the_fill_path_counts_each_fill_once(
+    tmp_path: Path,
+) -> None:
+    """The journal ends after each record, or within the next; of what the venue did, as much or
+    more had happened. Then we ask it, and hear its reports again."""
+    order, told = journaled(tmp_path / "whole")
+    whole = (tmp_path / "whole" / "r1" / "000001.btj").read_bytes()
+    records = [entry.record for entry in Reader(tmp_path / "whole" / "r1")]
+    answered = [n for n, one in enumerate(records, 1) if isinstance(one, Step)]
+    sent = next(n for n in answered if any(isinstance(c, Approved) for c in records[n - 1].changes))
+    ends, root = frame_ends(whole), tmp_path / "cut"
+    (root / "r1").mkdir(parents=True)
+    assert len(records) >= sent + 4
+    for kept in range(sent, len(records) + 1):
+        heard = sum(report in records[:kept] for report in told)
+        for happened in range(heard, len(told) + 1):
+            for torn in (0, 9 * (kept < len(records))):
+                (root / "r1" / "000001.btj").write_bytes(whole[: ends[kept] + torn])
+                books = Books()
+                engine = books.scene.engine = Engine(Limits(), [Puppet()])
+                recovered = recover(root, engine, ())
+                assert recovered == ("r1", kept, torn)
+                for report in told[:happened]:
+                    books.happen(order, report)
+                engine.process(Started(SECOND, 2, TradingState.ACTIVE, reconcile=True))
+                books.reconcile(1.5)
+                assert books.state.orders.fills == max(0, happened - 1)
+                assert books.agree()
+                engine.process(Reconciled(SECOND, "SIM"))
+                for report in told[happened:]:
+                    books.happen(order, report)
+                for report in told:
+                    engine.process(report)
+                assert books.reconcile(1.6) == []
+                assert books.state.orders.fills == 2
+                assert books.state.orders.find(order.order).state is OrderState.FILLED  # type: ignore[union-attr]
+                assert books.agree()
 
 
 def test_t5_reconciling_twice_is_the_same_as_once_byte_for_byte() -> None:

@@ -1,15 +1,23 @@
-"""Binance's rate limits, kept before it has to say so, and its clock as ours sees it."""
+"""Binance's rate limits, kept before it has to say so, and its clock as ours sees it.
 
-from collections.abc import Iterable, Mapping
+The venue counts in windows that begin with its own clock (a minute's at :00), and so do we: a full
+window's worth may leave at once, and nothing more until the next begins.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from betatrader.ops import clock
-from betatrader.venues.pace import Bucket
 
 SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
-KEPT_FOR_CANCELS = 100.0
+KINDS = ("REQUEST_WEIGHT", "ORDERS", "RAW_REQUESTS")
+KEPT_FOR_CANCELS = 100
 """Weight that only cancels may use."""
+
+EARLY_MS, LATE_MS = 250, 750
+"""The venue may count a request in the window of so long before we think that it leaves, or after:
+its clock is known to half a round trip, and the way takes the rest of one."""
 
 SLOW_NS = 1_000_000_000
 WEIGHT_HEADER = "x-mbx-used-weight-1m"
@@ -34,69 +42,108 @@ DEFAULTS = (
     RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6_000),
     RateLimit("ORDERS", "SECOND", 10, 50),
     RateLimit("ORDERS", "DAY", 1, 160_000),
+    RateLimit("RAW_REQUESTS", "MINUTE", 5, 61_000),
 )
 
 
-class Limits:
-    """What may still be sent. A bucket fills evenly where the venue's windows jump: it is behind
-    the venue at a window's start, and what the venue counts holds it back within one."""
+class Windows:
+    """What is used of one limit, by the venue's windows. Pure: times are the venue's, in ms."""
 
-    def __init__(self) -> None:
-        self._stated: dict[tuple[str, int], int] = {}
-        self._buckets: dict[tuple[str, int], Bucket] = {}
+    def __init__(self, limit: int, seconds: int) -> None:
+        self.limit = limit
+        self._span_ms = seconds * 1_000
+        self._used: dict[int, int] = {}
+
+    def fit(self, now_ms: int, count: int) -> bool:
+        """Whether so much more may leave now: in every window that it may be counted in."""
+        room = self.limit - count
+        return all(self._used.get(number, 0) <= room for number in self._touched(now_ms))
+
+    def use(self, now_ms: int, count: int) -> None:
+        """Count so much in each of them."""
+        touched = self._touched(now_ms)
+        for number in touched:
+            self._used[number] = self._used.get(number, 0) + count
+        if len(self._used) > len(touched):
+            near = range(touched.start - 1, touched.stop + 1)
+            self._used = {number: used for number, used in self._used.items() if number in near}
+
+    def stated(self, now_ms: int, count: int) -> None:
+        """The venue's count, heard now: it is believed where it is higher. Close to a window's
+        start it may be of the one before, and says nothing of the new one."""
+        number = (now_ms - LATE_MS) // self._span_ms
+        self._used[number] = max(self._used.get(number, 0), count)
+
+    def _touched(self, now_ms: int) -> range:
+        first = (now_ms - EARLY_MS) // self._span_ms
+        return range(first, (now_ms + LATE_MS) // self._span_ms + 1)
+
+
+class Limits:
+    """What may still be sent, by the venue's time as `now_ms` tells it."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._windows: dict[tuple[str, int], Windows] = {}
+        self._closed_until_s = self._orders_closed_until_s = 0.0
         self.learn(DEFAULTS)
 
     def learn(self, stated: Iterable[RateLimit]) -> None:
-        """Keep these limits from now on; those that have not changed keep what is used of them."""
+        """Keep these limits from now on; what is used of them stays used."""
         for rate in stated:
             name = (rate.rate_limit_type, rate.seconds)
-            if name[0] not in ("REQUEST_WEIGHT", "ORDERS") or not rate.seconds or rate.limit <= 0:
+            if name[0] not in KINDS or not rate.seconds or rate.limit <= 0:
                 continue
-            if self._stated.get(name) != rate.limit:
-                self._stated[name] = rate.limit
-                self._buckets[name] = Bucket(float(rate.limit), rate.limit / rate.seconds)
+            self._windows.setdefault(name, Windows(rate.limit, rate.seconds)).limit = rate.limit
 
     def may_order(self) -> bool:
         """Count one new order; False, and none counted, where it would go over a limit."""
-        now = clock.boot_s()
-        if any(bucket.ready_in_s(now) > 0 for bucket in self._buckets.values()):
+        if clock.boot_s() < max(self._closed_until_s, self._orders_closed_until_s):
             return False
-        for (kind, _), bucket in self._buckets.items():
-            if kind == "ORDERS":
-                bucket.take(now)
+        now_ms = self._now_ms()
+        if not all(windows.fit(now_ms, 1) for windows in self._windows.values()):
+            return False
+        for windows in self._windows.values():  # an order weighs 1, and is one request
+            windows.use(now_ms, 1)
         return True
 
-    def may_weigh(self, weight: float, *, last_reserve: bool = False) -> bool:
+    def may_weigh(self, weight: int, *, last_reserve: bool = False) -> bool:
         """Use weight; False, and none used, where too little is left. `last_reserve`: also of what
         is kept for cancels."""
-        now = clock.boot_s()
-        kept = 0.0 if last_reserve else KEPT_FOR_CANCELS
-        weights = [b for (kind, _), b in self._buckets.items() if kind == "REQUEST_WEIGHT"]
-        if any(bucket.ready_in_s(now, weight + kept) > 0 for bucket in weights):
+        if clock.boot_s() < self._closed_until_s:
             return False
-        return all(bucket.take(now, weight) for bucket in weights)
+        now_ms, kept = self._now_ms(), 0 if last_reserve else KEPT_FOR_CANCELS
+        counts = {"REQUEST_WEIGHT": weight, "RAW_REQUESTS": 1}
+        asked = [
+            (w, kind, counts[kind]) for (kind, _), w in self._windows.items() if kind in counts
+        ]
+        for windows, kind, count in asked:
+            if not windows.fit(now_ms, count + (kept if kind == "REQUEST_WEIGHT" else 0)):
+                return False
+        for windows, _, count in asked:
+            windows.use(now_ms, count)
+        return True
 
     def counted(self, rates: Iterable[RateLimit]) -> None:
         """The venue's own counts, from an answer of the WebSocket API."""
-        now = clock.boot_s()
         for rate in rates:
-            bucket = self._buckets.get((rate.rate_limit_type, rate.seconds))
-            if bucket is not None and rate.count is not None:
-                bucket.spent(now, rate.count)
+            windows = self._windows.get((rate.rate_limit_type, rate.seconds))
+            if windows is not None and rate.count is not None:
+                windows.stated(self._now_ms(), rate.count)
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """The same from the headers of a REST answer."""
         used = headers.get(WEIGHT_HEADER, "")
-        bucket = self._buckets.get(("REQUEST_WEIGHT", 60))
-        if bucket is not None and used.isdigit():
-            bucket.spent(clock.boot_s(), int(used))
+        windows = self._windows.get(("REQUEST_WEIGHT", 60))
+        if windows is not None and used.isdigit():
+            windows.stated(self._now_ms(), int(used))
 
     def close(self, seconds: float, *, orders_alone: bool = False) -> None:
         """The venue said: nothing for so long, or no orders."""
         until_s = clock.boot_s() + seconds
-        for (kind, _), bucket in self._buckets.items():
-            if kind == "ORDERS" or not orders_alone:
-                bucket.close(until_s)
+        self._orders_closed_until_s = max(self._orders_closed_until_s, until_s)
+        if not orders_alone:
+            self._closed_until_s = max(self._closed_until_s, until_s)
 
 
 class VenueClock:

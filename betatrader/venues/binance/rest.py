@@ -76,8 +76,8 @@ class Rest:
         signer: sign.Signer,
         recv_window_ms: int,
     ) -> None:
-        self.limits = Limits()
         self.clock = VenueClock()
+        self.limits = Limits(self.clock.now_ms)
         self._transport = transport
         self._address = address.rstrip("/")
         self._key = key
@@ -167,17 +167,17 @@ class Rest:
     # The wire.
 
     async def _public(
-        self, path: str, given: dict[str, sign.Value], weight: float, kind: type[T]
+        self, path: str, given: dict[str, sign.Value], weight: int, kind: type[T]
     ) -> T:
         return await self._ask(f"{path}?{sign.query(given)}".rstrip("?"), weight, kind)
 
     async def _signed(
-        self, path: str, given: dict[str, sign.Value], weight: float, kind: type[T]
+        self, path: str, given: dict[str, sign.Value], weight: int, kind: type[T]
     ) -> T:
         whole = {**given, "recvWindow": self._window_ms, "timestamp": self.clock.now_ms()}
         return await self._ask(f"{path}?{sign.signed_query(self._signer, whole)}", weight, kind)
 
-    async def _ask(self, target: str, weight: float, kind: type[T]) -> T:
+    async def _ask(self, target: str, weight: int, kind: type[T]) -> T:
         if not self.limits.may_weigh(weight):
             raise NotSentError("not sent: our share of the venue's rate limit is used up")
         headers = {"X-MBX-APIKEY": self._key.reveal()} if self._key else {}

@@ -23,6 +23,7 @@ from betatrader.model.ids import ClientOrderId
 from betatrader.model.order import Order, OrderTerms, Side
 from betatrader.net.transport import Transport
 from betatrader.ops import clock
+from betatrader.venues.egress import of_polymarket
 from betatrader.venues.pace import Breaker
 from betatrader.venues.polymarket import forms
 from betatrader.venues.polymarket.account import Accounts, Happening
@@ -115,7 +116,11 @@ class PolymarketVenue:
         self._breaker = Breaker()
         self._answered_s = 0.0
         self._barred = ""
+        """Why this address may send no order at all."""
         self._closed_only = ""
+        """Why the account may only sell."""
+        self._transport = transport
+        self._geoblock = settings.geoblock
         self._trouble = "it has not answered yet"
 
     def _redeeming(self, settings: Polymarket, transport: Transport, signer: Signer) -> Redeemer:
@@ -255,12 +260,12 @@ class PolymarketVenue:
         text = error.text.lower()
         if error.text.startswith(PAGE):
             self._failed(error.text)
-        elif error.status == 403 or "restricted in your region" in text:
-            self._barred = error.text
-            self._log.critical("barred", venue=VENUE, reason=error.text)
         elif "closed only mode" in text or "banned" in text:
             self._closed_only = error.text
             self._log.error("closed_only", venue=VENUE, reason=error.text)
+        elif error.status == 403 or "restricted in your region" in text:
+            self._barred = error.text
+            self._log.critical("barred", venue=VENUE, reason=error.text)
         elif error.status == UNAUTHORIZED:
             self._log.error("unauthorized", venue=VENUE, reason=error.text)
         elif "is invalid" in text or "not yet ready" in text:
@@ -331,7 +336,15 @@ class PolymarketVenue:
         if closed_only and not self._closed_only:
             self._log.error("closed_only", venue=VENUE)
         self._closed_only = "the account is in closed only mode" if closed_only else ""
-        self._barred = ""  # a new order finds out whether it still is
+        if self._barred:
+            await self._ask_where()
+
+    async def _ask_where(self) -> None:
+        """A bar of the region holds until the venue's own page says that it is none."""
+        found = await of_polymarket(self._transport, self._geoblock)
+        if found is not None and not found.blocked:
+            self._barred = ""
+            self._log.warning("no_longer_barred", venue=VENUE, told=found.told)
 
     async def _watch(self) -> None:
         """Ends whose fills stay away, and a REST that answers no more."""
