@@ -214,7 +214,7 @@ class Venue(_Process):
 class Trader(_Process):
     """A trading role with a strict lease, and what its journal tells."""
 
-    def __init__(self, home: Path, redis_url: str, link: str) -> None:
+    def __init__(self, home: Path, redis_url: str, link: str, durability: str = "shipped") -> None:
         self._before = len(list((home / "journal").glob("*")))
         super().__init__(
             ["--role", "trading"],
@@ -222,6 +222,7 @@ class Trader(_Process):
             REDIS_URL=redis_url,
             BETATRADER_HEALTH__PORT="0",
             BETATRADER_LEASE__MODE="strict",
+            BETATRADER_JOURNAL__DURABILITY=durability,  # shipped: who takes over need not wait
             BETATRADER_LEASE__TTL_SECONDS=str(LEASE_S),
             BETATRADER_PAPER__LINK=link,
             BETATRADER_STRATEGIES=QUICK,

@@ -107,7 +107,9 @@ def measure(share_ms: int, seconds: float) -> Measured:
         folder = Path(folder_name)
         server = stack.enter_context(EmbeddedRedis(folder / "redis", folder))
         link = stack.enter_context(Venue(folder)).link
-        trader = stack.enter_context(Trader(folder / "trader", server.url, link))
+        trader = stack.enter_context(
+            Trader(folder / "trader", server.url, link, durability="local")
+        )
         until(lambda: trader.first_order(0), "the first order")
         pid = trader.process.pid
         with held_to(pid, share_ms):

@@ -104,6 +104,7 @@ class Leadership:
         while (left_s := lease.orders_in_s()) > 0:
             with anyio.move_on_after(min(left_s, lease.ttl_s / RENEWALS)):
                 await service.stopping.wait()
+            if service.is_stopping():
                 await self.leave()
                 return False
             try:

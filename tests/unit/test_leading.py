@@ -44,7 +44,10 @@ class Service:
 class Answers:
     """A lease that answers as told, one call after the other."""
 
-    epoch, ttl_s, unfenced = 7, 0.01, False
+    epoch, ttl_s, unfenced, released = 7, 0.01, False, False
+
+    async def release(self) -> None:
+        self.released = True
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
@@ -153,6 +156,17 @@ async def test_who_takes_it_without_a_fence_leads_only_when_the_former_is_over(
     one.lease.unfenced = True
     assert await one.win(nothing)
     assert one.lease.orders_in_s() == 0
+
+
+async def test_who_is_told_to_stop_while_waiting_gives_it_back(
+    leadership: Made, tmp_path: Path
+) -> None:
+    service = Service(tmp_path)
+    one = leadership(service, None, "held", "held")
+    one.lease.unfenced = True
+    service.stop()
+    assert await one._waited_out() is False
+    assert one.lease.released  # type: ignore[attr-defined]
 
 
 async def test_who_loses_it_while_waiting_asks_again(leadership: Made, tmp_path: Path) -> None:
