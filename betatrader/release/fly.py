@@ -29,7 +29,6 @@ WAIT = "10m"
 TRIES = 3
 LINES_KEPT = 200
 PASSING = "passing"
-STAGED = "Staged"
 DEPLOYED = "Deployed"
 """A secret that every machine of its app has."""
 
@@ -110,6 +109,11 @@ class AppSecret(msgspec.Struct, frozen=True):
     name: str
     digest: str = ""
     status: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether a machine does not have it as it was set last: the next deploy gives it."""
+        return self.status not in ("", DEPLOYED)
 
 
 class Answer(NamedTuple):

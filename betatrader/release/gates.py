@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from betatrader.release.apps import SEVERAL
-from betatrader.release.fly import DEPLOYED, AppSecret, Machine
+from betatrader.release.fly import AppSecret, Machine
 
 _HASH = re.compile(r"[0-9a-f]{7,64}")
 
@@ -145,7 +145,7 @@ def in_force(app: str, machines: Sequence[Machine], secrets: Sequence[AppSecret]
     named = ", ".join(f"machine {m.id} ({m.state})" for m in machines if m.runs)
     if not named:
         return f"{app} runs no machine"
-    waiting = [f"{s.name} ({s.status.lower()})" for s in secrets if s.status != DEPLOYED]
+    waiting = [f"{s.name} ({s.status.lower()})" for s in secrets if s.waits]
     if not waiting:
         return f"{app} runs {named}, and all its secrets are in force"
     return f"{app} runs {named}, and not in force before its next deploy: {', '.join(waiting)}"

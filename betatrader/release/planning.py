@@ -12,7 +12,6 @@ from betatrader.model.errors import ConfigurationError, RefusedError
 from betatrader.release import configuration, credentials, fly, schemas
 from betatrader.release.apps import APPS, ORDER, Image, app_name, image
 from betatrader.release.configuration import Files
-from betatrader.release.fly import STAGED
 from betatrader.release.record import Held, Record, author, refused
 from betatrader.release.releasing import Setup, Target, survey
 
@@ -110,7 +109,7 @@ async def steps(setup: Setup, plan: Plan) -> list[Step]:
 async def _step(setup: Setup, role: str, wanted: Image, before: str) -> Step:
     app = app_name(role, setup.settings.prefix)
     words = fly.deploy(app, f"fly/{role}.toml", wanted, setup.settings.strategy)
-    staged = tuple(s.name for s in await setup.fly.secrets(app) if s.status == STAGED)
+    staged = tuple(s.name for s in await setup.fly.secrets(app) if s.waits)
     command = "" if before == str(wanted) and not staged else shlex.join(["fly", *words])
     gate = IMMEDIATE_GATE if setup.settings.immediate else GATES[role]
     return Step(app, command, before, gate, staged)

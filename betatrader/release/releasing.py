@@ -142,7 +142,7 @@ async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) 
     over is removed."""
     app, wanted = app_name(role, setup.settings.prefix), str(target.image)
     running = await _one_colour(setup, role, wanted)
-    staged = [s.name for s in await setup.fly.secrets(app) if s.status == fly.STAGED]
+    staged = [s.name for s in await setup.fly.secrets(app) if s.waits]
     if staged:
         setup.tell(f"{app}: staged secrets go into force: {', '.join(staged)}")
     right = [m for m in running if m.image == wanted and m.state == "started"]
