@@ -4,7 +4,8 @@ One account trades on while another's venue is away: orders go where their instr
 each account starts, is compared, and is given up on its own.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -117,6 +118,11 @@ class Accounts:
         """Have it told in one sentence what was repaired."""
         for one in self._all:
             one.reconciler.on_difference = told
+
+    def before_start(self, permitted: Callable[[Desk], Awaitable[None]]) -> None:
+        """Have this waited for before an account is compared."""
+        for one in self._all:
+            one.reconciler.permitted = partial(permitted, one.desk)
 
     def check(self) -> None:
         """Raises ConfigurationError where our books hold something at a venue that is configured no

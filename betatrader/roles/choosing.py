@@ -4,7 +4,7 @@ used, and nowhere else."""
 from betatrader.config import Config
 from betatrader.config.live import traded_venues
 from betatrader.roles.desks import Choice
-from betatrader.venues.egress import of_binance, of_polymarket
+from betatrader.venues.egress import NOBODY_ASKED, Egress, of_binance, of_polymarket
 from betatrader.venues.link.client import LinkVenue
 
 
@@ -23,7 +23,7 @@ def _linked(config: Config) -> Choice:
     return Choice(
         lambda take, show: LinkVenue(host, int(port), config.paper.account, take, show),
         f"Start it (betatrader venue serve sim), or mend [paper] link {config.paper.link}.",
-        _nothing,
+        _everywhere,
         _nothing,
     )
 
@@ -33,8 +33,13 @@ def named(config: Config, name: str) -> Choice:
     return {"binance": _binance, "polymarket": _polymarket}[name](config)
 
 
+async def _everywhere() -> Egress:
+    """The reference venue asks nobody where they are."""
+    return NOBODY_ASKED
+
+
 async def _nothing() -> None:
-    """The reference venue asks nobody where they are, and keeps one connection of its own."""
+    """It keeps one connection of its own."""
 
 
 def _binance(config: Config) -> Choice:

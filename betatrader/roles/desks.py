@@ -26,7 +26,7 @@ from betatrader.sim.custody import US
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.store.connection import AWAY, Client
 from betatrader.store.schema import Schema
-from betatrader.venues.egress import Egress
+from betatrader.venues.egress import NOBODY_ASKED, Egress
 from betatrader.venues.link.client import LinkVenue
 from betatrader.venues.paper import PaperVenue
 from betatrader.venues.paper_ledger import LedgerFile
@@ -55,7 +55,7 @@ class Desk(Protocol):
     """Called where the books are to be compared soon: the venue was away, or contradicts us."""
 
     async def egress(self) -> Egress | None:
-        """Whether the venue serves this machine's address; None where that is not known."""
+        """Whether the venue serves this machine's address; None where it gives no answer."""
 
     async def run(self) -> None:
         """Carry reports, until cancelled."""
@@ -115,7 +115,7 @@ class PaperDesk:
 
     async def egress(self) -> Egress | None:
         """It is inside this process."""
-        return None
+        return NOBODY_ASKED
 
     async def run(self) -> None:
         """Carry reports, until cancelled."""

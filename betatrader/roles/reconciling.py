@@ -77,6 +77,8 @@ class Reconciler:
         self._may = may
         self.on_difference: Callable[[str], None] = lambda _text: None
         """Told in one sentence what was repaired."""
+        self.permitted: Callable[[], Awaitable[None]] | None = None
+        """Waits until it is known whether the venue serves us: no order is to pass before."""
         self._made: tuple[int, int] | None = None
         self._unspoken: set[InstrumentId] = set()
         self._foreign: set[str] = set()
@@ -101,6 +103,8 @@ class Reconciler:
         may not write (any more), since what differs then is another leader's doing.
         """
         self._made = made
+        if self.permitted is not None:
+            await self.permitted()
         repaired = await self._agree_on_orders()
         await settle()
         while found := await self._balances():

@@ -29,6 +29,7 @@ from betatrader.roles import journaling, keeping, vitals
 from betatrader.roles.account import summarise
 from betatrader.roles.accounts import Accounts
 from betatrader.roles.controlling import Control, open_control
+from betatrader.roles.desks import Desk
 from betatrader.roles.ladder import Witness, permit
 from betatrader.roles.leading import Leadership
 from betatrader.roles.service import Service
@@ -137,6 +138,7 @@ class TradingRole:
             leadership.leads,
         )
         self.accounts.on_difference(lambda text: service.alert("error", text))
+        self.accounts.before_start(self._permit)
         self.trader.connect(Gateway(self.accounts.sender, leadership))
         self.shipper = Shipper(service.redis, standby.whole, standby.shipped, service.schema)
         self.shipper.on_fenced = leadership.lose
@@ -316,6 +318,12 @@ class TradingRole:
     def _keep_summary(self, data: bytes) -> None:
         target = self.service.home / "reports" / self.run / "summary.json"
         replace_whole(target, data)
+
+    async def _permit(self, desk: Desk) -> None:
+        """Before an account is compared: its venue has said whether it serves us, or does not."""
+        abroad = self.standby.abroad
+        await abroad.known(desk)
+        abroad.hold_now(self.trader.engine.state.trading_state, self.trader.take)
 
     async def hold_back(self) -> None:
         """No new risk from an address that the venue does not serve."""

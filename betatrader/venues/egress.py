@@ -10,7 +10,7 @@ import msgspec
 from betatrader.net.transport import Answer, Transport
 
 ASK_S = 5.0
-UNAVAILABLE_FOR_LEGAL_REASONS = 451
+FORBIDDEN, UNAVAILABLE_FOR_LEGAL_REASONS = 403, 451
 
 
 class Egress(NamedTuple):
@@ -18,6 +18,10 @@ class Egress(NamedTuple):
 
     blocked: bool
     told: str
+
+
+NOBODY_ASKED = Egress(False, "a simulated venue serves every address")
+"""Of what is no venue of others."""
 
 
 class _Geoblock(msgspec.Struct):
@@ -31,8 +35,11 @@ _decode = msgspec.json.Decoder(_Geoblock).decode
 
 
 async def of_polymarket(transport: Transport, address: str) -> Egress | None:
-    """What its geo-block page says; None where it gives no answer. Raises nothing."""
+    """What its geo-block page says, and a page that is kept from us says that we are blocked; None
+    where it gives no answer that can be read. Raises nothing."""
     answer = await _asked(transport, address)
+    if answer is not None and answer.status in (FORBIDDEN, UNAVAILABLE_FOR_LEGAL_REASONS):
+        return Egress(True, f"Polymarket's geo-block page is kept from us (HTTP {answer.status})")
     if answer is None or answer.status != 200:
         return None
     try:

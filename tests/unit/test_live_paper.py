@@ -23,6 +23,7 @@ from betatrader.store.schema import Schema
 from betatrader.venues.binance.orders import KeyRights
 from betatrader.venues.binance.public import PublicRest, Unsigned
 from betatrader.venues.binance.rest import RefusalError
+from betatrader.venues.egress import NOBODY_ASKED
 from betatrader.venues.polymarket.rest import Rest
 
 TABLES = '[binance]\nsymbols = ["BTCUSDT"]\n[polymarket]\nmarkets = ["0x1"]\n'
@@ -99,7 +100,7 @@ async def test_once_it_settles_the_market_is_followed_no_more(tmp_path: Path) ->
     await live.settle()
     live._shown(InstrumentListed(SECOND, coin()))
     assert told.events == []
-    assert await live.egress() is None, "no order of ours can reach the venue from here"
+    assert await live.egress() == NOBODY_ASKED, "no order of ours can reach the venue from here"
     live.close()
 
 

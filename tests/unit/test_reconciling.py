@@ -61,6 +61,20 @@ async def test_an_account_that_is_first_reached_late_opens_with_its_cash() -> No
     assert (made.unexplained_seen, told) == (0, []), "nobody need explain an opening balance"
 
 
+async def test_no_account_is_compared_before_its_venue_has_said_whether_it_serves_us() -> None:
+    scene, venue, order = two(), Shown("TWO", "30"), []
+    made = reconciler(scene, venue)
+
+    async def permitted() -> None:
+        await anyio.lowlevel.checkpoint()
+        order.append((venue.looks, list(scene.state.uncompared)))
+
+    made.permitted = permitted
+    await made.at_start(EVER, nothing)
+    assert order == [(0, ["ONE", "TWO"])]
+    assert scene.state.uncompared == ["ONE"]
+
+
 async def test_cash_that_comes_to_an_account_we_know_is_unexplained() -> None:
     scene, venue = two(), Shown("TWO", "30")
     made = reconciler(scene, venue)
