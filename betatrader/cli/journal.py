@@ -56,6 +56,7 @@ def journal_verify(path: Path | None, repair: bool, as_json: bool) -> None:
         "files": len(reader.paths),
         "records": count,
         "torn_bytes": reader.torn,
+        "closed": reader.closed,
     }
     if as_json:
         print_json(facts)
@@ -66,6 +67,10 @@ def journal_verify(path: Path | None, repair: bool, as_json: bool) -> None:
     )
     if reader.torn:
         click.echo(f"the last write was cut off ({reader.torn} bytes): a crash, and no damage")
+    if reader.closed:
+        click.echo("closed: it ends where the run ended")
+    elif not reader.any_file:
+        click.echo("not closed cleanly: the run goes on, or was killed; its last records may lack")
 
 
 @journal.command("show")

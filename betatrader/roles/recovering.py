@@ -30,7 +30,7 @@ def recover(root: Path, engine: Engine, described: Described) -> Recovered | Non
     for folder in sorted((path for path in root.glob("*") if path.is_dir()), reverse=True):
         for path in reversed(_files(folder)):
             try:
-                reader = Reader(path)
+                reader = Reader(path, last=True)
             except TornHeadError:
                 if path.name.endswith(journal.PACKED):
                     raise

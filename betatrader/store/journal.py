@@ -9,10 +9,11 @@ The chain of a frame is BLAKE2b-128 of the chain before it and the payload, so t
 was altered, left out or moved shows. `append` writes inline, and what was written survives the
 process; `sync` makes it survive the machine, and is called off the hot path. A torn tail (a crash
 in mid-write) is cut off where the journal is opened again, and reported; anything else that does
-not fit is damage, and is refused.
+not fit is damage, and is refused. `CLOSED` beside the files says where a run that was closed ends.
 """
 
 import os
+from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -25,6 +26,7 @@ import zstandard
 from betatrader.model.command import Step
 from betatrader.model.errors import BetatraderError, UsageError
 from betatrader.model.event import SCHEMA_VERSION, Event, encode, encode_as
+from betatrader.ops.files import replace_whole
 from betatrader.ops.mapped_file import MappedFile
 from betatrader.store.schema import Schema
 
@@ -34,6 +36,8 @@ FRAME = 8 + CHAIN
 SIZE_AND_CRC = Struct(">II")
 ROTATE_BYTES = 16 * 1024 * 1024
 SUFFIX, PACKED = ".btj", ".btj.zst"
+CLOSED = "closed.json"
+"""In a run's folder: its `End`. A file of its own, so that a version without it reads the rest."""
 
 Record = Event | Step
 
@@ -65,6 +69,15 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: bytes = b""
 
 
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run that was closed ends: its last file, last record, and that one's chain in hex."""
+
+    run: str
+    file: int
+    sequence: int
+    chain: str
+
+
 class Journal:
     """Appends to one run's journal. `sync` may be called from another thread, the rest may not.
 
@@ -89,7 +102,7 @@ class Journal:
         self._setup = setup
         self._chain = bytes(CHAIN)
         self.number = 0
-        self._dirty = False
+        self._dirty = self._failed = False
         self._closed: list[MappedFile] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -135,12 +148,17 @@ class Journal:
         return bool(closed)
 
     def close(self) -> None:
-        """Write down what is left, and close."""
+        """Write down what is left, close, and say where it ends."""
         self.sync()
         try:
             self._file.close()
         except OSError as error:
             raise self._broken(error) from error
+        if self._failed:
+            return
+        end = End(run=self._run, file=self.number, sequence=self.sequence, chain=self._chain.hex())
+        with suppress(OSError):  # a full disk: all records are kept, and it counts as not closed
+            replace_whole(self.folder / CLOSED, msgspec.json.encode(end), sync=True)
 
     def _open_next(self, snapshot: bytes) -> None:
         self.number += 1
@@ -174,6 +192,7 @@ class Journal:
         return self.folder / f"{number:06d}{SUFFIX}"
 
     def _broken(self, error: OSError) -> JournalBrokenError:
+        self._failed = True
         return JournalBrokenError(
             f"the journal in {self.folder} cannot be written: {error.strerror or error}\n"
             "Free or mend the disk, then start again; nothing was sent that is not in it."
@@ -235,4 +254,6 @@ def retain(root: Path, most_bytes: int) -> int:
         total -= path.stat().st_size
         path.unlink()
         removed += 1
+        if not any(path.parent.glob(f"*{SUFFIX}*")):
+            (path.parent / CLOSED).unlink(missing_ok=True)
     return removed

@@ -21,11 +21,13 @@ from betatrader.model.errors import UsageError
 from betatrader.model.event import decode_audit
 from betatrader.store.journal import (
     CHAIN,
+    CLOSED,
     FRAME,
     MAGIC,
     PACKED,
     SIZE_AND_CRC,
     SUFFIX,
+    End,
     Head,
     Record,
     files,
@@ -56,18 +58,24 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class Reader:
     """Reads a journal record by record, and checks every frame and the chain on the way.
 
-    After the end, `torn` tells how many bytes of a torn tail were left out (0: none), and `end`
-    how many of the last file's bytes are whole.
+    After the end, `torn` tells how many bytes of a torn tail were left out (0: none), `end` how
+    many of the last file's bytes are whole, and `closed` whether the run says that it ends there.
+    A single file may be any of its run's, with `last` only the last.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, last: bool = False) -> None:
+        # read before the files: a run that is closed meanwhile still counts as open
+        self._said = _end_of(path.parent if path.is_file() else path)
+        self.any_file = path.is_file() and not last
         self.paths = files(path)
         self.torn = 0
         self.end = 0
+        self.closed = False
         self.sequence = 0
         self.schema = 0
         """Of the file that is being read."""
         self._chain: bytes | None = None
+        self._file, self._tip = 0, b""
         self.head = self._first_head()
 
     def __iter__(self) -> Iterator[Entry]:
@@ -75,6 +83,21 @@ class Reader:
         for path in self.paths:
             with _opened(path) as file:
                 yield from self._records(path, file, last=path == self.paths[-1])
+        self._compare_end()
+
+    def _compare_end(self) -> None:
+        """Raises UsageError where the run was closed, and does not end as it did then."""
+        folder, number, said = self.paths[-1].parent, self._file, self._said
+        if said is None or (self.any_file and number < said.file):
+            return
+        if (number, self.sequence, self._tip.hex()) != (said.file, said.sequence, said.chain):
+            raise UsageError(
+                f"{folder} was closed after record {said.sequence} in file {said.file}, and ends "
+                f"after record {self.sequence} in file {number}\n"
+                f"No crash cuts its end off. Put it back from a copy, or remove {CLOSED} there to "
+                "go on without what is lost."
+            )
+        self.closed = True
 
     def _first_head(self) -> Head:
         with _opened(self.paths[0]) as file:
@@ -105,9 +128,11 @@ class Reader:
     def _records(self, path: Path, file: BinaryIO, *, last: bool) -> Iterator[Entry]:
         head, chain, frames = self._head(path, file)
         self.schema = head.schema
+        self._file, self._tip = head.file, chain
         if self._chain is not None and head.chain != self._chain:
             raise UsageError(f"{path} does not continue the file before it\n{DAMAGE}")
         sequence = head.sequence
+        self.sequence = sequence - 1
         end = self.end
         for found, payload in frames:
             expected = blake2b(chain + payload, digest_size=CHAIN).digest()
@@ -131,8 +156,19 @@ class Reader:
             yield Entry(sequence, record, payload)
             self.sequence = sequence
             sequence += 1
-        self._chain = chain
+        self._chain = self._tip = chain
         self.end = end
+
+
+def _end_of(folder: Path) -> End | None:
+    """Where the run in this folder was closed; None where nothing says so."""
+    path = folder / CLOSED
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=End)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}\n{DAMAGE}") from error
 
 
 TORN = "The file was cut right after its start."

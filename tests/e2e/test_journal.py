@@ -32,7 +32,7 @@ def test_a_live_journal_replays_byte_for_byte_and_tampering_shows(own_home: Path
     assert order["id"] in run("explain", order["id"][-12:]).stdout
     assert run("explain", "zz").returncode == 2
 
-    [path] = (own_home / "journal" / report["run"]).iterdir()
+    [path] = (own_home / "journal" / report["run"]).glob("*.btj")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
@@ -43,6 +43,9 @@ def test_a_live_journal_replays_byte_for_byte_and_tampering_shows(own_home: Path
         assert "altered or damaged" in refused.stderr
 
     path.write_bytes(bytes(data)[: len(data) // 3])
+    cut = run("journal", "verify")
+    assert (cut.returncode, "was closed after record" in cut.stderr) == (2, True)
+    (path.parent / "closed.json").unlink()
     torn = run("journal", "verify")
     assert torn.returncode == 0
     assert "a crash, and no damage" in torn.stdout

@@ -50,6 +50,7 @@ def written(folder: Path, count: int = 20) -> Path:
     for record in records(count):
         log.append(record)
     log.close()
+    (folder / journal.CLOSED).unlink()  # a run that was killed: one that was closed is never torn
     return folder / "000001.btj"
 
 
@@ -80,6 +81,7 @@ def test_files_continue_each_other_packed_or_not(tmp_path: Path) -> None:
         "000001.btj.zst",
         "000002.btj",
         "000003.btj",
+        "closed.json",
     ]
     assert read(tmp_path) == records(30)
     assert Reader(tmp_path / "000003.btj").head.snapshot == b"state 20"
@@ -323,6 +325,94 @@ def test_a_packed_file_that_is_altered_is_damage_or_reads_as_it_was_written(
         assert "the packed file is damaged before byte" in str(error)  # noqa: PT017
         return
     assert found == records(20), "bits of the header that say nothing of the content"
+
+
+def closed(folder: Path) -> Path:
+    """A run of three files with ten records each, closed at its end."""
+    log = opened(folder)
+    for number, record in enumerate(records(30)):
+        if number in (10, 20):
+            log.rotate(b"state")
+        log.append(record)
+    log.close()
+    return folder
+
+
+def without_last(path: Path, count: int) -> None:
+    """Cut a file exactly where its last `count` records begin."""
+    os.truncate(path, _ends(path.read_bytes())[-1 - count])
+
+
+def test_a_run_says_where_it_was_closed(tmp_path: Path) -> None:
+    reader = Reader(closed(tmp_path))
+    assert not reader.closed
+    assert (len(list(reader)), reader.closed) == (30, True)
+    for number, is_end in ((1, False), (2, False), (3, True)):
+        one = Reader(tmp_path / f"{number:06d}.btj")
+        assert (len(list(one)), one.closed) == (10, is_end)
+    for path in tmp_path.glob("*.btj"):
+        journal.pack(path)
+    assert read(tmp_path) == records(30)
+
+
+@pytest.mark.parametrize("count", range(1, 11))
+def test_records_cut_off_the_end_of_a_closed_run_show(tmp_path: Path, count: int) -> None:
+    last = closed(tmp_path) / "000003.btj"
+    without_last(last, count)
+    for path in (tmp_path, last):
+        with pytest.raises(UsageError, match=f"ends after record {30 - count} in file 3"):
+            read(path)
+    (tmp_path / journal.CLOSED).unlink()
+    reader = Reader(tmp_path)
+    assert (len(list(reader)), reader.closed) == (30 - count, False)
+
+
+def test_a_file_missing_or_cut_anywhere_in_a_closed_run_shows(tmp_path: Path) -> None:
+    last, middle = closed(tmp_path) / "000003.btj", tmp_path / "000002.btj"
+    whole = last.read_bytes()
+    last.unlink()
+    with pytest.raises(UsageError, match="ends after record 20 in file 2"):
+        read(tmp_path)
+    with pytest.raises(UsageError, match="ends after record 20 in file 2"):
+        list(Reader(middle, last=True))
+    last.write_bytes(whole)
+    without_last(middle, 1)
+    with pytest.raises(UsageError, match="does not continue the file before it"):
+        read(tmp_path)
+    middle.unlink()
+    with pytest.raises(UsageError, match="does not continue the file before it"):
+        read(tmp_path)
+
+
+def test_a_run_that_is_closed_while_it_is_read_is_no_damage(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    log.append(records(1)[0])
+    reading = Reader(tmp_path)
+    entries = iter(reading)
+    next(entries)
+    for record in records(5):
+        log.append(record)
+    log.close()
+    list(entries)
+    assert not reading.closed
+
+
+def test_a_journal_that_broke_is_not_closed(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    large = Step(1, 1, 1, (Booked("k", "s", "t" * mapped_file.WINDOW),))
+    log.append(records(1)[0])
+    with full_disk(), pytest.raises(JournalBrokenError):
+        log.append(large)
+    log.close()
+    reader = Reader(tmp_path)
+    assert (len(list(reader)), reader.closed) == (1, False)
+
+
+def test_the_end_of_a_run_goes_with_its_last_file(tmp_path: Path) -> None:
+    for path in closed(tmp_path / "a").glob("*.btj"):
+        journal.pack(path)
+    assert journal.retain(tmp_path, 0) == 3
+    assert list(tmp_path.glob("*/*")) == []
 
 
 def test_a_packed_file_that_something_follows_is_damage(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from betatrader.model.limits import Limits
 from betatrader.ops.files import lock
 from betatrader.roles import keeping
 from betatrader.roles.leading import _lock_home
-from betatrader.store.journal import Journal, Setup, pack
+from betatrader.store.journal import CLOSED, Journal, Setup, pack
 from betatrader.store.journal_reader import Reader
 
 SETUP = Setup(limits=msgspec.Raw(msgspec.msgpack.encode(Limits())), strategies=())
@@ -63,7 +63,8 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def torn(run_folder: Path) -> Path:
-    """The run's file, cut within its last record."""
+    """The run's file, as a kill within its last record leaves it."""
+    (run_folder / CLOSED).unlink()
     path = run_folder / "000001.btj"
     os.truncate(path, path.stat().st_size - 3)
     return path
@@ -137,3 +138,21 @@ def test_a_number_that_makes_no_sense_is_refused(
 def test_show_prints_what_is_there_where_more_is_asked_for(ask: Ask, run_folder: Path) -> None:
     shown = ask("journal", "show", "--from", "18", "--limit", "1000000000", "--json")
     assert [json.loads(line)["sequence"] for line in shown.out.splitlines()] == [18, 19, 20]
+
+
+def test_verify_says_whether_the_run_was_closed(ask: Ask, run_folder: Path) -> None:
+    assert "closed: it ends where the run ended" in ask("journal", "verify").out
+    assert json.loads(ask("journal", "verify", "--json").out)["closed"]
+    (run_folder / CLOSED).unlink()
+    open_ = ask("journal", "verify")
+    assert (open_.status, "not closed cleanly" in open_.out) == (0, True)
+
+
+def test_a_closed_run_with_its_end_cut_off_is_damage(ask: Ask, torn: Path) -> None:
+    (torn.parent / CLOSED).write_text('{"run":"r1","file":1,"sequence":20,"chain":""}')
+    for words in (["verify"], ["verify", "--repair"]):
+        refused = ask("journal", *words)
+        assert (refused.status, len(refused.err.splitlines())) == (2, 2)
+        assert "was closed after record 20 in file 1" in refused.err
+    (torn.parent / CLOSED).write_text("{")
+    assert ask("journal", "verify").status == 2
