@@ -340,7 +340,7 @@ def closed(folder: Path) -> Path:
 
 def without_last(path: Path, count: int) -> None:
     """Cut a file exactly where its last `count` records begin."""
-    os.truncate(path, _ends(path.read_bytes())[-1 - count])
+    os.truncate(path, frame_ends(path.read_bytes())[-1 - count])
 
 
 def test_a_run_says_where_it_was_closed(tmp_path: Path) -> None:
