@@ -16,9 +16,11 @@ import msgspec
 from betatrader.chaos import bugs, loop, plan, seams, world
 from betatrader.chaos.plan import Fault, Plan
 from betatrader.chaos.seams import put
+from betatrader.engine.engine import Engine
 from betatrader.engine.orders import Orders
 from betatrader.model.account import OrderRejected
 from betatrader.model.command import Approved
+from betatrader.model.instruction import Resume
 from betatrader.roles.trading import TradingRole
 from betatrader.store.journal import Journal
 from betatrader.venues.gateway import Gateway
@@ -182,7 +184,7 @@ def _observe(now: list[Any]) -> None:
     """Let the judge see which role a process runs, and each order that is let out."""
     begin, submit, adopt = TradingRole.__init__, Gateway._submit, Orders.adopt
     take, take_fill = Orders.take, Orders.take_fill
-    open_next = Journal._open_next
+    open_next, on_resume = Journal._open_next, Engine._on_resume
 
     def begun(self: TradingRole, service: Any, *rest: Any) -> None:
         begin(self, service, *rest)
@@ -218,6 +220,11 @@ def _observe(now: list[Any]) -> None:
         open_next(self, snapshot)
         now[-1].open_files.append(self._file)
 
+    def resumed(self: Engine, event: Resume, seen: object) -> None:
+        on_resume(self, event, seen)
+        now[-1].judge.resumed()
+
+    put(Engine, "_on_resume", resumed)
     put(Orders, "adopt", adopted)
     put(Orders, "take", taken)
     put(Orders, "take_fill", filled)

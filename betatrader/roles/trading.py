@@ -124,7 +124,7 @@ class TradingRole:
         self.service = service
         self.started_ns = clock.now_ns()
         self.run = keeping.new_run(service.home, self.started_ns)
-        self.audit = AuditLog(service.redis, self.run, service.schema)
+        self.audit = AuditLog(service.redis, self.run, service.schema, leadership.leads)
         self.standby = standby
         self.desk = standby.desks[0]
         engine = standby.engine
