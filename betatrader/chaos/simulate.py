@@ -32,11 +32,15 @@ MEMORY = Path("/dev/shm")  # noqa: S108  a folder in memory, where there is one
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What a run came to. `digest` is the same wherever and whenever a seed is run."""
+    """What a run came to. `instructions` are the operator's, and `halts` counts how often it was
+    seen to have stopped, by them or by itself. `digest` is the same wherever and whenever a seed is
+    run."""
 
     seed: int
     wrong: list[str]
     faults: dict[str, int]
+    instructions: int
+    halts: int
     planned: tuple[Fault, ...]
     orders: int
     virtual_s: float
@@ -52,6 +56,8 @@ class Report(msgspec.Struct, kw_only=True):
     orders: int
     fewest_orders: int
     faults: dict[str, int]
+    instructions: int
+    halts: int
     digest: str
     cpu_seconds_per_seed: float
 
@@ -89,6 +95,8 @@ def run(
         orders=sum(o.orders for o in outcomes),
         fewest_orders=min((o.orders for o in outcomes), default=0),
         faults=dict(sorted(counts.items())),
+        instructions=sum(o.instructions for o in outcomes),
+        halts=sum(o.halts for o in outcomes),
         digest=digest,
         cpu_seconds_per_seed=round((_cpu_s() - began) / max(1, len(outcomes)), 3),
     )
@@ -170,6 +178,8 @@ def _one(drawn: Plan, now: list[Any]) -> Outcome:
             seed=drawn.seed,
             wrong=made.judge.wrong,
             faults=made.judge.counts,
+            instructions=made.judge.instructions,
+            halts=made.judge.halts,
             planned=drawn.faults,
             orders=made.judge.orders,
             virtual_s=made.loop.time(),

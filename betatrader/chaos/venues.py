@@ -203,7 +203,7 @@ class OfPolymarket:
     host = POLYMARKET_AT
     middle = SCALE // 2
     stake_usd = 25
-    little_usd = Decimal("1.5")
+    little_usd = Decimal("2.5")
 
     def __init__(
         self,

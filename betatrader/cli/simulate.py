@@ -83,7 +83,8 @@ def _show(report: Any, venue: str) -> None:
     faults = sum(report.faults.values())
     click.echo(
         f"{report.seeds} seeds, {report.simulated_hours} simulated hours, {report.orders} orders, "
-        f"{faults} faults, {len(report.failing)} failing; "
+        f"{faults} faults, {report.instructions} orders of an operator, {report.halts} halts, "
+        f"{len(report.failing)} failing; "
         f"{report.cpu_seconds_per_seed} s of CPU each"
     )
     print_table(("fault", "times"), list(report.faults.items()), "no faults")
