@@ -5,6 +5,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from betatrader.model.command import Approved
+from betatrader.model.ids import venue_of
 from betatrader.model.order import Side
 from betatrader.sim import invariants
 from betatrader.sim.ledger import Accepted, Entry, Refused
@@ -39,6 +40,9 @@ class Judge:
         self._faults_ended = False
         self._held_back = ""
         self._equity = 0
+        self._answered: dict[int, set[str]] = {}
+        """The venues that have told a process our account, by its role's identity: no role is
+        cleaned up in a run."""
         self._digest = blake2b(digest_size=8)
         for site in world.sites:
             site.exchange.keep = partial(self.booked, site)
@@ -102,6 +106,16 @@ class Judge:
         if plan.pair or "power_cut" not in self.counts:
             self.say(f"order {order} was in no journal")
 
+    def answered(self, name: str) -> None:
+        """A process has heard from a venue what our account is there."""
+        role = self._world.running_role()
+        if role is not None:
+            self._answered.setdefault(id(role), set()).add(name)
+
+    def _asked_by(self, role: Any, command: Approved) -> bool:
+        name = venue_of(command.terms.instrument)
+        return name in self._answered.get(id(role), ())
+
     def hold(self, reason: str) -> None:
         """From here on no buy may leave."""
         if not self._held_back:
@@ -127,6 +141,9 @@ class Judge:
     def sent(self, epoch: int, command: Approved) -> None:
         """A trader lets an order leave: nobody with a later epoch may have done so before, and
         none that buys while new risk is held back."""
+        role = self._world.running_role()
+        if role is not None and not self._asked_by(role, command):
+            self.say(f"{command.order} left before the venue was asked for our account")
         if self._held_back and command.terms.side is Side.BUY:
             self.say(f"{command.order} buys, and {self._held_back}")
         if epoch < self._highest_epoch:

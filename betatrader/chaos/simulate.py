@@ -21,6 +21,7 @@ from betatrader.engine.orders import Orders
 from betatrader.model.account import OrderRejected
 from betatrader.model.command import Approved
 from betatrader.model.instruction import Resume
+from betatrader.roles.reconciling import Reconciler
 from betatrader.roles.trading import TradingRole
 from betatrader.store.journal import Journal
 from betatrader.venues.gateway import Gateway
@@ -194,7 +195,7 @@ def _observe(now: list[Any]) -> None:
     """Let the judge see which role a process runs, and each order that is let out."""
     begin, submit, adopt = TradingRole.__init__, Gateway._submit, Orders.adopt
     take, take_fill = Orders.take, Orders.take_fill
-    open_next, on_resume = Journal._open_next, Engine._on_resume
+    open_next, on_resume, answer = Journal._open_next, Engine._on_resume, Reconciler._answer
 
     def begun(self: TradingRole, service: Any, *rest: Any) -> None:
         begin(self, service, *rest)
@@ -230,11 +231,17 @@ def _observe(now: list[Any]) -> None:
         open_next(self, snapshot)
         now[-1].open_files.append(self._file)
 
+    async def answered(self: Reconciler) -> Any:
+        account = await answer(self)
+        now[-1].judge.answered(self._venue.name)
+        return account
+
     def resumed(self: Engine, event: Resume, seen: object) -> None:
         on_resume(self, event, seen)
         now[-1].judge.resumed()
 
     put(Engine, "_on_resume", resumed)
+    put(Reconciler, "_answer", answered)
     put(Orders, "adopt", adopted)
     put(Orders, "take", taken)
     put(Orders, "take_fill", filled)

@@ -21,6 +21,7 @@ QUICKLY_CAUGHT = (
     "same-epoch",
     "takeover-skips",
     "missed-fills",
+    "no-reconciliation",
     "unanswered-uncounted",
     "halt-forgotten",
     "halt-buys",
