@@ -172,6 +172,16 @@ class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", a
     reason: str = ""
 
 
+class VenueAccess(msgspec.Struct, frozen=True, gc=False, tag="access", array_like=True):
+    """The venue serves the address that we ask from, or does not: then only what reduces may leave
+    for it, until it says that it does."""
+
+    time_ns: int
+    venue: str
+    allowed: bool
+    reason: str = ""
+
+
 class Protection(msgspec.Struct, frozen=True, gc=False, tag="protection", array_like=True):
     """A venue with a dead-man switch says that it cancels what rests should we fall silent.
 
@@ -200,5 +210,6 @@ AccountEvent = (
     | PairsMerged
     | Reconciled
     | VenueConnection
+    | VenueAccess
     | Protection
 )

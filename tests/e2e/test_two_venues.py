@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from running import PROGRAM, environment, run, until, up, venue_ledger
+from running import PROGRAM, Up, environment, run, until, up, venue_ledger
+from test_refusals import act
 
 from betatrader.model.secret import Secret
 from betatrader.roles import venue_process
@@ -33,6 +35,7 @@ class Served:
         stack.callback(self.process.stdout.close)
         told = json.loads(self.process.stdout.readline())
         self.settings = venue_process.settings(name, told)
+        self.told: dict[str, str] = told
         self._link, self._account = told["link"], told.get("account", "")
         if name == "polymarket":
             key = Secret(self.settings["BETATRADER_POLYMARKET__PRIVATE_KEY"])
@@ -115,3 +118,33 @@ def test_books_of_a_venue_that_is_no_more_configured_are_not_left_to_nobody(own_
     assert (status, report) == (3, None)
     assert "hold an account at BINANCE, and this trades at POLYMARKET" in errors
     assert "Traceback" not in errors
+
+
+def news(running: Up) -> str:
+    """What the metrics of the trader say of venues that do not serve it."""
+    port = running.runtime().ports["trading"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return answer.read().decode()
+
+
+def test_a_venue_that_does_not_serve_us_leaves_the_other_trading(own_home: Path) -> None:
+    """Polymarket's page says blocked from the start: no order of ours ever arrives there."""
+    with both(own_home.parent) as (binance, polymarket, more):
+        act(polymarket.told, "region", served="false")
+        with up("up", **more) as running:
+            running.runtime()
+            until(lambda: traded(binance, 0), 40)
+            until(lambda: accounts()["POLYMARKET"]["compared"], 20)
+            done = len(binance.ledger.orders)
+            until(lambda: traded(binance, done), 30)
+            told = accounts()
+            assert "Polymarket sees this machine at 127.0.0.1" in told["POLYMARKET"]["barred"]
+            assert told["BINANCE"]["barred"] == ""
+            assert "NO NEW ORDERS: Polymarket sees this machine" in run("status").stdout
+            assert json.loads(run("status", "--json").stdout)["trading_state"] == "ACTIVE"
+            assert 'bt_venue_barred{venue="POLYMARKET"} 1.0' in news(running)
+            assert 'bt_venue_barred{venue="BINANCE"} 0.0' in news(running)
+            assert polymarket.ledger.orders == {}
+            status, report, errors = running.end()
+    assert status == 0, errors
+    assert all(report["invariants"].values())
