@@ -224,7 +224,10 @@ class BinanceServer:
 
     def open(self, request: Request, socket: Socket) -> Handler | None:
         """A connection to the streams or to the WebSocket API."""
-        handler = None if self.troubles.elsewhere else self._heard_by(request, socket)
+        kind = "api connections" if request.path.startswith("/ws-api") else "stream connections"
+        if not self.weights.connect(kind) or self.troubles.elsewhere:
+            return None
+        handler = self._heard_by(request, socket)
         if handler is not None:
             asyncio.get_running_loop().call_later(self.life_s, socket.close)
         return handler
