@@ -161,6 +161,8 @@ class VenueAccount(msgspec.Struct, frozen=True):
     foreign: tuple[str, ...] = ()
     """Orders that rest there and are none of ours, a person's or another program's: a sentence
     each."""
+    by_hand: tuple[str, ...] = ()
+    """What a person has to do there, since this program does not: a sentence each."""
 
 
 class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", array_like=True):

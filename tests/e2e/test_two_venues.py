@@ -192,7 +192,8 @@ def test_live_at_both_venues_from_the_first_orders_to_a_clean_end(own_home: Path
         assert allowed.returncode == 0, allowed.stderr
         with up("up", "--live", "--strategy", str(strategy), **more) as running:
             running.runtime()
-            assert run("limits", "confirm", "--reason", "a rehearsal").returncode == 0
+            confirmed = ("limits", "confirm", "--reason", "a rehearsal")
+            until(lambda: run(*confirmed).returncode == 0, 20)
             for venue in (binance, polymarket):
                 until(lambda venue=venue: venue.ledger.fill_count and venue.ledger.working, 40)
             assert set(accounts()) == {"BINANCE", "POLYMARKET"}
