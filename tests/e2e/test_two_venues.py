@@ -169,6 +169,7 @@ def test_a_venue_that_does_not_serve_us_leaves_the_other_trading(own_home: Path)
             assert told["BINANCE"]["barred"] == ""
             assert "NO NEW ORDERS: Polymarket sees this machine" in run("status").stdout
             assert json.loads(run("status", "--json").stdout)["trading_state"] == "ACTIVE"
+            assert "POLYMARKET: no new orders: Polymarket sees this machine" in run("events").stdout
             assert 'bt_venue_barred{venue="POLYMARKET"} 1.0' in news(running)
             assert 'bt_venue_barred{venue="BINANCE"} 0.0' in news(running)
             assert polymarket.ledger.orders == {}
