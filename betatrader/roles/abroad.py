@@ -25,6 +25,9 @@ AGAIN_S = 30.0
 FIRST_AGAIN_S = 2.0
 """The same where it never has."""
 
+HOLD_AGAIN_S = 1.0
+"""How soon what was heard counts while we lead."""
+
 HOLD_S = 15.0
 """How long an account waits for the first answer of a venue that is reached otherwise."""
 
@@ -42,7 +45,6 @@ class Abroad:
         self._heard: dict[str, Egress] = {}
         self._known = {desk.venue.name: anyio.Event() for desk in desks}
         self._unanswered: dict[str, str] = {}
-        self._changed = anyio.Event()
         self._alert = alert
         self._log = structlog.get_logger()
 
@@ -98,15 +100,13 @@ class Abroad:
         else:
             self._alert("info", f"{name} serves this address: new orders may leave for it again")
         self._log.warning("egress", venue=name, blocked=bool(told), told=told or before)
-        self._changed.set()
-        self._changed = anyio.Event()
 
     async def hold_back(self, state: State, take: Callable[[Event], None]) -> None:
         """While we lead: only what reduces a position, at each venue for as long as it is
         blocked."""
         while True:
             self.hold_now(state, take)
-            await self._changed.wait()
+            await anyio.sleep(HOLD_AGAIN_S)
 
     def hold_now(self, state: State, take: Callable[[Event], None]) -> None:
         """The same once."""

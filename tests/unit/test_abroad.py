@@ -140,7 +140,10 @@ async def test_where_the_first_answer_stays_away_we_count_as_blocked_there_until
     assert abroad.barred == {}
 
 
-async def test_the_block_of_one_venue_holds_its_own_account_back_for_as_long_as_it_lasts() -> None:
+async def test_the_block_of_one_venue_holds_its_own_account_back_for_as_long_as_it_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "HOLD_AGAIN_S", 0.01)
     one, two = Desk("ONE"), Desk("TWO")
     one.found, two.found = BLOCKED, Egress(False, "")
     abroad, scene, taken = silent(one, two), Scene(), []
@@ -154,13 +157,13 @@ async def test_the_block_of_one_venue_holds_its_own_account_back_for_as_long_as_
     async with anyio.create_task_group() as group:
         await abroad.ask()
         group.start_soon(abroad.hold_back, scene.state, take)
-        await anyio.wait_all_tasks_blocked()
+        await anyio.sleep(0.05)
         assert scene.state.barred == {"ONE": TOLD}
         assert scene.state.trading_state is TradingState.ACTIVE
         for found in (BLOCKED, None, SERVED, SERVED):
             one.found = found
             await abroad.ask()
-            await anyio.wait_all_tasks_blocked()
+            await anyio.sleep(0.05)
         group.cancel_scope.cancel()
     assert taken == [("ONE", False, TOLD), ("ONE", True, "")]
     assert scene.state.barred == {}
