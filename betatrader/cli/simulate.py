@@ -1,21 +1,13 @@
 """`simulate`: the whole trader under seeded faults."""
 
-import math
 from typing import Any
 
 import click
 
-from betatrader.cli.output import print_json, print_table
+from betatrader.cli.output import Finite, print_json, print_table
 
 SEEDS, BUG_SEEDS = 100, 250
 """Unless said otherwise. Of the planted bugs one is seen as late as by the 160th seed."""
-
-
-def _finite(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
-    """A range lets nan pass, and inf where it has no upper end: neither is ever reached."""
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} hours never end: give a number such as 10 or 0.5")
-    return value
 
 
 @click.command()
@@ -27,8 +19,7 @@ def _finite(_context: click.Context, _option: click.Parameter, value: float | No
 @click.option("--seed", "first", type=click.IntRange(0), default=0, help="The first of them.")
 @click.option(
     "--hours",
-    type=click.FloatRange(0, min_open=True),
-    callback=_finite,
+    type=Finite(0, min_open=True),
     help="Until so much is simulated.",
 )
 @click.option(

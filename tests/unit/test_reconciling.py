@@ -191,6 +191,17 @@ async def test_what_goes_beyond_what_was_left_aside_was_ours() -> None:
     assert made.unexplained_seen == 1
 
 
+async def test_what_waits_for_a_person_at_the_venue_is_told_of_once() -> None:
+    scene, venue = two(), Shown("TWO", "30")
+    told: list[str] = []
+    made = reconciler(scene, venue)
+    made.on_difference = told.append
+    for waiting in (("redeem 1",), ("redeem 1", "redeem 2"), ()):
+        await seen(made, venue, by_hand=waiting)
+    assert told == ["TWO: redeem 1", "TWO: redeem 2"]
+    assert scene.state.trading_state is TradingState.ACTIVE
+
+
 async def test_an_order_that_is_not_ours_is_told_of_once() -> None:
     scene, venue = two(), Shown("TWO", "30")
     told: list[str] = []
