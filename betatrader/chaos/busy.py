@@ -15,6 +15,7 @@ LOT, SHARES = SCALE // 10, 5 * SCALE
 """The least of a pair, and of a contract, that is worth an order."""
 
 ROUNDS = 5
+STOP_TICKS = 12
 
 
 class Busy(Strategy):
@@ -57,8 +58,12 @@ class Busy(Strategy):
         return found
 
     def _order(self, market: Market, side: Side, price: int, quantity: int) -> Place:
-        gtc = TimeInForce.GTC
-        return Place(OrderTerms(market.id, side, OrderType.LIMIT, price, quantity, gtc), "busy")
+        """Where the venue keeps stops, what is bought gets one, near enough to be reached."""
+        terms = OrderTerms(market.id, side, OrderType.LIMIT, price, quantity, TimeInForce.GTC)
+        definition = market.definition
+        stops = side is Side.BUY and isinstance(definition, Spot) and definition.stops
+        stop = price - STOP_TICKS * definition.tick if stops else 0
+        return Place(terms, "busy", stop)
 
     def snapshot(self) -> bytes:
         """The round."""

@@ -10,6 +10,7 @@ booking    what is answered where nothing is decided: sentences, requests for fo
 book       an order book from snapshots and deltas
 market     one instrument as the engine sees it
 orders     the life of orders: legal transitions, deduplicated fills
+guarding   stops that rest at the venue
 holdings   which strategy holds how much
 portfolio  fills to positions, cost, cash, fees, profit and loss
 proposal   one intent, with all that the checks look at

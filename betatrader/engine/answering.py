@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from betatrader.engine import booking, closing, risk, sweeping
+from betatrader.engine import booking, closing, guarding, risk, sweeping
 from betatrader.engine.market import Market
-from betatrader.engine.proposal import OPERATOR, STOP
+from betatrader.engine.proposal import GUARD, OPERATOR, STOP
 from betatrader.engine.state import FOLDS, State, fold_refused, fold_submit
 from betatrader.engine.strategy import Ask, Cancel, Intent, Listener, Place
 from betatrader.model import instruction
@@ -15,6 +15,7 @@ from betatrader.model.command import (
     CancelOrder,
     Change,
     CheckBooks,
+    Refused,
     StateChanged,
     StrategyFailed,
 )
@@ -78,6 +79,10 @@ class Answering:
             prefix = self._prefixes[strategy] = id_prefix(strategy, state.epoch)
         order = prefix + state.order_counter.to_bytes(6).hex()  # as model.ids.client_order_id
         verdict = self._risk.judge(state, order, strategy, intent)  # type: ignore[arg-type]
+        if type(verdict) is Refused and verdict.check == "short_sale":
+            instead = guarding.makes_way(state, intent)
+            if instead is not None:
+                verdict = self._risk.judge(state, order, strategy, instead)  # type: ignore[arg-type]
         if self._risk.warnings:
             warnings, self._risk.warnings = self._risk.warnings, []
             for warning in warnings:
@@ -121,6 +126,9 @@ class Answering:
             return
         if self.state.trading_state is TradingState.HALTED:
             return
+        guard = guarding.standing(self.state, seen.id)
+        if guard is not None and seen.bid > guard.terms.price:
+            return  # the venue's own sells: ours is for where the market has gone through it
         if self._clear_for_close(seen, "stop"):
             self._close(STOP, seen, f"stop at {show(seen.stop)}")
 
@@ -147,15 +155,31 @@ class Answering:
             self._note(Alert("critical", reason))
         elif not state.doubted_ns:
             self._note(CheckBooks(reason))
-            self._cancel_resting(reason)
+            self._cancel_resting(reason, but=GUARD)
 
     def _halt(self, reason: str) -> None:
         self._change_state(TradingState.HALTED, reason)
         self._cancel_resting(reason)
 
-    def _cancel_resting(self, reason: str) -> None:
+    def _cancel_resting(self, reason: str, but: str = "") -> None:
         for order in self.state.orders.resting():
-            self._note(CancelOrder(order.id, order.terms.instrument, reason))
+            if order.strategy != but:
+                self._note(CancelOrder(order.id, order.terms.instrument, reason))
+
+    def _guard(self) -> None:
+        """Bring the stops that venues keep to what is held."""
+        if self.state.trading_state is TradingState.HALTED:
+            return  # what rests is cancelled
+        guarded = {
+            o.terms.instrument for o in self.state.orders.open.values() if o.strategy == GUARD
+        }
+        for seen in self.state.markets.values():
+            if seen.stop or seen.id in guarded:
+                step = guarding.next_step(self.state, self.limits, seen)
+                if isinstance(step, CancelOrder):
+                    self._note(step)
+                elif step is not None:
+                    self._place(GUARD, step)
 
     def _go_on_flattening(self) -> None:
         """Offer what is still held: on the instruction and each tick, never in a tight loop."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from betatrader.engine.access import ACCESS
 from betatrader.engine.ceilings import CEILINGS, USED_UP
 from betatrader.engine.exposure import event_loss, reserved_at, venue_notional
+from betatrader.engine.guarding import stop_protection
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, CLOSING, OPERATOR, SELL, Proposal
 from betatrader.model.ids import venue_of
@@ -15,13 +16,14 @@ from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, cost, show
-from betatrader.model.order import OrderState
+from betatrader.model.order import OrderState, OrderType
 
 ACTIVE, REDUCING = TradingState.ACTIVE, TradingState.REDUCING
 
 UNANSWERED = (OrderState.SUBMITTED, OrderState.IN_DOUBT)
 
 Breach = tuple[str, str] | None
+STOP = OrderType.STOP
 """(limit, actual), or None where the check passes."""
 
 
@@ -98,6 +100,8 @@ def collar(proposal: Proposal) -> Breach:
     """A limit stands at most so far beyond the other side's best price (a fat finger)."""
     market, price = proposal.market, proposal.price
     assert market is not None
+    if proposal.terms.type is STOP:
+        return None  # it is for another market than this one
     if proposal.buying:
         best = market.ask or market.bid
         beyond = price - best
@@ -252,7 +256,7 @@ def self_trade(proposal: Proposal) -> Breach:
         return None
     side = proposal.terms.side
     for order in proposal.resting:
-        if order.terms.side is side:
+        if order.terms.side is side or STOP in (order.terms.type, proposal.terms.type):
             continue
         price = order.terms.price
         if proposal.price >= price if proposal.buying else proposal.price <= price:
@@ -313,6 +317,7 @@ def collar_width(limits: Limits, market: Market, price: int) -> int:
 CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     instrument,
     *ACCESS,
+    stop_protection,
     trading_state,
     tick,
     lot,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from betatrader.engine.market import Market
 from betatrader.engine.state import State
 from betatrader.model.ids import venue_of
-from betatrader.model.instrument import BinaryContract
+from betatrader.model.instrument import BinaryContract, Spot
 from betatrader.model.limits import UNBOUND, Limits, calm
 from betatrader.model.money import SCALE
 from betatrader.model.order import OrderTerms, Side
@@ -43,6 +43,7 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
         or quantity > near.order_quantity
         or state.now_ns - market.updated_ns > near.stale_data_ns
         or (type(definition) is BinaryContract and (definition.nets or price >= SCALE))
+        or (market.stop and _awaits_stop(market, terms))
     ):
         return False
     orders = state.orders
@@ -123,6 +124,12 @@ def _protected(state: State, terms: OrderTerms) -> bool:
     """The venue has no dead-man switch, or it is armed."""
     until = state.armed_until.get(venue_of(terms.instrument))
     return until is None or until > state.now_ns
+
+
+def _awaits_stop(market: Market, terms: OrderTerms) -> bool:
+    """Whether a buy may have to wait for a stop that the venue is to keep."""
+    definition = market.definition
+    return terms.side is BUY and type(definition) is Spot and definition.stops
 
 
 def _sale(state: State, market: Market, terms: OrderTerms) -> bool:

@@ -13,6 +13,7 @@ from betatrader.engine import booking, risk, sweeping
 from betatrader.engine.answering import Answering
 from betatrader.engine.market import Market
 from betatrader.engine.orders import FOUND
+from betatrader.engine.proposal import GUARD
 from betatrader.engine.state import FOLDS, State
 from betatrader.engine.strategy import Listener, Strategy, listeners
 from betatrader.model import account, instruction, market
@@ -197,6 +198,10 @@ class Engine(Answering):
         reason = getattr(event, "reason", "")
         kind = type(event).__struct_config__.tag
         self._note(Booked(str(kind), event.order, reason))
+        order = self.state.orders.find(event.order)
+        if type(event) is account.OrderRejected and order is not None and order.strategy == GUARD:
+            name = order.terms.instrument
+            self._note(Alert("error", f"{name}: the venue holds no stop, ours watches: {reason}"))
         self._end_flattening()
 
     def _on_found(self, event: account.OrderFound, _seen: object) -> None:
@@ -286,6 +291,7 @@ class Engine(Answering):
         self._go_on_flattening()
         for change in sweeping.overdue(self.state, self.limits):
             self._note(change)
+        self._guard()
         for seen in self._live_markets():
             self._ask(self._tick, seen)
 

@@ -16,6 +16,9 @@ OPERATOR = StrategyId("operator")
 STOP = StrategyId("stop")
 """Orders that a protective stop makes."""
 
+GUARD = StrategyId("guard")
+"""Stops that the venue keeps."""
+
 CLOSING = (OPERATOR, STOP)
 """What they order takes at once or ends: it never rests."""
 

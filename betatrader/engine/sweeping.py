@@ -1,6 +1,6 @@
 """What each tick of the clock takes off the book, besides what strategies cancel themselves."""
 
-from betatrader.engine.proposal import BUY, CLOSING
+from betatrader.engine.proposal import BUY, CLOSING, GUARD
 from betatrader.engine.state import State
 from betatrader.model.command import Alert, CancelOrder, Change
 from betatrader.model.ids import InstrumentId
@@ -37,7 +37,7 @@ def overdue(state: State, limits: Limits) -> list[Change]:
             cancels.append(CancelOrder(order.id, name, "it came to rest after all was cancelled"))
         elif state.barred and order.terms.side is BUY and state.account_of(name) in state.barred:
             cancels.append(CancelOrder(order.id, name, "the venue does not serve us from here"))
-        elif age > limits.stale_data_ns:
+        elif age > limits.stale_data_ns and order.strategy != GUARD:
             cancels.append(CancelOrder(order.id, name, "market data is stale"))
             stale[name] = stale.get(name, 0) + 1
     alerts = [

@@ -63,7 +63,7 @@ class Spot(msgspec.Struct, frozen=True, tag="spot"):
     """A spot pair: `base` is bought and sold for `quote` (counted as USD).
 
     `replaces`: the venue takes one order in another's stead in one request, and only where the
-    other could be taken off the book.
+    other could be taken off the book. `stops`: it keeps stops.
     """
 
     id: InstrumentId
@@ -75,6 +75,7 @@ class Spot(msgspec.Struct, frozen=True, tag="spot"):
     fees: Fees
     min_quantity: Quantity = Quantity(0)
     replaces: bool = False
+    stops: bool = False
 
 
 class BinaryContract(msgspec.Struct, frozen=True, tag="binary_contract"):

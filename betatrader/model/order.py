@@ -17,10 +17,13 @@ class Side(StrEnum):
 
 
 class OrderType(StrEnum):
-    """LIMIT has a price; MARKET takes what stands, within the collar."""
+    """LIMIT has a price; MARKET takes what stands, within the collar. STOP is a LIMIT that the
+    venue keeps out of its book until the market has come to `trigger`: fallen to it for a sale.
+    """
 
     LIMIT = "LIMIT"
     MARKET = "MARKET"
+    STOP = "STOP"
 
 
 class TimeInForce(StrEnum):
@@ -92,6 +95,7 @@ class OrderTerms(msgspec.Struct, frozen=True, gc=False, array_like=True):
     quantity: int
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
+    trigger: int = 0
 
 
 class Order(msgspec.Struct, gc=False):

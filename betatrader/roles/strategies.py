@@ -11,7 +11,7 @@ import msgspec
 from betatrader.config import Risk, StrategyEntry
 from betatrader.config.reader import did_you_mean
 from betatrader.engine.holdings import UNKNOWN
-from betatrader.engine.proposal import OPERATOR, STOP
+from betatrader.engine.proposal import GUARD, OPERATOR, STOP
 from betatrader.engine.strategy import Strategy
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.limits import Limits
@@ -27,7 +27,7 @@ USUAL = (ForecastEdge.name, MarketMaker.name)
 """Those that run where none is configured."""
 
 
-RESERVED = frozenset({OPERATOR, STOP, UNKNOWN})
+RESERVED = frozenset({OPERATOR, STOP, GUARD, UNKNOWN})
 
 
 def load_all(entries: tuple[StrategyEntry, ...]) -> list[Strategy]:

@@ -1,6 +1,7 @@
 """A pretend venue, pure: the one behind paper trading, backtests and tests.
 
 exchange   matching of our orders against recorded liquidity, with latency and fees
+transit    what is under way to it and back: each takes one latency
 custody    what accounts hold there: their ledgers, and what is paid into them
 pool       the liquidity of one instrument: recorded levels and individual orders
 admission  whether the venue takes an order

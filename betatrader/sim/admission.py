@@ -6,9 +6,9 @@ from betatrader.model.command import SubmitOrder
 from betatrader.model.ids import InstrumentId
 from betatrader.model.instrument import BinaryContract, Instrument
 from betatrader.model.money import SCALE, cost
-from betatrader.model.order import OrderTerms, Side, TimeInForce
+from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
 from betatrader.sim.ledger import Ledger
-from betatrader.sim.pool import Pool, WorkingOrder
+from betatrader.sim.pool import Pool, WorkingOrder, wakes
 
 
 def refusal(
@@ -25,6 +25,8 @@ def refusal(
         return "the quantity is no multiple of the lot"
     if terms.price <= 0 or terms.price % definition.tick:
         return "the price is no multiple of the tick"
+    if terms.type is OrderType.STOP and wakes(terms, pool.best(Side.BUY), pool.best(Side.SELL)):
+        return "the stop would be triggered at once"
     if isinstance(definition, BinaryContract) and terms.price >= SCALE:
         return "a contract's price is below 1"
     if not _covered(terms, definition, ledger, ours):

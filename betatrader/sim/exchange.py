@@ -10,7 +10,6 @@ The rules, which are those of design.md and of the first issue:
 """
 
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
 from typing import Any
 
 from betatrader.engine.book import OrderBook
@@ -19,7 +18,6 @@ from betatrader.model.account import (
     Fill,
     OrderAccepted,
     OrderCanceled,
-    OrderEvent,
     OrderExpired,
     OrderRejected,
     VenueAccount,
@@ -39,7 +37,7 @@ from betatrader.model.market import (
 from betatrader.model.money import SCALE, Money
 from betatrader.model.order import OrderState, OrderType, Side, TimeInForce
 from betatrader.sim import admission
-from betatrader.sim.custody import US, Custody
+from betatrader.sim.custody import US
 from betatrader.sim.ledger import (
     Accepted,
     Ended,
@@ -48,13 +46,13 @@ from betatrader.sim.ledger import (
     Refused,
 )
 from betatrader.sim.pool import Pool, WorkingOrder, join
+from betatrader.sim.transit import NEVER, Transit
 
-NEVER = 1 << 62  # a time that does not come
 GONE = "the order to replace is gone"
 ENDED_KEPT = 16  # instruments that have ended and are kept, as the engine does
 
 
-class SimulatedExchange(Custody):
+class SimulatedExchange(Transit):
     """One venue. `share_book` gives the engine's book of an instrument, to be read and not kept
     twice; it is allowed where feed latency is zero, and the engine then takes each event first.
     """
@@ -64,9 +62,7 @@ class SimulatedExchange(Custody):
         latency_ns: int = 0,
         share_book: Callable[[InstrumentId], OrderBook] | None = None,
     ) -> None:
-        super().__init__()
-        self.latency_ns = latency_ns
-        self.next_due_ns = NEVER
+        super().__init__(latency_ns)
         self.pools: dict[InstrumentId, Pool] = {}
         self.keeps_fees = False
         """Whether a buy of a pair pays its fee in what it buys: that much does not arrive."""
@@ -76,9 +72,6 @@ class SimulatedExchange(Custody):
         self.pays_at_end = True  # else a contract that ends pays when its holder asks for it
         self._is_live = False
         self._share_book = share_book
-        self._due: list[tuple[int, int, str, Any]] = []
-        self._outbox: dict[str, list[OrderEvent]] = {}
-        self._sequence = 0
         self._trades = 0
         self._owners: dict[ClientOrderId, tuple[str, WorkingOrder]] = {}
         self._market: dict[type, Callable[[Any], None]] = {
@@ -114,37 +107,6 @@ class SimulatedExchange(Custody):
         for owner, order in list(self._owners.values()):
             self._drop(self.pools[order.terms.instrument], order)
             self.book(Ended(order.id, OrderState.CANCELED, "the venue restarted"), owner)
-
-    def submit(self, command: SubmitOrder, now_ns: int, owner: str = US) -> None:
-        """Take an order under way; it arrives one latency later."""
-        self._later(now_ns + self.latency_ns, owner, command)
-
-    def cancel(self, command: CancelOrder, now_ns: int, owner: str = US) -> None:
-        """Take a cancel under way; it arrives one latency later."""
-        self._later(now_ns + self.latency_ns, owner, command)
-
-    def advance(self, now_ns: int, owner: str = US) -> list[OrderEvent]:
-        """Let time pass: requests that are due arrive, an owner's reports that are due return.
-
-        Reports to others wait until they ask.
-        """
-        for whose, report in self.deliver(now_ns):
-            self._outbox.setdefault(whose, []).append(report)
-        return self._outbox.pop(owner, [])
-
-    def deliver(self, now_ns: int) -> list[tuple[str, OrderEvent]]:
-        """Let time pass: the reports that are due, with their owners."""
-        reports: list[tuple[str, OrderEvent]] = []
-        while self._due and self._due[0][0] <= now_ns:
-            due, _, whose, item = heappop(self._due)
-            if isinstance(item, SubmitOrder):
-                self._arrive(item, due, whose)
-            elif isinstance(item, CancelOrder):
-                self._arrive_cancel(item, due, whose)
-            else:
-                reports.append((whose, item))
-        self.next_due_ns = self._due[0][0] if self._due else NEVER
-        return reports
 
     def account(self, asked: Iterable[ClientOrderId], owner: str = US) -> VenueAccount:
         """The venue's word on an account, and on the orders that are asked for."""
@@ -186,6 +148,8 @@ class SimulatedExchange(Custody):
             pool.quote = event
         if event.bid >= pool.lowest_sell or 0 < event.ask <= pool.highest_buy:
             self._fill_crossed(pool, event.time_ns)
+        if pool.stops:
+            self._wake(pool, event.time_ns)
 
     def _on_delta(self, event: BookDelta) -> None:
         pool = self.pools[event.instrument]
@@ -201,6 +165,14 @@ class SimulatedExchange(Custody):
         book = pool.book
         if book.best_bid >= pool.lowest_sell or 0 < book.best_ask <= pool.highest_buy:
             self._fill_crossed(pool, now_ns)
+        if pool.stops:
+            self._wake(pool, now_ns)
+
+    def _wake(self, pool: Pool, now_ns: int, last: int = 0) -> None:
+        """Let stops enter that the last trade, or a best price, has come to."""
+        bid, ask = (last, last) if last else (pool.best(Side.BUY), pool.best(Side.SELL))
+        for order in pool.woken(bid, ask):
+            self._enter(pool, order, now_ns)
 
     def _on_snapshot(self, event: BookSnapshot) -> None:
         pool = self.pools[event.instrument]
@@ -216,6 +188,8 @@ class SimulatedExchange(Custody):
 
     def _on_trade(self, event: PublicTrade) -> None:
         pool = self.pools[event.instrument]
+        if pool.stops:
+            self._wake(pool, event.time_ns, event.price)
         if not pool.working:
             return
         side = Side.SELL if event.buyer_is_taker else Side.BUY
@@ -269,7 +243,17 @@ class SimulatedExchange(Custody):
         order = WorkingOrder(command.order, owner, terms)
         self._report(OrderAccepted(self._return_ns(now_ns), order.id), owner)
         self._owners[order.id] = (owner, order)
+        if terms.type is OrderType.STOP:
+            pool.stops[order.id] = order
+            return
+        self._enter(pool, order, now_ns)
+        if terms.side is Side.BUY and order.id in self._owners:  # what reduces may always rest
+            ledger.most_open = max(ledger.most_open, len(ours) + 1)
+
+    def _enter(self, pool: Pool, order: WorkingOrder, now_ns: int) -> None:
+        """Let an order take what stands against it; what is left rests, or ends."""
         self._take(pool, order, now_ns)
+        terms = order.terms
         if order.remaining == 0:
             del self._owners[order.id]
         elif terms.type is OrderType.MARKET or terms.time_in_force is not TimeInForce.GTC:
@@ -278,8 +262,6 @@ class SimulatedExchange(Custody):
             self._end(order, OrderState.CANCELED, text, now_ns)
         else:
             pool.rest(order)
-            if terms.side is Side.BUY:  # what reduces may rest beyond any number
-                ledger.most_open = max(ledger.most_open, len(ours) + 1)
 
     def _cannot_replace(self, command: SubmitOrder, owner: str) -> str:
         found = self._owners.get(command.replaces)
@@ -383,15 +365,3 @@ class SimulatedExchange(Custody):
 
     def _working(self, owner: str) -> list[WorkingOrder]:
         return [order for whose, order in self._owners.values() if whose == owner]
-
-    def _return_ns(self, now_ns: int) -> int:
-        return now_ns + self.latency_ns
-
-    def _report(self, report: OrderEvent, owner: str) -> None:
-        self._later(report.time_ns, owner, report)
-
-    def _later(self, due_ns: int, owner: str, item: object) -> None:
-        self._sequence += 1
-        heappush(self._due, (due_ns, self._sequence, owner, item))
-        if due_ns < self.next_due_ns:
-            self.next_due_ns = due_ns

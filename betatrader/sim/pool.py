@@ -40,6 +40,7 @@ class Pool:
         "payout",
         "quote",
         "shared",
+        "stops",
         "taken",
         "tradable",
         "working",
@@ -54,6 +55,8 @@ class Pool:
         self.quote: Quote | None = None
         self.taken: dict[tuple[Side, int], int] = {}
         self.working: dict[ClientOrderId, WorkingOrder] = {}
+        self.stops: dict[ClientOrderId, WorkingOrder] = {}
+        """Orders that wait for the market to come to their triggers."""
         self.opened = False
         self.ended = False
         self.payout = 0
@@ -70,9 +73,22 @@ class Pool:
         self._watch_best()
 
     def drop(self, order: WorkingOrder) -> None:
-        """Take an order out of the book."""
+        """Take an order out of the book, or from where it waits."""
+        self.stops.pop(order.id, None)
         if self.working.pop(order.id, None) is not None:
             self._watch_best()
+
+    def best(self, side: Side) -> int:
+        """The best recorded price of a side; 0 where none is known."""
+        return next((price for price, _ in self._levels(side)), 0)
+
+    def woken(self, bid: int, ask: int) -> list[WorkingOrder]:
+        """The stops that these prices wake: they wait no more."""
+        stops = self.stops.values()
+        found = [one for one in stops if wakes(one.terms, bid, ask)]
+        for order in found:
+            del self.stops[order.id]
+        return found
 
     def _watch_best(self) -> None:
         """Keep the best prices that rest: a quote that meets neither needs no further look."""
@@ -177,6 +193,12 @@ class Pool:
                 return 0
         sizes = self.book.bids if side is Side.BUY else self.book.asks
         return sizes.get(price, 0)
+
+
+def wakes(terms: OrderTerms, bid: int, ask: int) -> bool:
+    """Whether a stop at these terms is due: a sale as the bid has fallen to the trigger, a buy as
+    the ask has risen to it."""
+    return 0 < bid <= terms.trigger if terms.side is Side.SELL else ask >= terms.trigger
 
 
 def join(pools: Mapping[InstrumentId, Pool], pool: Pool) -> None:

@@ -12,8 +12,9 @@ from betatrader.model.market import Resolution
 from betatrader.model.order import Order
 from betatrader.ops import clock
 from betatrader.sim.custody import US
-from betatrader.sim.exchange import NEVER, SimulatedExchange
+from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.ledger import Ledger
+from betatrader.sim.transit import NEVER
 from betatrader.venues.paper_ledger import LedgerFile
 from betatrader.venues.paper_stream import LedgerStream
 from betatrader.venues.venue import Report

@@ -10,6 +10,7 @@ from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.money import show
 from betatrader.model.order import OrderState, OrderTerms, OrderType, Side, TimeInForce
 from betatrader.venues.binance.limits import RateLimit
+from betatrader.venues.binance.rules import STOP_KIND
 from betatrader.venues.binance.sign import Value
 from betatrader.venues.binance.wire import VENUE, instrument_id, units
 
@@ -20,6 +21,7 @@ KEY_CODES = frozenset({-1022, -2014, -2015})
 """Codes of a key or signature that the venue does not take, or not from here."""
 
 FILTER_FAILED, MARKET_CLOSED = -1013, "Market is closed"
+STOP_KINDS = (STOP_KIND, "STOP_LOSS")
 OUT_OF_TIME, UNKNOWN_ORDER, NO_SUCH_ORDER = -1021, -2011, -2013
 TOO_MUCH, TOO_MANY_ORDERS = -1003, -1015
 
@@ -40,6 +42,7 @@ class OrderInfo(msgspec.Struct, rename="camel", gc=False):
     executed_qty: str = "0"
     time_in_force: str = "GTC"
     expiry_reason: str = ""
+    stop_price: str = "0"
 
     @property
     def name(self) -> ClientOrderId:
@@ -184,6 +187,11 @@ def placing(command_id: ClientOrderId, terms: OrderTerms, stp: str) -> dict[str,
         if market or terms.time_in_force is not TimeInForce.GTC:
             raise UnmappableError("a post-only order is a LIMIT that rests (GTC)")
         found["type"] = "LIMIT_MAKER"
+    elif terms.type is OrderType.STOP:
+        if terms.trigger <= 0 or terms.time_in_force is not TimeInForce.GTC:
+            raise UnmappableError("a stop rests (GTC), and has a price that it waits for")
+        found["type"], found["timeInForce"] = STOP_KIND, "GTC"
+        found["stopPrice"] = show(terms.trigger)
     elif market and not terms.price:
         found["type"] = "MARKET"
         return found
@@ -226,16 +234,17 @@ def state_of(status: str) -> OrderState:
 
 def terms_of(order: OrderInfo) -> OrderTerms:
     """What an order of the venue's asks for; raises ValueError where that cannot be read."""
-    market = order.type == "MARKET"
+    market, stop = order.type == "MARKET", order.type in STOP_KINDS
     in_force = TimeInForce(order.time_in_force) if not market else TimeInForce.IOC
     return OrderTerms(
         instrument_id(order.symbol),
         Side(order.side),
-        OrderType.MARKET if market else OrderType.LIMIT,
+        OrderType.MARKET if market else OrderType.STOP if stop else OrderType.LIMIT,
         units(order.price),
         units(order.orig_qty),
         in_force,
         order.type == "LIMIT_MAKER",
+        units(order.stop_price) if stop else 0,
     )
 
 

@@ -13,6 +13,9 @@ from betatrader.venues.binance.wire import TEN_BASIS_POINTS, instrument_id, unit
 STP_MODE = "EXPIRE_MAKER"
 """Against trades with ourselves: what rests gives way to what arrives."""
 
+STOP_KIND = "STOP_LOSS_LIMIT"
+"""A limit order that waits outside of the book until the last price has come to its stop price."""
+
 DEFAULT_FEES = ProportionalFees(maker_rate=TEN_BASIS_POINTS, taker_rate=TEN_BASIS_POINTS)
 TRADED = "TRADING"
 """In any other status (HALT, BREAK, CANCEL_ONLY, END_OF_DAY) no new order is taken."""
@@ -38,6 +41,7 @@ class Symbol(msgspec.Struct, rename="camel"):
     filters: list[Filter]
     allowed_self_trade_prevention_modes: list[str] = []
     cancel_replace_allowed: bool = False
+    order_types: list[str] = []
 
 
 class ExchangeInfo(msgspec.Struct, rename="camel"):
@@ -110,6 +114,7 @@ def rules_of(symbol: Symbol, fees: ProportionalFees = DEFAULT_FEES) -> Rules:
         fees=fees,
         min_quantity=Quantity(least),
         replaces=symbol.cancel_replace_allowed,
+        stops=STOP_KIND in symbol.order_types,
     )
     stp = STP_MODE if STP_MODE in symbol.allowed_self_trade_prevention_modes else ""
     return Rules(spot, symbol.status == TRADED, stp)

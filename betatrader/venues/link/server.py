@@ -17,8 +17,9 @@ from betatrader.model.command import CancelOrder, SubmitOrder
 from betatrader.model.ids import StrategyId
 from betatrader.model.market import BookSnapshot, InstrumentListed, Resolution
 from betatrader.ops import clock
-from betatrader.sim.exchange import NEVER, SimulatedExchange
+from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
+from betatrader.sim.transit import NEVER
 from betatrader.venues.link import wire
 
 MOST_UNREAD = 8 << 20

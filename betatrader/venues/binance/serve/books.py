@@ -63,6 +63,11 @@ class Record(msgspec.Struct):
         """Whether it rests, or may yet."""
         return self.status in ("NEW", "PARTIALLY_FILLED")
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is a stop that has not traded: as far as is shown, it waits."""
+        return self.terms.trigger > 0 and not self.executed
+
     def acknowledged(self) -> dict[str, Any]:
         """The answer ACK."""
         return {
@@ -98,11 +103,11 @@ class Record(msgspec.Struct):
         return {
             **found,
             **self._state(),
-            "stopPrice": text(0),
+            "stopPrice": text(self.terms.trigger),
             "icebergQty": text(0),
             "time": self.time_ms,
             "updateTime": self.updated_ms or self.time_ms,
-            "isWorking": True,
+            "isWorking": not self.waits,
             "workingTime": self.time_ms,
             **self._tail(),
         }
@@ -115,9 +120,13 @@ class Record(msgspec.Struct):
             "clientOrderId": self.cancel_id or self.client_id,
         }
 
+    @property
+    def _price(self) -> int:
+        return 0 if self.kind in ("MARKET", "STOP_LOSS") else self.terms.price
+
     def _state(self) -> dict[str, Any]:
         return {
-            "price": text(self.terms.price if self.kind != "MARKET" else 0),
+            "price": text(self._price),
             "origQty": text(self.terms.quantity),
             "executedQty": text(self.executed),
             "origQuoteOrderQty": text(0),
@@ -126,6 +135,7 @@ class Record(msgspec.Struct):
             "timeInForce": self.time_in_force,
             "type": self.kind,
             "side": str(self.terms.side),
+            **({"stopPrice": text(self.terms.trigger)} if self.terms.trigger else {}),
         }
 
     def _tail(self) -> dict[str, Any]:
@@ -146,8 +156,8 @@ class Record(msgspec.Struct):
             "o": self.kind,
             "f": self.time_in_force,
             "q": text(self.terms.quantity),
-            "p": text(self.terms.price if self.kind != "MARKET" else 0),
-            "P": text(0),
+            "p": text(self._price),
+            "P": text(self.terms.trigger),
             "F": text(0),
             "g": -1,
             "C": self.client_id if gone else "",
@@ -163,7 +173,7 @@ class Record(msgspec.Struct):
             "T": self.updated_ms or self.time_ms,
             "t": last.number if last else NO_TRADE,
             "I": self.number * 1_000 + len(self.executions),
-            "w": self.is_open,
+            "w": self.is_open and not self.waits,
             "m": last.fill.maker if last else False,
             "M": False,
             "O": self.time_ms,

@@ -16,8 +16,9 @@ import structlog
 from betatrader.model.event import MarketInput
 from betatrader.net.transport import Answer, Handler, Request, Socket
 from betatrader.ops import clock
-from betatrader.sim.exchange import NEVER, SimulatedExchange
+from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
+from betatrader.sim.transit import NEVER
 from betatrader.venues.binance.serve.api import ApiSession
 from betatrader.venues.binance.serve.books import Execution, Record, balances
 from betatrader.venues.binance.serve.market import Market, Subscriber

@@ -32,7 +32,8 @@ ANSWER_S = 10.0
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 NUMBERS = r"legal range is '^([0-9]{1,20})(\.[0-9]{1,20})?$'."
-KINDS = ("LIMIT", "LIMIT_MAKER", "MARKET")
+STOPS = ("STOP_LOSS", "STOP_LOSS_LIMIT")
+KINDS = ("LIMIT", "LIMIT_MAKER", "MARKET", *STOPS)
 NOBODY = StrategyId("")
 STP = "EXPIRE_MAKER"
 UNFILLED = {"IOC": "UNFILLED_IOC_QUANTITY_EXPIRED", "FOK": "UNFILLED_FOK_ORDER_EXPIRED"}
@@ -40,6 +41,7 @@ WORDS = {
     "insufficient balance": "Account has insufficient balance for requested action.",
     "post-only, and it would take": "Order would immediately match and take.",
     "the instrument is not trading": "Market is closed.",
+    "the stop would be triggered at once": "Stop price would trigger immediately.",
 }
 Tell = Callable[[str, Record, str, Execution | None], None]
 """Told of each change of an order: owner, order, execution type, and the execution it is of."""
@@ -99,7 +101,7 @@ class Trading:
         self, spot: Spot, symbol: str, side: Side, kind: str, parameters: Parameters
     ) -> tuple[OrderTerms, str]:
         in_force = parameters.get("timeInForce", "")
-        if kind == "LIMIT":
+        if kind in ("LIMIT", "STOP_LOSS_LIMIT"):
             if not in_force:
                 raise missing("timeInForce")
             if in_force not in ("GTC", "IOC", "FOK"):
@@ -123,13 +125,28 @@ class Trading:
             _filtered(spot, price, quantity)
             terms = OrderTerms(spot.id, side, OrderType.MARKET, limit, quantity, TimeInForce.IOC)
             return terms, "GTC"
-        price = _number(_given(parameters, "price"), "price")
         quantity = _number(_given(parameters, "quantity"), "quantity")
+        if kind == "STOP_LOSS":
+            return self._stop_loss(spot, side, quantity, parameters), "GTC"
+        price = _number(_given(parameters, "price"), "price")
         _filtered(spot, price, quantity)
         post_only = kind == "LIMIT_MAKER"
         held = TimeInForce(in_force or "GTC")
-        terms = OrderTerms(spot.id, side, OrderType.LIMIT, price, quantity, held, post_only)
+        stop = kind == "STOP_LOSS_LIMIT"
+        trigger = _trigger(spot, parameters) if stop else 0
+        type_ = OrderType.STOP if stop else OrderType.LIMIT
+        terms = OrderTerms(spot.id, side, type_, price, quantity, held, post_only, trigger)
         return terms, in_force or "GTC"
+
+    def _stop_loss(
+        self, spot: Spot, side: Side, quantity: int, parameters: Parameters
+    ) -> OrderTerms:
+        """A stop that takes whatever stands there: at twice its trigger, or any price above 0."""
+        trigger = _trigger(spot, parameters)
+        _filtered(spot, trigger, quantity)
+        price = trigger * 2 if side is Side.BUY else spot.tick
+        held = TimeInForce.IOC
+        return OrderTerms(spot.id, side, OrderType.STOP, price, quantity, held, trigger=trigger)
 
     async def place(self, owner: str, record: Record) -> Record:
         """Let an order arrive; returns it once the exchange has said what became of it first.
@@ -281,6 +298,13 @@ def _number(text: str, name: str) -> int:
     except (ArithmeticError, ValueError):
         text_ = f"Illegal characters found in parameter '{name}'; {NUMBERS}"
         raise Refusal(400, -1100, text_) from None
+
+
+def _trigger(spot: Spot, parameters: Parameters) -> int:
+    trigger = _number(_given(parameters, "stopPrice"), "stopPrice")
+    if trigger <= 0 or trigger % spot.tick:
+        raise Refusal(400, -1013, "Filter failure: PRICE_FILTER")
+    return trigger
 
 
 def _filtered(spot: Spot, price: int, quantity: int) -> None:
