@@ -4,8 +4,9 @@ One account trades on while another's venue is away: orders go where their instr
 each account starts, is compared, and is given up on its own.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -21,7 +22,7 @@ from betatrader.model.limits import Limits
 from betatrader.ops import clock
 from betatrader.roles.desks import Desk
 from betatrader.roles.reconciling import Reconciler
-from betatrader.venues.venue import Sender, Venue
+from betatrader.venues.venue import Sender, Venue, send_together
 
 Made = tuple[int, int]
 """All orders of ours up to this epoch and counter are in our journal."""
@@ -42,6 +43,28 @@ class Routing:
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Ask to take an order off the book."""
         self._venues[self._state().account_of(command.instrument)].cancel(command, now_ns)
+
+    def submit_many(self, commands: Sequence[Approved], now_ns: int) -> None:
+        """Send several orders, those of an account together."""
+        of = self._state().account_of
+        for account, some in _by(commands, lambda one: of(one.terms.instrument)).items():
+            send_together(self._venues[account], some, now_ns)
+
+    def cancel_many(self, commands: Sequence[CancelOrder]) -> None:
+        """Send several cancels, those of an account together."""
+        of = self._state().account_of
+        for account, some in _by(commands, lambda one: of(one.instrument)).items():
+            send_together(self._venues[account], some, self._state().now_ns)
+
+
+Of = TypeVar("Of")
+
+
+def _by(commands: Iterable[Of], account: Callable[[Of], str]) -> dict[str, list[Of]]:
+    found: dict[str, list[Of]] = {}
+    for command in commands:
+        found.setdefault(account(command), []).append(command)
+    return found
 
 
 class Account:

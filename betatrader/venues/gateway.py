@@ -14,7 +14,7 @@ from betatrader.model.account import CancelRejected, OrderEvent, OrderRejected
 from betatrader.model.command import Approved, CancelOrder, Step
 from betatrader.model.ids import ClientOrderId
 from betatrader.model.order import Order
-from betatrader.venues.venue import Sender
+from betatrader.venues.venue import Batching, Sender, send_together
 
 NOT_SENT = "not sent: the lease does not hold, or the trader stops"
 NOT_SHIPPED = "not sent: its record was not shipped in time"
@@ -45,7 +45,10 @@ class Gateway:
     def __init__(self, venue: Sender, fence: Fence | None = None) -> None:
         self._venue = venue
         self._fence = fence
+        self._batches = isinstance(venue, Batching)
         self._held: deque[Held] = deque()
+        self._together: list[Approved | CancelOrder] | None = None
+        """What is to leave in one request, while a Step of several is carried."""
         self.orders = 0
         self.unsent: list[OrderEvent] = []
         """What to tell the engine of commands that were kept back: they never left."""
@@ -63,6 +66,7 @@ class Gateway:
         is the answer to a person's instruction.
         """
         sent = False
+        self._gather(len(step.changes))
         for change in step.changes:
             if isinstance(change, Approved):
                 if ticket:
@@ -72,15 +76,29 @@ class Gateway:
                     sent = self._submit(change, step.time_ns) or sent
             elif isinstance(change, CancelOrder):
                 sent = self._cancel(change, step.time_ns, ordered=ordered) or sent
+        self._release(step.time_ns)
         return sent
 
     def shipped(self, ticket: int, still_open: Container[ClientOrderId]) -> None:
         """Send the orders that waited for this record or an earlier one, but for those that have
         ended meanwhile: the venue may have been asked, and have said that it has none."""
+        now_ns = 0
+        self._gather(len(self._held))
         while self._held and self._held[0].ticket <= ticket:
             held = self._held.popleft()
             if held.command.order in still_open:
-                self._submit(held.command, held.time_ns)
+                now_ns = held.time_ns
+                self._submit(held.command, now_ns)
+        self._release(now_ns)
+
+    def _gather(self, count: int) -> None:
+        if count > 1 and self._batches:
+            self._together = []
+
+    def _release(self, now_ns: int) -> None:
+        together, self._together = self._together, None
+        if together:
+            send_together(self._venue, together, now_ns)
 
     def give_up_held(self, before_ns: int, now_ns: int) -> int:
         """Orders that wait since before a moment are not sent at all; returns how many."""
@@ -100,7 +118,10 @@ class Gateway:
         if self._fence is not None and not self._fence.may_order():
             self._keep_back(command, now_ns, NOT_SENT)
             return False
-        self._venue.submit(command, now_ns)
+        if self._together is None:
+            self._venue.submit(command, now_ns)
+        else:
+            self._together.append(command)
         self.orders += 1
         return True
 
@@ -113,5 +134,8 @@ class Gateway:
         if not ordered and self._fence is not None and not self._fence.may_cancel():
             self.unsent.append(CancelRejected(now_ns, command.order, NOT_SENT))
             return False
-        self._venue.cancel(command, now_ns)
+        if self._together is None:
+            self._venue.cancel(command, now_ns)
+        else:
+            self._together.append(command)
         return True

@@ -3,8 +3,9 @@
 Reports come back through the callable that the venue is made with, as account events.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Protocol, runtime_checkable
 
 from betatrader.model.account import VenueAccount
 from betatrader.model.command import Approved, CancelOrder
@@ -24,6 +25,35 @@ class Sender(Protocol):
 
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Ask to take an order off the book."""
+
+
+@runtime_checkable
+class Batching(Sender, Protocol):
+    """One that takes several at once in a request."""
+
+    def submit_many(self, commands: Sequence[Approved], now_ns: int) -> None:
+        """Send several orders."""
+
+    def cancel_many(self, commands: Sequence[CancelOrder]) -> None:
+        """Ask to take several orders off the book."""
+
+
+def send_together(sender: Sender, commands: Iterable[Approved | CancelOrder], now_ns: int) -> None:
+    """Send orders and cancels in their order, neighbours of a kind in one request where the venue
+    can."""
+    for kind, alike in groupby(commands, type):
+        some = list(alike)
+        if len(some) > 1 and isinstance(sender, Batching):
+            if kind is CancelOrder:
+                sender.cancel_many([one for one in some if isinstance(one, CancelOrder)])
+            else:
+                sender.submit_many([one for one in some if isinstance(one, Approved)], now_ns)
+            continue
+        for one in some:
+            if isinstance(one, Approved):
+                sender.submit(one, now_ns)
+            else:
+                sender.cancel(one, now_ns)
 
 
 class Venue(Sender, Protocol):

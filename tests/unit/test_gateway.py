@@ -1,10 +1,16 @@
 """The door for orders: held until their record is safe, never past a fence; cancels never wait."""
 
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 from scenes import Scene, terms
 
+from betatrader.engine.state import State
 from betatrader.model.account import OrderRejected
 from betatrader.model.command import Approved, CancelOrder, Step
+from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.order import Side
+from betatrader.roles.accounts import Routing
 from betatrader.venues.gateway import NOT_SENT, NOT_SHIPPED, WITHDRAWN, Gateway
 
 
@@ -96,3 +102,75 @@ def test_a_held_order_that_has_ended_for_us_never_leaves() -> None:
     gateway.shipped(7, set())
     gateway.shipped(8, {order.order})
     assert told.orders == []
+
+
+class Batches(Told):
+    """One that takes several in one request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[str] = []
+
+    def submit(self, command: Approved, now_ns: int) -> None:
+        self.requests.append(f"order {command.order[-1]}")
+
+    def cancel(self, command: CancelOrder, now_ns: int) -> None:
+        self.requests.append(f"cancel {command.order[-1]}")
+
+    def submit_many(self, commands: Sequence[Approved], now_ns: int) -> None:
+        self.requests.append(" ".join(["orders", *(one.order[-1] for one in commands)]))
+
+    def cancel_many(self, commands: Sequence[CancelOrder]) -> None:
+        self.requests.append(" ".join(["cancels", *(one.order[-1] for one in commands)]))
+
+
+def several(order: Approved, kinds: str) -> Step:
+    """Orders (o) and cancels (c), numbered."""
+    return step(
+        *(
+            replace(order, order=ClientOrderId(f"{number:032x}"))
+            if kind == "o"
+            else CancelOrder(ClientOrderId(f"{number:032x}"), order.terms.instrument)
+            for number, kind in enumerate(kinds)
+        )
+    )
+
+
+def test_neighbours_of_a_kind_leave_in_one_request_where_the_venue_can() -> None:
+    _, _, _, order = made()
+    venue = Batches()
+    assert Gateway(venue).carry(several(order, "coocc"))
+    assert venue.requests == ["cancel 0", "orders 1 2", "cancels 3 4"]
+    venue.requests.clear()
+    Gateway(venue).carry(several(order, "o"))
+    assert venue.requests == ["order 0"]
+
+
+def test_orders_whose_records_are_shipped_together_leave_together() -> None:
+    _, _, _, order = made()
+    venue = Batches()
+    gateway = Gateway(venue)
+    gateway.carry(several(order, "oo"), ticket=1)
+    assert venue.requests == []
+    gateway.shipped(1, {f"{number:032x}" for number in range(2)})
+    assert venue.requests == ["orders 0 1"]
+
+
+def test_several_for_two_accounts_leave_for_each_together() -> None:
+    _, _, _, order = made()
+    one, two = Batches(), Told()
+    one.name, two.name = "SIM", "TWO"  # type: ignore[attr-defined]
+    state = State(accounts=("SIM", "TWO"), several=True)
+    routing = Routing([one, two], lambda: state)  # type: ignore[list-item]
+    there = replace(order.terms, instrument=InstrumentId("COIN.TWO"))
+    Gateway(routing).carry(
+        step(
+            replace(order, order=ClientOrderId("1")),
+            replace(order, order=ClientOrderId("2"), terms=there),
+            replace(order, order=ClientOrderId("3")),
+            CancelOrder(ClientOrderId("4"), there.instrument),
+            CancelOrder(ClientOrderId("5"), there.instrument),
+        )
+    )
+    assert one.requests == ["orders 1 3"]
+    assert (two.orders, two.cancels) == (["2"], ["4", "5"])

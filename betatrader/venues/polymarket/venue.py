@@ -4,7 +4,7 @@ Reports come over the user channel, the market over another, questions go over R
 without a clear answer is in doubt: it is never sent again, and the venue is asked for its hash.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import anyio
 import structlog
@@ -154,7 +154,7 @@ class PolymarketVenue:
         if sent is not None:
             self._sending.place([sent])
 
-    def submit_many(self, commands: Iterable[Approved], now_ns: int) -> None:
+    def submit_many(self, commands: Sequence[Approved], now_ns: int) -> None:
         """Send several orders in one request (POST /orders)."""
         made = [self._made(command, now_ns) for command in commands]
         sent = [one for one in made if one is not None]
@@ -168,7 +168,7 @@ class PolymarketVenue:
             return
         self._sending.cancel(command.order)
 
-    def cancel_many(self, commands: Iterable[CancelOrder]) -> None:
+    def cancel_many(self, commands: Sequence[CancelOrder]) -> None:
         """Send several cancels in one request (DELETE /orders)."""
         known = []
         for command in commands:
