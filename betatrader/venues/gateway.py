@@ -14,7 +14,7 @@ from betatrader.model.account import CancelRejected, OrderEvent, OrderRejected
 from betatrader.model.command import Approved, CancelOrder, Step
 from betatrader.model.ids import ClientOrderId
 from betatrader.model.order import Order
-from betatrader.venues.venue import Batching, Sender, send_together
+from betatrader.venues.venue import Batching, Ready, Sender, send, send_together
 
 NOT_SENT = "not sent: the lease does not hold, or the trader stops"
 NOT_SHIPPED = "not sent: its record was not shipped in time"
@@ -45,10 +45,10 @@ class Gateway:
     def __init__(self, venue: Sender, fence: Fence | None = None) -> None:
         self._venue = venue
         self._fence = fence
-        self._batches = isinstance(venue, Batching)
+        self._batching = venue if isinstance(venue, Batching) else None
         self._held: deque[Held] = deque()
-        self._together: list[Approved | CancelOrder] | None = None
-        """What is to leave in one request, while a Step of several is carried."""
+        self._together: list[Ready] | None = None
+        """What is to leave in one request, while several are gathered."""
         self.orders = 0
         self.unsent: list[OrderEvent] = []
         """What to tell the engine of commands that were kept back: they never left."""
@@ -76,29 +76,31 @@ class Gateway:
                     sent = self._submit(change, step.time_ns) or sent
             elif isinstance(change, CancelOrder):
                 sent = self._cancel(change, step.time_ns, ordered=ordered) or sent
-        self._release(step.time_ns)
+        self._release()
         return sent
 
     def shipped(self, ticket: int, still_open: Container[ClientOrderId]) -> None:
         """Send the orders that waited for this record or an earlier one, but for those that have
         ended meanwhile: the venue may have been asked, and have said that it has none."""
-        now_ns = 0
         self._gather(len(self._held))
         while self._held and self._held[0].ticket <= ticket:
             held = self._held.popleft()
             if held.command.order in still_open:
-                now_ns = held.time_ns
-                self._submit(held.command, now_ns)
-        self._release(now_ns)
+                self._submit(held.command, held.time_ns)
+        self._release()
 
     def _gather(self, count: int) -> None:
-        if count > 1 and self._batches:
+        if count > 1 and self._batching is not None:
             self._together = []
 
-    def _release(self, now_ns: int) -> None:
+    def _release(self) -> None:
         together, self._together = self._together, None
-        if together:
-            send_together(self._venue, together, now_ns)
+        if not together:
+            return
+        if len(together) == 1 or self._batching is None:
+            send(self._venue, together[0])
+        else:
+            send_together(self._batching, together)
 
     def give_up_held(self, before_ns: int, now_ns: int) -> int:
         """Orders that wait since before a moment are not sent at all; returns how many."""
@@ -121,7 +123,7 @@ class Gateway:
         if self._together is None:
             self._venue.submit(command, now_ns)
         else:
-            self._together.append(command)
+            self._together.append((command, now_ns))
         self.orders += 1
         return True
 
@@ -137,5 +139,5 @@ class Gateway:
         if self._together is None:
             self._venue.cancel(command, now_ns)
         else:
-            self._together.append(command)
+            self._together.append((command, now_ns))
         return True

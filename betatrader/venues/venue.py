@@ -27,33 +27,45 @@ class Sender(Protocol):
         """Ask to take an order off the book."""
 
 
+Timed = tuple[Approved, int]
+"""An order and the time of its Step. A venue may make the order's id there from both: a batch of
+several Steps has several times."""
+
+
 @runtime_checkable
 class Batching(Sender, Protocol):
     """One that takes several at once in a request."""
 
-    def submit_many(self, commands: Sequence[Approved], now_ns: int) -> None:
+    def submit_many(self, orders: Sequence[Timed]) -> None:
         """Send several orders."""
 
-    def cancel_many(self, commands: Sequence[CancelOrder]) -> None:
+    def cancel_many(self, commands: Sequence[CancelOrder], now_ns: int) -> None:
         """Ask to take several orders off the book."""
 
 
-def send_together(sender: Sender, commands: Iterable[Approved | CancelOrder], now_ns: int) -> None:
-    """Send orders and cancels in their order, neighbours of a kind in one request where the venue
-    can."""
-    for kind, alike in groupby(commands, type):
+Ready = Timed | tuple[CancelOrder, int]
+
+
+def send(sender: Sender, ready: Ready) -> None:
+    """Send one by itself."""
+    command, now_ns = ready
+    if isinstance(command, CancelOrder):
+        sender.cancel(command, now_ns)
+    else:
+        sender.submit(command, now_ns)
+
+
+def send_together(sender: Batching, several: Iterable[Ready]) -> None:
+    """Send orders and cancels in their order, neighbours of a kind in one request."""
+    for are_cancels, alike in groupby(several, lambda one: isinstance(one[0], CancelOrder)):
         some = list(alike)
-        if len(some) > 1 and isinstance(sender, Batching):
-            if kind is CancelOrder:
-                sender.cancel_many([one for one in some if isinstance(one, CancelOrder)])
-            else:
-                sender.submit_many([one for one in some if isinstance(one, Approved)], now_ns)
-            continue
-        for one in some:
-            if isinstance(one, Approved):
-                sender.submit(one, now_ns)
-            else:
-                sender.cancel(one, now_ns)
+        if len(some) == 1:
+            send(sender, some[0])
+        elif are_cancels:
+            cancels = [one for one, _ in some if isinstance(one, CancelOrder)]
+            sender.cancel_many(cancels, some[0][1])
+        else:
+            sender.submit_many([(one, at) for one, at in some if isinstance(one, Approved)])
 
 
 class Venue(Sender, Protocol):

@@ -12,6 +12,7 @@ from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.order import Side
 from betatrader.roles.accounts import Routing
 from betatrader.venues.gateway import NOT_SENT, NOT_SHIPPED, WITHDRAWN, Gateway
+from betatrader.venues.venue import Timed
 
 
 class Told:
@@ -110,6 +111,7 @@ class Batches(Told):
     def __init__(self) -> None:
         super().__init__()
         self.requests: list[str] = []
+        self.times: list[int] = []
 
     def submit(self, command: Approved, now_ns: int) -> None:
         self.requests.append(f"order {command.order[-1]}")
@@ -117,22 +119,24 @@ class Batches(Told):
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         self.requests.append(f"cancel {command.order[-1]}")
 
-    def submit_many(self, commands: Sequence[Approved], now_ns: int) -> None:
-        self.requests.append(" ".join(["orders", *(one.order[-1] for one in commands)]))
+    def submit_many(self, orders: Sequence[Timed]) -> None:
+        self.requests.append(" ".join(["orders", *(one.order[-1] for one, _ in orders)]))
+        self.times += [now_ns for _, now_ns in orders]
 
-    def cancel_many(self, commands: Sequence[CancelOrder]) -> None:
+    def cancel_many(self, commands: Sequence[CancelOrder], now_ns: int) -> None:
         self.requests.append(" ".join(["cancels", *(one.order[-1] for one in commands)]))
 
 
-def several(order: Approved, kinds: str) -> Step:
+def several(order: Approved, kinds: str, first: int = 0, at: int = 10) -> Step:
     """Orders (o) and cancels (c), numbered."""
     return step(
         *(
             replace(order, order=ClientOrderId(f"{number:032x}"))
             if kind == "o"
             else CancelOrder(ClientOrderId(f"{number:032x}"), order.terms.instrument)
-            for number, kind in enumerate(kinds)
-        )
+            for number, kind in enumerate(kinds, first)
+        ),
+        at=at,
     )
 
 
@@ -154,6 +158,19 @@ def test_orders_whose_records_are_shipped_together_leave_together() -> None:
     assert venue.requests == []
     gateway.shipped(1, {f"{number:032x}" for number in range(2)})
     assert venue.requests == ["orders 0 1"]
+
+
+def test_orders_of_several_steps_leave_together_each_with_the_time_of_its_own() -> None:
+    """From it a venue's id of the order is made, and made again after a restart."""
+    _, _, _, order = made()
+    venue = Batches()
+    gateway = Gateway(venue)
+    for number in range(3):
+        gateway.carry(several(order, "o", number, at=10 + number), ticket=1 + number)
+    gateway.shipped(2, {f"{number:032x}" for number in range(3)})
+    gateway.shipped(3, {f"{number:032x}" for number in range(3)})
+    assert venue.requests == ["orders 0 1", "order 2"]
+    assert venue.times == [10, 11]
 
 
 def test_several_for_two_accounts_leave_for_each_together() -> None:
