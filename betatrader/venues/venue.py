@@ -4,7 +4,6 @@ Reports come back through the callable that the venue is made with, as account e
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 from betatrader.model.account import VenueAccount
@@ -41,31 +40,6 @@ class Batching(Sender, Protocol):
 
     def cancel_many(self, commands: Sequence[CancelOrder], now_ns: int) -> None:
         """Ask to take several orders off the book."""
-
-
-Ready = Timed | tuple[CancelOrder, int]
-
-
-def send(sender: Sender, ready: Ready) -> None:
-    """Send one by itself."""
-    command, now_ns = ready
-    if isinstance(command, CancelOrder):
-        sender.cancel(command, now_ns)
-    else:
-        sender.submit(command, now_ns)
-
-
-def send_together(sender: Batching, several: Iterable[Ready]) -> None:
-    """Send orders and cancels in their order, neighbours of a kind in one request."""
-    for are_cancels, alike in groupby(several, lambda one: isinstance(one[0], CancelOrder)):
-        some = list(alike)
-        if len(some) == 1:
-            send(sender, some[0])
-        elif are_cancels:
-            cancels = [one for one, _ in some if isinstance(one, CancelOrder)]
-            sender.cancel_many(cancels, some[0][1])
-        else:
-            sender.submit_many([(one, at) for one, at in some if isinstance(one, Approved)])
 
 
 class Venue(Sender, Protocol):
