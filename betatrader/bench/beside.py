@@ -8,6 +8,7 @@ check, no journal, and no network in it.
 import gc
 import time
 from collections.abc import Callable, Collection, Sequence
+from decimal import localcontext
 from typing import Protocol
 
 from betatrader.bench.result import Result, quantile
@@ -39,12 +40,13 @@ class Beside:
         if library is None:
             return
         gc.collect()
-        for place, message in enumerate(messages):
-            began = time.perf_counter_ns()
-            library.hear(message)
-            if place in ordered:
-                library.order()
-                spans.append(time.perf_counter_ns() - began)
+        with localcontext():  # ccxt sets how decimals are rounded, for whoever comes after it
+            for place, message in enumerate(messages):
+                began = time.perf_counter_ns()
+                library.hear(message)
+                if place in ordered:
+                    library.order()
+                    spans.append(time.perf_counter_ns() - began)
         gc.collect()
         gc.freeze()  # what it keeps is not to be looked through in our turn
 
@@ -78,7 +80,8 @@ class Beside:
 def beside(make: Callable[[], Library], names: str, progress: Callable[[str], None]) -> Beside:
     """With the library where it is installed; where it is not, one line says so."""
     try:
-        return Beside(make())
+        with localcontext():
+            return Beside(make())
     except ImportError as error:
         progress(
             f"wire: no baseline, {names} cannot be loaded ({error}): install the extra dev "

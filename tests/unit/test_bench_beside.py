@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from decimal import ROUND_HALF_EVEN, getcontext, localcontext
 from urllib.parse import parse_qs
 
 import msgspec
@@ -79,10 +80,13 @@ def test_without_the_library_one_line_says_so_and_ours_is_measured() -> None:
 async def test_ccxt_keeps_the_book_and_signs_an_order_of_it() -> None:
     asked = Request("GET", "/api/v3/exchangeInfo", "symbol=BTCUSDT", {}, b"")
     rules = (await wire._served().answer(asked)).body
-    library = Ccxt(rules, msgspec.json.encode(BOOK))
+    others = beside(lambda: Ccxt(rules, msgspec.json.encode(BOOK)), "ccxt", print)
+    library = others.library
+    assert library is not None
 
     def price() -> float:
-        query, _, signature = library.order().decode().rpartition("&signature=")
+        with localcontext():
+            query, _, signature = library.order().decode().rpartition("&signature=")
         wanted = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
         assert signature == wanted
         fields = parse_qs(query)
@@ -94,6 +98,9 @@ async def test_ccxt_keeps_the_book_and_signs_an_order_of_it() -> None:
     ticker = {"u": 13, "s": "BTCUSDT", "b": "61002.00", "B": "1", "a": "61004.00", "A": "1"}
     library.hear(json.dumps({"stream": "btcusdt@bookTicker", "data": ticker}).encode())
     assert price() == 61_003 - wire_ccxt.TICK
+    others.play([depth(14, 15, [], [])], {0})
+    assert len(others.spans) == 1
+    assert getcontext().rounding == ROUND_HALF_EVEN, "it has set another, and ours is as it was"
 
 
 def test_the_official_clients_decode_and_sign_an_order_of_the_users_book() -> None:
