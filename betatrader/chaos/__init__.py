@@ -7,6 +7,8 @@ plan       what goes wrong, and when
 judge      what must be true
 bugs       planted ones, to show that the judge can see
 busy       a strategy that orders as often as it may
+eager      one that wants more than it may, where the account is near its limits
+operator   the person there, who halts, flattens and resumes
 seams      where the product's edges meet the world: clock, disk, lock
 bus        a small model of the Redis server: its clients, and what befalls it
 keyspace   its data, and what commands do to it

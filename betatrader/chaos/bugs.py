@@ -7,11 +7,17 @@ plants them one after the other and says which seed caught each.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from betatrader.chaos.seams import put
+from betatrader.engine import risk
+from betatrader.engine.checks import CHECKS, UNANSWERED
 from betatrader.engine.engine import Engine
 from betatrader.engine.orders import Orders
+from betatrader.engine.state import State
 from betatrader.model.account import Fill, OrderRejected, Reconciled
 from betatrader.model.command import Approved, Step
+from betatrader.model.instruction import Started, TradingState
 from betatrader.model.order import CLOSED
 from betatrader.ops import clock
 from betatrader.roles import following, reconciling, trader
@@ -21,6 +27,8 @@ from betatrader.store.journal import Journal
 from betatrader.venues import gateway, reconcile
 from betatrader.venues.in_flight import InFlight
 from betatrader.venues.link.client import LinkVenue
+
+ACTIVE = TradingState.ACTIVE
 
 
 class Bug(NamedTuple):
@@ -194,6 +202,44 @@ def _positions_forgotten() -> None:
     put(Engine, "restore", forget)
 
 
+def _unanswered_orders_count_nothing() -> None:
+    judge = risk.Judge.judge
+
+    def forgetful(self: risk.Judge, state: State, *rest: Any) -> Any:
+        kept = state.orders.open
+        put(state.orders, "open", {n: o for n, o in kept.items() if o.state not in UNANSWERED})
+        try:
+            return judge(self, state, *rest)
+        finally:
+            put(state.orders, "open", kept)
+
+    put(risk.Judge, "judge", forgetful)
+
+
+def _halt_forgotten_at_a_restart() -> None:
+    on_started = Engine._on_started
+
+    def active(self: Engine, event: Started, seen: object) -> None:
+        on_started(self, msgspec.structs.replace(event, trading_state=ACTIVE, reason=""), seen)
+
+    put(Engine, "_on_started", active)
+
+
+def _halt_lets_buys_through() -> None:
+    put(risk, "far_from_limits", lambda *_: False)
+    _without("trading_state")
+
+
+def _losses_never_halt() -> None:
+    put(risk, "breached", lambda *_: "")
+    _without("daily_loss", "drawdown")
+
+
+def _without(*names: str) -> None:
+    """Risk without some of its checks."""
+    put(risk, "CHECKS", tuple(check for check in CHECKS if check.__name__ not in names))
+
+
 BUGS: dict[str, Bug] = {
     "timeout-is-rejection": Bug("no answer counts as a refusal", _timeout_is_rejection),
     "trades-on": Bug(
@@ -222,5 +268,13 @@ BUGS: dict[str, Bug] = {
     "no-reconnect": Bug("a broken connection stays broken", _no_reconnect),
     "held-for-ever": Bug("held orders are never let go", _held_orders_for_ever),
     "positions-forgotten": Bug("a restart forgets what is held", _positions_forgotten),
+    "unanswered-uncounted": Bug(
+        "unanswered orders count nothing against limits", _unanswered_orders_count_nothing
+    ),
+    "halt-forgotten": Bug(
+        "a restart forgets that the trader was halted", _halt_forgotten_at_a_restart
+    ),
+    "halt-buys": Bug("a halted trader still buys", _halt_lets_buys_through),
+    "losses-never-halt": Bug("a loss limit that is reached stops nothing", _losses_never_halt),
 }
 """Every planted bug by name."""

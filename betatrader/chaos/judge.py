@@ -5,12 +5,18 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from betatrader.model.command import Approved
+from betatrader.model.ids import venue_of
+from betatrader.model.order import Side
 from betatrader.sim import invariants
 from betatrader.sim.ledger import Accepted, Entry, Refused
 
 if TYPE_CHECKING:
     from betatrader.chaos.site import Site
     from betatrader.chaos.world import World
+
+
+LOSSES = 2
+"""How far beyond its limit a loss may be as a buy arrives: fills are under way, prices move."""
 
 
 class Judge:
@@ -21,6 +27,10 @@ class Judge:
         self.counts: dict[str, int] = {}
         """Faults by kind."""
         self.orders = 0
+        self.instructions = 0
+        """Of the operator, as often as the plan has them."""
+        self.halts = 0
+        """How often the trader was seen to have stopped by itself, or by the operator."""
         self._trading: set[str] = set()
         """The venues that took an order after the last fault."""
         self._world = world
@@ -28,6 +38,11 @@ class Judge:
         self._refused: set[str] = set()
         self._highest_epoch = 0
         self._faults_ended = False
+        self._held_back = ""
+        self._equity = 0
+        self._answered: dict[int, set[str]] = {}
+        """The venues that have told a process our account, by its role's identity: no role is
+        cleaned up in a run."""
         self._digest = blake2b(digest_size=8)
         for site in world.sites:
             site.exchange.keep = partial(self.booked, site)
@@ -64,6 +79,11 @@ class Judge:
         ledger = site.ledger
         if ledger.largest_total > limits.total_notional * 21 // 20:
             self.say(f"{ledger.largest_total} at stake, and the limit is {limits.total_notional}")
+        if self._world.plan.guarded and entry.terms.side is Side.BUY:
+            self._equity = self._equity or self._worth()
+            lost = self._equity - self._worth()
+            if lost > LOSSES * limits.daily_loss:
+                self.say(f"bought, with {lost} lost, and the limit is {limits.daily_loss}")
 
     def digest(self) -> str:
         """Of all that the venue wrote into its ledger, in its order."""
@@ -86,12 +106,46 @@ class Judge:
         if plan.pair or "power_cut" not in self.counts:
             self.say(f"order {order} was in no journal")
 
+    def answered(self, name: str) -> None:
+        """A process has heard from a venue what our account is there."""
+        role = self._world.running_role()
+        if role is not None:
+            self._answered.setdefault(id(role), set()).add(name)
+
+    def _asked_by(self, role: Any, command: Approved) -> bool:
+        name = venue_of(command.terms.instrument)
+        return name in self._answered.get(id(role), ())
+
+    def hold(self, reason: str) -> None:
+        """From here on no buy may leave."""
+        if not self._held_back:
+            self._held_back = reason
+            self.halts += 1
+
+    def let_go(self) -> None:
+        """A resume is sent."""
+        self._held_back = ""
+
+    def resumed(self) -> None:
+        """It is obeyed: losses count from here."""
+        self._equity = self._worth()
+
+    def _worth(self) -> int:
+        """What all accounts are worth by the venues' own books, at the bids."""
+        return sum(site.worth() for site in self._world.sites)
+
     def begins(self, epoch: int) -> None:
         """A trader begins to lead."""
         self._highest_epoch = max(self._highest_epoch, epoch)
 
     def sent(self, epoch: int, command: Approved) -> None:
-        """A trader lets an order leave: nobody with a later epoch may have done so before."""
+        """A trader lets an order leave: nobody with a later epoch may have done so before, and
+        none that buys while new risk is held back."""
+        role = self._world.running_role()
+        if role is not None and not self._asked_by(role, command):
+            self.say(f"{command.order} left before the venue was asked for our account")
+        if self._held_back and command.terms.side is Side.BUY:
+            self.say(f"{command.order} buys, and {self._held_back}")
         if epoch < self._highest_epoch:
             self.say(f"epoch {epoch} sent {command.order} after {self._highest_epoch} had begun")
         self.begins(epoch)

@@ -130,6 +130,12 @@ class Store:
         ]
         return found[:count] if count is not None else found
 
+    def xrevrange(self, key: str, count: int | None = None) -> list[Entry]:
+        """XREVRANGE from the end."""
+        stream = self.streams.get(key)
+        names = list(reversed(stream.entries))[:count] if stream is not None else []
+        return [(_text(name), dict(stream.entries[name])) for name in names if stream is not None]
+
     def xgroup_create(
         self,
         key: str,

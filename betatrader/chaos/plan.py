@@ -7,6 +7,8 @@ FIRST_S, LAST_S = 4.0, 34.0
 """Faults begin within this time."""
 
 FEWEST, MOST = 5, 9
+GUARDED = 0.34
+"""The share of seeds whose account is near its limits."""
 
 
 class Fault(NamedTuple):
@@ -23,12 +25,14 @@ class Fault(NamedTuple):
 
 class Plan(NamedTuple):
     """One run: `pair` is two traders under a strict lease whose journal is shipped; else one
-    trader alone with a solo lease and its disk."""
+    trader alone with a solo lease and its disk. `guarded`: the account is near its limits, and an
+    operator steps in."""
 
     seed: int
     pair: bool
     faults: tuple[Fault, ...]
     venue: str = "sim"
+    guarded: bool = False
 
 
 TRADER = {"kill": 3, "kill_at_order": 5, "kill_in_write": 4, "pause": 2, "end": 2, "clock": 1}
@@ -51,6 +55,9 @@ REDIS = {
     "redis_full": 1,
 }
 DISK = {"wipe": 2, "power_cut": 2, "disk_full": 1, "sync_fails": 1}
+OPERATOR = {"halt": 2, "reduce": 2, "flatten": 1, "cancel_all": 1}
+"""What is no fault: orders of a person."""
+
 REDIS_LOSS = {"redis_empty": 2, "redis_older": 2}
 
 LONGEST = {
@@ -94,4 +101,23 @@ def make(seed: int, venue: str = "sim") -> Plan:
             lost_at = at
         elif kind not in VENUE:
             harmed_at = at + lasts
-    return Plan(seed, pair, tuple(faults), venue)
+    guarded, orders = _operated(seed, faults)
+    faults = sorted(faults + orders, key=lambda fault: fault.at_s)
+    return Plan(seed, pair, tuple(faults), venue, guarded)
+
+
+def _operated(seed: int, faults: list[Fault]) -> tuple[bool, list[Fault]]:
+    """Whether a seed's account is guarded, and what its operator orders: shortly before something
+    befalls a trader, where it is easiest forgotten."""
+    chance = random.Random(f"operator {seed}")  # noqa: S311  a seed, to be repeated
+    if chance.random() >= GUARDED:
+        return False, []
+    times = [fault.at_s for fault in faults if fault.kind in {**TRADER, **DISK}]
+    count = chance.randint(1, 2)
+    chosen = chance.sample(times, count) if len(times) > count else times or [FIRST_S]
+    orders = []
+    for at in chosen:
+        [kind] = chance.choices(list(OPERATOR), list(OPERATOR.values()))
+        early, lasts = chance.uniform(0.2, 1.0), chance.uniform(1.0, 4.0)
+        orders.append(Fault(kind, round(at - early, 3), round(lasts, 3), round(chance.random(), 3)))
+    return True, orders

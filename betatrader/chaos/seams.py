@@ -17,6 +17,7 @@ import anyio.to_thread
 import structlog
 
 from betatrader.chaos.busy import Busy
+from betatrader.chaos.eager import Eager
 from betatrader.chaos.loop import Process, ProcessKilled, current_process
 from betatrader.net import feed
 from betatrader.ops import clock, files, mapped_file
@@ -106,7 +107,7 @@ def put_in_place(now: Callable[[], float]) -> None:
 
     put(clock, "now_ns", now_ns)
     put(clock, "boot_s", now)
-    strategies.SHIPPED["busy"] = Busy
+    strategies.SHIPPED |= {"busy": Busy, "eager": Eager}
     put(leading, "lock", _lock)
     put(lease, "holder_name", _holder)
     put(leading, "holder_name", _holder)

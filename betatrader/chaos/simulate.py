@@ -16,9 +16,12 @@ import msgspec
 from betatrader.chaos import bugs, loop, plan, seams, world
 from betatrader.chaos.plan import Fault, Plan
 from betatrader.chaos.seams import put
+from betatrader.engine.engine import Engine
 from betatrader.engine.orders import Orders
 from betatrader.model.account import OrderRejected
 from betatrader.model.command import Approved
+from betatrader.model.instruction import Resume
+from betatrader.roles.reconciling import Reconciler
 from betatrader.roles.trading import TradingRole
 from betatrader.store.journal import Journal
 from betatrader.venues.gateway import Gateway
@@ -30,11 +33,15 @@ MEMORY = Path("/dev/shm")  # noqa: S108  a folder in memory, where there is one
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What a run came to. `digest` is the same wherever and whenever a seed is run."""
+    """What a run came to. `instructions` are the operator's, and `halts` counts how often it was
+    seen to have stopped, by them or by itself. `digest` is the same wherever and whenever a seed is
+    run."""
 
     seed: int
     wrong: list[str]
     faults: dict[str, int]
+    instructions: int
+    halts: int
     planned: tuple[Fault, ...]
     orders: int
     virtual_s: float
@@ -50,6 +57,8 @@ class Report(msgspec.Struct, kw_only=True):
     orders: int
     fewest_orders: int
     faults: dict[str, int]
+    instructions: int
+    halts: int
     digest: str
     cpu_seconds_per_seed: float
 
@@ -87,6 +96,8 @@ def run(
         orders=sum(o.orders for o in outcomes),
         fewest_orders=min((o.orders for o in outcomes), default=0),
         faults=dict(sorted(counts.items())),
+        instructions=sum(o.instructions for o in outcomes),
+        halts=sum(o.halts for o in outcomes),
         digest=digest,
         cpu_seconds_per_seed=round((_cpu_s() - began) / max(1, len(outcomes)), 3),
     )
@@ -168,6 +179,8 @@ def _one(drawn: Plan, now: list[Any]) -> Outcome:
             seed=drawn.seed,
             wrong=made.judge.wrong,
             faults=made.judge.counts,
+            instructions=made.judge.instructions,
+            halts=made.judge.halts,
             planned=drawn.faults,
             orders=made.judge.orders,
             virtual_s=made.loop.time(),
@@ -182,7 +195,7 @@ def _observe(now: list[Any]) -> None:
     """Let the judge see which role a process runs, and each order that is let out."""
     begin, submit, adopt = TradingRole.__init__, Gateway._submit, Orders.adopt
     take, take_fill = Orders.take, Orders.take_fill
-    open_next = Journal._open_next
+    open_next, on_resume, answer = Journal._open_next, Engine._on_resume, Reconciler._answer
 
     def begun(self: TradingRole, service: Any, *rest: Any) -> None:
         begin(self, service, *rest)
@@ -218,6 +231,17 @@ def _observe(now: list[Any]) -> None:
         open_next(self, snapshot)
         now[-1].open_files.append(self._file)
 
+    async def answered(self: Reconciler) -> Any:
+        account = await answer(self)
+        now[-1].judge.answered(self._venue.name)
+        return account
+
+    def resumed(self: Engine, event: Resume, seen: object) -> None:
+        on_resume(self, event, seen)
+        now[-1].judge.resumed()
+
+    put(Engine, "_on_resume", resumed)
+    put(Reconciler, "_answer", answered)
     put(Orders, "adopt", adopted)
     put(Orders, "take", taken)
     put(Orders, "take_fill", filled)

@@ -15,7 +15,7 @@ from betatrader.chaos.venues import TICK
 from betatrader.model.account import VenueAccount
 from betatrader.model.ids import InstrumentId, venue_of
 from betatrader.model.market import InstrumentListed, Quote
-from betatrader.model.money import SCALE, Price
+from betatrader.model.money import SCALE, Price, proceeds
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import Faults, FaultyLink
 from betatrader.sim.ledger import Ledger
@@ -48,6 +48,14 @@ class Site:
     def ledger(self) -> Ledger:
         """The venue's books of our account."""
         return self.exchange.ledgers[self.venue.owner]
+
+    def worth(self) -> int:
+        """Our account by the venue's books, at its bids."""
+        ledger = self.exchange.ledgers.get(self.venue.owner)
+        if ledger is None:
+            return 0
+        held = ((self.exchange.bid(name), n) for name, n in ledger.positions.items())
+        return ledger.cash + sum(proceeds(bid, quantity) for bid, quantity in held)
 
     def desk(self, role: Any) -> Any:
         """The desk of a trading role here."""

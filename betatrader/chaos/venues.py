@@ -5,6 +5,7 @@ simulated network.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol
 
@@ -60,6 +61,8 @@ class Side(Protocol):
     """Around which price it moves."""
     stake_usd: int
     """The most at stake: some five of the smallest orders."""
+    little_usd: Decimal
+    """What a guarded account may lose until it halts: a few rounds."""
     late_s: float
     """How much later than elsewhere the books may agree after a start."""
 
@@ -100,6 +103,7 @@ class _OfPairs:
     owner = "us"
     middle = 10 * SCALE
     stake_usd = 10
+    little_usd = Decimal("0.1")
     late_s = 0.0
 
     def listed(self) -> list[Instrument]:
@@ -199,6 +203,7 @@ class OfPolymarket:
     host = POLYMARKET_AT
     middle = SCALE // 2
     stake_usd = 25
+    little_usd = Decimal("2.5")
 
     def __init__(
         self,

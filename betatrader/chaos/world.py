@@ -21,7 +21,8 @@ from betatrader.chaos import bus, seams, venues
 from betatrader.chaos.judge import Judge
 from betatrader.chaos.loop import VirtualLoop, number_cancel_scopes
 from betatrader.chaos.network import Network
-from betatrader.chaos.plan import Fault, Plan
+from betatrader.chaos.operator import Operator
+from betatrader.chaos.plan import OPERATOR, Fault, Plan
 from betatrader.chaos.seams import EPOCH_S, Disk, Machine
 from betatrader.chaos.site import Site
 from betatrader.chaos.venues import Side
@@ -45,6 +46,9 @@ LIVENESS_S = 20.0
 LIVENESS_OF_BOTH_S = 30.0
 """The same at each of two venues, whose positions share a limit: pairs that were merged count as
 held until that is believed, which takes an order in doubt and two looks, 10 s each."""
+
+FEW_ORDERS = 4
+"""So many may be open at each venue where the account is guarded."""
 
 QUIET_S = 60.0
 """From the last quote until the books must agree: pairs that were merged are believed late."""
@@ -146,8 +150,9 @@ class World:
         ]
         sides = [site.venue for site in self.sites]
         venues.connect(sides)
-        self.config = _config(sides, pair=plan.pair)
+        self.config = _config(sides, plan)
         self.judge = Judge(self)
+        self.operator = Operator(self)
         self.traders = [Trader(self, name) for name in (("a", "b") if plan.pair else ("a",))]
         self.open_files: list[MappedFile] = []
         within_s = LIVENESS_S if len(self.sites) == 1 else LIVENESS_OF_BOTH_S
@@ -180,6 +185,7 @@ class World:
                 *(site.venue.run(site.market()) for site in self.sites),
                 *(site.venue.deliver() for site in self.sites),
                 *(trader.keep_running() for trader in self.traders),
+                *((self.operator.run(),) if self.plan.guarded else ()),
                 self._remember(),
             )
         ]
@@ -224,8 +230,12 @@ class World:
         self._striking.append(self.loop.create_task(self._strike(fault)))
 
     async def _strike(self, fault: Fault) -> None:
-        self.judge.counts[fault.kind] = self.judge.counts.get(fault.kind, 0) + 1
         end = self.loop.time() + fault.lasts_s
+        if fault.kind in OPERATOR:
+            self.judge.instructions += 1
+            self.operator.order(fault, end)
+            return
+        self.judge.counts[fault.kind] = self.judge.counts.get(fault.kind, 0) + 1
         trader = self._target(fault)
         machine = trader.machine
         match fault.kind:
@@ -303,18 +313,21 @@ def _setting(event: asyncio.Event) -> Callable[[object], None]:
     return lambda _task: event.set()
 
 
-def _config(sides: list[Side], *, pair: bool) -> Config:
+def _config(sides: list[Side], plan: Plan) -> Config:
+    pair, guarded = plan.pair, plan.guarded
+    little_usd = sum((side.little_usd for side in sides), Decimal(0))
     return Config(
         risk=Risk(
             order_notional_usd=Decimal(20),
             position_notional_usd=Decimal(max(side.stake_usd for side in sides)),
             total_notional_usd=Decimal(sum(side.stake_usd for side in sides)),
-            daily_loss_usd=Decimal(900),
+            open_orders=FEW_ORDERS * len(sides) if guarded else 20,
+            daily_loss_usd=little_usd if guarded else Decimal(900),
             drawdown=Decimal(1),
             orders_per_minute=100_000,
         ),
         **venues.settings(sides),
-        strategies=(StrategyEntry(name="busy"),),
+        strategies=(StrategyEntry(name="eager" if guarded else "busy"),),
         journal=JournalSection(durability="shipped" if pair else "local", sync_ms=100),
         reconcile=Reconcile(every_seconds=Decimal(2)),
         watchdog=Watchdog(stall_seconds=Decimal(0)),

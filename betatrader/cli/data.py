@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from betatrader.cli.output import Duration, Group, json_option, print_json, print_table
+from betatrader.cli.output import Duration, Finite, Group, json_option, print_json, print_table
 from betatrader.model.errors import RefusedError, UsageError
 from betatrader.ops.clock import iso
 
@@ -34,8 +34,8 @@ def catalogue() -> Path:
 
 @data.command("import")
 @click.argument("path", type=Path)
-@click.option("--from", "from_s", type=float, default=0.0, help="Skip so many seconds.")
-@click.option("--to", "to_s", type=float, help="End after so many seconds.")
+@click.option("--from", "from_s", type=Finite(0), default=0.0, help="Skip so many seconds.")
+@click.option("--to", "to_s", type=Finite(0), help="End after so many seconds.")
 @click.option("--output", type=Path, help="The segment's path. Default: the catalogue.")
 @click.option("--note", default="", help="Source and licence, kept in the segment.")
 @click.option("--force", is_flag=True, help="Write over a segment that exists.")
@@ -188,7 +188,9 @@ def _found(path: Path) -> Path:
 
 @data.command("show")
 @click.argument("path", type=Path)
-@click.option("--limit", default=20, show_default=True, help="How many events.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many events."
+)
 @json_option
 def data_show(path: Path, limit: int, as_json: bool) -> None:
     """The first events of a file of any format we read; PATH may be a name that `list` prints.

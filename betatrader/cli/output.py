@@ -1,5 +1,6 @@
 """How commands print (JSON for machines, tables for people), and durations as people write them."""
 
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,19 @@ class Duration(click.ParamType[float]):
         if match is None or float(match[1]) <= 0:
             self.fail(f"{value!r} is no duration: write 60s, 2m or 1h", parameter, context)
         return float(match[1]) * UNITS[match[2]]
+
+
+class Finite(click.FloatRange):
+    """A number in a range; nan, which no range keeps out, and inf are none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number."""
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no number to go by: give one such as 0.5", param, ctx)
+        return found
 
 
 class Speed(click.ParamType[str]):

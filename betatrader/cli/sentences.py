@@ -61,6 +61,8 @@ def sentence(change: Any) -> str:
             return f"filled: {change.text}"
         case Booked(kind="signed"):
             return f"shadow: {change.subject[-6:]} {change.text}"
+        case Booked(kind="access"):
+            return f"{change.subject}: {change.text}"
         case Booked(kind="allowed"):
             return change.text
         case Booked(kind="acknowledged"):

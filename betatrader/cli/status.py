@@ -159,12 +159,13 @@ async def roles_and_streams(url: str, run: str) -> tuple[dict[str, Any], dict[st
 
 def accounts(summary: Summary) -> list[str]:
     """A line for each account, where there are several or where one is not traded now."""
-    shut = any(one.away or not one.compared for one in summary.accounts)
+    shut = any(one.away or not one.compared or one.barred for one in summary.accounts)
     if len(summary.accounts) < 2 and not shut:
         return []
     return [
         f"  {one.venue:12} cash {show_usd(parse(one.cash))}"
         + ("   AWAY" if one.away else "" if one.compared else "   not compared yet")
+        + (f"   NO NEW ORDERS: {one.barred}" if one.barred else "")
         for one in summary.accounts
     ]
 

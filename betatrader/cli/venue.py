@@ -2,7 +2,9 @@
 
 import click
 
-SHARE = click.FloatRange(0, 1)
+from betatrader.cli.output import Finite
+
+SHARE = Finite(0, 1)
 
 
 @click.group()

@@ -15,6 +15,7 @@ portfolio  fills to positions, cost, cash, fees, profit and loss
 proposal   one intent, with all that the checks look at
 exposure   how much stands on one event, and on one venue
 checks     the checks, each named
+access     those of where an order goes: its venue is reached, serves us, is compared
 ceilings   those of live trading: bought in a day, orders in a day, the venue's minimum size
 today      what this day has used up
 risk       asks every check; the only maker of `Approved`

@@ -7,6 +7,7 @@ from betatrader.model.account import (
     PairsMerged,
     PositionTransfer,
     Protection,
+    VenueAccess,
     VenueConnection,
 )
 from betatrader.model.command import Alert, Booked, Change, RequestForecast
@@ -14,7 +15,9 @@ from betatrader.model.instruction import Fenced
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.money import show
 
-Told = CashFlow | PositionTransfer | PairsMerged | VenueConnection | Protection | Fenced
+Told = (
+    CashFlow | PositionTransfer | PairsMerged | VenueConnection | VenueAccess | Protection | Fenced
+)
 
 APART = ", not ours: set aside"
 
@@ -30,6 +33,9 @@ def told(event: Told) -> list[Change]:
     if isinstance(event, VenueConnection):
         text = f"{event.venue} is reached" if event.up else f"{event.venue} is away: {event.reason}"
         return [Alert("info" if event.up else "error", text)]
+    if isinstance(event, VenueAccess):
+        text = "serves this address" if event.allowed else f"no new orders: {event.reason}"
+        return [Booked("access", event.venue, text)]
     if isinstance(event, Protection):
         if event.armed_until_ns > event.time_ns:
             return []

@@ -5,11 +5,12 @@ A check gets a proposal and answers None, or the limit and the actual value.
 
 from collections.abc import Callable
 
+from betatrader.engine.access import ACCESS
 from betatrader.engine.ceilings import CEILINGS, USED_UP
 from betatrader.engine.exposure import event_loss, reserved_at, venue_notional
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, CLOSING, OPERATOR, SELL, Proposal
-from betatrader.model.ids import InstrumentId, StrategyId, venue_of
+from betatrader.model.ids import venue_of
 from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
@@ -31,40 +32,6 @@ def instrument(proposal: Proposal) -> Breach:
         return "a known instrument", proposal.terms.instrument
     if market.resolved or not market.tradable:
         return "a tradable instrument", "resolved" if market.resolved else "not tradable"
-    return None
-
-
-def venue_allowed(proposal: Proposal) -> Breach:
-    """The strategy may trade on this venue; what it holds there may always be sold."""
-    limits, name = proposal.limits, proposal.terms.instrument
-    if permitted(limits, proposal.strategy, name) or proposal.reducing:
-        return None
-    return f"one of {', '.join(limits.venues[proposal.strategy])}", venue_of(name)
-
-
-def venue_connection(proposal: Proposal) -> Breach:
-    """The venue is reached."""
-    state = proposal.state
-    if state.away and state.account_of(proposal.terms.instrument) in state.away:
-        return "a venue that is reached", "it is away"
-    return None
-
-
-def protection(proposal: Proposal) -> Breach:
-    """Where the venue has a dead-man switch, it is known to be armed, or nothing may rest there."""
-    state, venue = proposal.state, venue_of(proposal.terms.instrument)
-    until = state.armed_until.get(venue)
-    if until is None or until > state.now_ns or proposal.strategy in CLOSING:
-        return None
-    late = f"{(state.now_ns - until) // 1_000_000} ms late" if until else "not armed"
-    return f"an armed dead-man switch at {venue}", late
-
-
-def reconciled(proposal: Proposal) -> Breach:
-    """Our books have been compared with the venue's since the start."""
-    state = proposal.state
-    if state.uncompared and state.account_of(proposal.terms.instrument) in state.uncompared:
-        return "books compared with the venue's", "reconciliation has not ended"
     return None
 
 
@@ -338,12 +305,6 @@ def drawdown(proposal: Proposal) -> Breach:
     return (show(limit), show(fall)) if fall > limit else None
 
 
-def permitted(limits: Limits, strategy: StrategyId, instrument: InstrumentId) -> bool:
-    """Whether a strategy may trade on an instrument's venue."""
-    allowed = limits.venues.get(strategy)
-    return not allowed or venue_of(instrument) in allowed
-
-
 def collar_width(limits: Limits, market: Market, price: int) -> int:
     """How far beyond `price` an order may reach."""
     return max(price * limits.collar // SCALE, limits.collar_ticks * market.definition.tick)
@@ -351,10 +312,7 @@ def collar_width(limits: Limits, market: Market, price: int) -> int:
 
 CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     instrument,
-    venue_allowed,
-    venue_connection,
-    protection,
-    reconciled,
+    *ACCESS,
     trading_state,
     tick,
     lot,

@@ -85,6 +85,7 @@ class Engine(Answering):
             account.PairsMerged: self._on_told,
             account.Reconciled: self._on_reconciled,
             account.VenueConnection: self._on_told,
+            account.VenueAccess: self._on_told,
             account.Protection: self._on_told,
             instruction.Started: self._on_started,
             instruction.Fenced: self._on_told,

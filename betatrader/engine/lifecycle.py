@@ -45,6 +45,7 @@ def _open_accounts(state: "State", names: tuple[str, ...]) -> None:
     of a time when there was but one without a name, lies in the first."""
     state.accounts, state.several = names, len(names) > 1
     state.away = []
+    state.barred = {}  # another machine may be served: this one asks by itself
     state.agreed = {name: at for name, at in state.agreed.items() if name in names}
     cash = state.portfolio.accounts
     cash.pop("", None)
@@ -75,6 +76,16 @@ def fold_connection(state: "State", event: account.VenueConnection) -> None:
     watch_risk(state)
 
 
+def fold_access(state: "State", event: account.VenueAccess) -> None:
+    """The venue serves us from here, or does not."""
+    arrive(state, event.time_ns)
+    account = state.account(event.venue)
+    state.barred.pop(account, None)
+    if not event.allowed:
+        state.barred[account] = event.reason
+    watch_risk(state)
+
+
 def fold_reconciled(state: "State", event: account.Reconciled) -> None:
     """Our books and the venue's agree."""
     arrive(state, event.time_ns)
@@ -94,7 +105,7 @@ def fold_fenced(state: "State", event: instruction.Fenced) -> None:
 
 def watch_risk(state: "State") -> None:
     """Keep whether new risk is let through at all."""
-    state.shut = tuple(sorted({*state.away, *state.uncompared}))
+    state.shut = tuple(sorted({*state.away, *state.uncompared, *state.barred}))
     some = len(state.shut) < max(1, len(state.accounts))
     state.may_add_risk = state.trading_state is TradingState.ACTIVE and some
 

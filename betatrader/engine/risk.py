@@ -1,7 +1,8 @@
 """Risk: asks every check of every order, and is the only maker of `Approved`."""
 
+from betatrader.engine.access import permitted
 from betatrader.engine.ceilings import cut
-from betatrader.engine.checks import CAPACITY, CHECKS, collar_width, permitted
+from betatrader.engine.checks import CAPACITY, CHECKS, collar_width
 from betatrader.engine.clearance import far_from_ceilings, far_from_limits, has_ceilings, wary
 from betatrader.engine.lifecycle import MINUTE_NS
 from betatrader.engine.market import Market

@@ -58,8 +58,10 @@ class State(msgspec.Struct):
     """Accounts whose books are not yet compared with the venue's: no order passes there."""
     away: list[str] = msgspec.field(default_factory=list)
     """Accounts whose venue is not reached."""
+    barred: dict[str, str] = msgspec.field(default_factory=dict)
+    """Why an account's venue does not serve us from here: only what reduces may leave for it."""
     shut: tuple[str, ...] = ()
-    """Those of either kind: kept, since every order asks."""
+    """Those of any kind: kept, since every order asks."""
     armed_until: dict[str, int] = msgspec.field(default_factory=dict)
     """When each dead-man switch runs out, by venue; 0 where it is not armed."""
     confirmed: Limits | None = None
@@ -113,7 +115,7 @@ class State(msgspec.Struct):
         return self.account(venue_of(instrument))
 
     def is_open(self, instrument: InstrumentId) -> bool:
-        """Whether the instrument's venue is reached, and our books are compared with it."""
+        """Whether the instrument's venue is reached and serves us, and our books are compared."""
         return not self.shut or self.account_of(instrument) not in self.shut
 
     def cash_at(self, account: str) -> int:
@@ -352,6 +354,7 @@ FOLDS: dict[type, Callable[[State, Any], Market | None]] = {
     account.PairsMerged: outside.fold_merged,
     account.Reconciled: lifecycle.fold_reconciled,
     account.VenueConnection: lifecycle.fold_connection,
+    account.VenueAccess: lifecycle.fold_access,
     account.Protection: lifecycle.fold_protection,
     instruction.Started: lifecycle.fold_started,
     instruction.Fenced: lifecycle.fold_fenced,

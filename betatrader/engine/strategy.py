@@ -70,7 +70,8 @@ class View:
         return self._state.now_ns
 
     def may_add_risk_in(self, market: "Market") -> bool:
-        """Whether new risk is let through in this market: its venue is reached and compared."""
+        """Whether new risk is let through in this market: its venue is reached, serves us, and is
+        compared."""
         state = self._state
         return state.may_add_risk and (not state.shut or state.is_open(market.id))
 

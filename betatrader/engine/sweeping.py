@@ -1,6 +1,6 @@
 """What each tick of the clock takes off the book, besides what strategies cancel themselves."""
 
-from betatrader.engine.proposal import CLOSING
+from betatrader.engine.proposal import BUY, CLOSING
 from betatrader.engine.state import State
 from betatrader.model.command import Alert, CancelOrder, Change
 from betatrader.model.ids import InstrumentId
@@ -22,8 +22,8 @@ def standing_still(state: State, limits: Limits, now_ns: int) -> list[Instrument
 
 def overdue(state: State, limits: Limits) -> list[Change]:
     """Cancels of orders whose market stands still, each market with an alert; and of orders that
-    came to rest after everything was cancelled, since a cancel may overtake its order. Nothing at
-    a venue that is away: no cancel would reach it."""
+    came to rest after everything was cancelled, since a cancel may overtake its order; and of buys
+    where we are not served. Nothing at a venue that is away: no cancel would reach it."""
     cancels: list[Change] = []
     stale: dict[str, int] = {}
     for order in state.orders.open.values():
@@ -35,6 +35,8 @@ def overdue(state: State, limits: Limits) -> list[Change]:
         age = state.now_ns - state.markets[name].updated_ns
         if order.created_ns <= state.swept_ns:
             cancels.append(CancelOrder(order.id, name, "it came to rest after all was cancelled"))
+        elif state.barred and order.terms.side is BUY and state.account_of(name) in state.barred:
+            cancels.append(CancelOrder(order.id, name, "the venue does not serve us from here"))
         elif age > limits.stale_data_ns:
             cancels.append(CancelOrder(order.id, name, "market data is stale"))
             stale[name] = stale.get(name, 0) + 1

@@ -161,6 +161,8 @@ class VenueAccount(msgspec.Struct, frozen=True):
     foreign: tuple[str, ...] = ()
     """Orders that rest there and are none of ours, a person's or another program's: a sentence
     each."""
+    by_hand: tuple[str, ...] = ()
+    """What a person has to do there, since this program does not: a sentence each."""
 
 
 class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", array_like=True):
@@ -169,6 +171,16 @@ class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", a
     time_ns: int
     venue: str
     up: bool
+    reason: str = ""
+
+
+class VenueAccess(msgspec.Struct, frozen=True, gc=False, tag="access", array_like=True):
+    """The venue serves the address that we ask from, or does not: then only what reduces may leave
+    for it, until it says that it does."""
+
+    time_ns: int
+    venue: str
+    allowed: bool
     reason: str = ""
 
 
@@ -200,5 +212,6 @@ AccountEvent = (
     | PairsMerged
     | Reconciled
     | VenueConnection
+    | VenueAccess
     | Protection
 )

@@ -39,12 +39,14 @@ class LimitLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Cash at one venue; `away` and `compared` say whether it may be traded there now."""
+    """Cash at one venue; `away`, `compared` and `barred` say whether it may be traded there now."""
 
     venue: str
     cash: str
     away: bool = False
     compared: bool = True
+    barred: str = ""
+    """Why the venue takes no new orders from here, "" where it does."""
 
 
 class StrategyLine(msgspec.Struct, frozen=True, kw_only=True):

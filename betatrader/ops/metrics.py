@@ -10,6 +10,7 @@ WARNINGS = Counter("bt_warnings_total", "Orders that passed with a limit near", 
 SIGNED = Counter("bt_signed_total", "Orders signed in shadow and not sent", ["venue", "outcome"])
 EQUITY = Gauge("bt_equity_usd", "Cash and positions at their marks")
 RECONCILED = Counter("bt_reconciled_total", "Differences to the venue repaired", ["kind"])
+BARRED = Gauge("bt_venue_barred", "1 while a venue does not serve this address", ["venue"])
 LEADER = Gauge("bt_leader", "1 while this trader holds the lease")
 UNSENT = Counter("bt_unsent_total", "Commands not sent, since the lease did not hold", ["kind"])
 SHIPPED_WHOLE = Counter(

@@ -1,8 +1,9 @@
 """Where one may trade: the venue is asked at the start, hourly, and before and while we lead.
 
-Blocked at one means no new orders at any, an alert, and closing only where the venue allows it. An
-account waits at the start for its venue's first answer; where that stays away, only what reduces
-may leave until it comes. A later one that stays away changes nothing: it is asked for again.
+Blocked means no new orders at that venue, an alert, and closing only where the venue allows it;
+the other accounts trade on. An account waits at the start for its venue's first answer; where that
+stays away, only what reduces may leave for it until it comes. A later one that stays away changes
+nothing: it is asked for again.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +11,10 @@ from collections.abc import Callable, Sequence
 import anyio
 import structlog
 
+from betatrader.engine.state import State
+from betatrader.model.account import VenueAccess
 from betatrader.model.event import Event
-from betatrader.model.instruction import Reduce, TradingState
-from betatrader.ops import clock
+from betatrader.ops import clock, metrics
 from betatrader.roles.desks import Desk
 from betatrader.venues.egress import Egress
 
@@ -23,6 +25,9 @@ AGAIN_S = 30.0
 FIRST_AGAIN_S = 2.0
 """The same where it never has."""
 
+HOLD_AGAIN_S = 1.0
+"""How soon what was heard counts while we lead."""
+
 HOLD_S = 15.0
 """How long an account waits for the first answer of a venue that is reached otherwise."""
 
@@ -31,14 +36,15 @@ class Abroad:
     """Asks for as long as the process runs; what it heard last counts."""
 
     def __init__(self, desks: Sequence[Desk], alert: Callable[[str, str], None]) -> None:
-        self.blocked = ""
-        """Why no new order may leave from here; "" where one may, as far as is known."""
+        self.barred: dict[str, str] = {}
+        """Why no new order may leave for a venue, by its name; for others one may, as far as is
+        known."""
         self.asked = anyio.Event()
         """Set once the venue has been asked, and has answered or had its time."""
         self._desks = desks
-        self._heard: dict[int, Egress] = {}
-        self._known = [anyio.Event() for _ in desks]
-        self._unanswered: dict[int, str] = {}
+        self._heard: dict[str, Egress] = {}
+        self._known = {desk.venue.name: anyio.Event() for desk in desks}
+        self._unanswered: dict[str, str] = {}
         self._alert = alert
         self._log = structlog.get_logger()
 
@@ -52,12 +58,12 @@ class Abroad:
     async def ask(self) -> float:
         """Ask once; returns after how many seconds to ask again."""
         answered = True
-        for number, desk in enumerate(self._desks):
-            found = await desk.egress()
+        for desk in self._desks:
+            found, name = await desk.egress(), desk.venue.name
             if found is not None:
-                self._heard[number] = found
-                self._known[number].set()
-                self._unanswered.pop(number, None)
+                self._heard[name] = found
+                self._known[name].set()
+                self._unanswered.pop(name, None)
             answered = answered and found is not None
         self._judge()
         if len(self._heard) < len(self._desks):
@@ -65,37 +71,46 @@ class Abroad:
         return EVERY_S if answered else AGAIN_S
 
     async def known(self, desk: Desk) -> None:
-        """Return once this desk's venue has said whether it serves us, or had its time: then we
-        count as blocked until it does."""
-        number = self._desks.index(desk)
-        if number in self._unanswered:
+        """Return once this desk's venue has said whether it serves us, or had its time: then it
+        counts as blocked until it does."""
+        name = desk.venue.name
+        if name in self._unanswered:
             return
         with anyio.move_on_after(HOLD_S):
-            await self._known[number].wait()
-        if not self._known[number].is_set():
-            told = f"{desk.venue.name} does not say whether it serves this address"
-            self._unanswered[number] = told
+            await self._known[name].wait()
+        if not self._known[name].is_set():
+            self._unanswered[name] = f"{name} does not say whether it serves this address"
             self._judge()
 
     def _judge(self) -> None:
-        blocked = [heard.told for heard in self._heard.values() if heard.blocked]
-        told = next(iter([*blocked, *self._unanswered.values()]), "")
-        if told and not self.blocked:
-            self._alert("critical", f"{told}: no new orders from here")
-        if bool(told) != bool(self.blocked):
-            self._log.warning("egress", blocked=bool(told), told=told)
-        self.blocked = told
+        for name in self._known:
+            heard = self._heard.get(name)
+            told = heard.told if heard is not None and heard.blocked else ""
+            self._bar(name, told or self._unanswered.get(name, ""))
 
-    async def hold_back(
-        self, state: Callable[[], TradingState], take: Callable[[Event], None]
-    ) -> None:
-        """While we lead: only what reduces a position, for as long as we are blocked. What a person
-        resumes meanwhile is held back again; that we are served again is for a person to use."""
+    def _bar(self, name: str, told: str) -> None:
+        metrics.BARRED.labels(name).set(bool(told))
+        before = self.barred.pop(name, "")
+        if told:
+            self.barred[name] = told
+        if told == before:
+            return
+        if told:
+            self._alert("critical", f"{told}: no new orders at {name} from here")
+        else:
+            self._alert("info", f"{name} serves this address: new orders may leave for it again")
+        self._log.warning("egress", venue=name, blocked=bool(told), told=told or before)
+
+    async def hold_back(self, state: State, take: Callable[[Event], None]) -> None:
+        """While we lead: only what reduces a position, at each venue for as long as it is
+        blocked."""
         while True:
-            self.hold_now(state(), take)
-            await anyio.sleep(1.0)
+            self.hold_now(state, take)
+            await anyio.sleep(HOLD_AGAIN_S)
 
-    def hold_now(self, state: TradingState, take: Callable[[Event], None]) -> None:
+    def hold_now(self, state: State, take: Callable[[Event], None]) -> None:
         """The same once."""
-        if self.blocked and state is TradingState.ACTIVE:
-            take(Reduce(clock.now_ns(), "egress", "betatrader", self.blocked))
+        for name in self._known:
+            told = self.barred.get(name, "")
+            if state.barred.get(state.account(name), "") != told:
+                take(VenueAccess(clock.now_ns(), name, not told, told))

@@ -88,6 +88,7 @@ def _accounts(state: State) -> tuple[AccountLine, ...]:
             cash=show(state.cash_at(name)),
             away=name in state.away,
             compared=name not in state.uncompared,
+            barred=state.barred.get(name, ""),
         )
         for name in state.accounts
     )
@@ -207,6 +208,8 @@ def _why_not(trader: Trader, now_ns: int) -> str:
         return f"{state.trading_state}: {state.halt_reason or 'by the operator'}"
     if state.failed:
         return f"strategy {', '.join(state.failed)} failed: see `betatrader events`"
+    if state.barred and not state.may_add_risk:
+        return "; ".join(f"no new orders at {name}: {told}" for name, told in state.barred.items())
     if trader.last_order_ns and now_ns - trader.last_order_ns < QUIET_NS:
         return ""
     live = [seen for seen in state.markets.values() if not seen.resolved and seen.tradable]

@@ -98,6 +98,8 @@ async def prove(config: Config, name: str, tell: Tell, *, order: bool) -> None:
         tell(_failed("keys", error))
         return
     tell(Step("keys", "ok", "they have the form of keys"))
+    for caution, found, remedy in getattr(venue, "cautions", ()):
+        tell(Step(caution, "warn", found, remedy))
     trader.connect(Gateway(venue))
     epoch = clock.now_ns() // 1_000_000  # another run's order has another id
     trader.take(Started(clock.now_ns(), epoch, TradingState.ACTIVE))

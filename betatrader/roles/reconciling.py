@@ -82,6 +82,7 @@ class Reconciler:
         self._made: tuple[int, int] | None = None
         self._unspoken: set[InstrumentId] = set()
         self._foreign: set[str] = set()
+        self._by_hand: set[str] = set()
         self._wake = anyio.Event()
         self._log = structlog.get_logger()
 
@@ -246,6 +247,7 @@ class Reconciler:
         """Contracts that have ended; and only where there are none, what nothing explains."""
         self._tell_unspoken(account)
         self._tell_foreign(account)
+        self._tell_by_hand(account)
         ended: list[Event] = list(resolutions(self._state(), account, clock.now_ns()))
         return ended or list(unexplained(self._state(), account, self._venue.name, clock.now_ns()))
 
@@ -268,6 +270,14 @@ class Reconciler:
             self.on_difference(text)
             if self._unexplained == "halt":
                 self._take(Halt(clock.now_ns(), "reconciliation", "betatrader", text))
+
+    def _tell_by_hand(self, account: VenueAccount) -> None:
+        """Tell once of what waits there for a person."""
+        new = [text for text in account.by_hand if text not in self._by_hand]
+        self._by_hand = set(account.by_hand)
+        for text in new:
+            self._log.warning("by_hand", venue=self._venue.name, what=text)
+            self.on_difference(f"{self._venue.name}: {text}")
 
     def _left_aside(self, event: Event) -> list[Event]:
         """What an event of a balance becomes where what is not ours stays with its owner."""

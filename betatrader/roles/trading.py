@@ -124,7 +124,7 @@ class TradingRole:
         self.service = service
         self.started_ns = clock.now_ns()
         self.run = keeping.new_run(service.home, self.started_ns)
-        self.audit = AuditLog(service.redis, self.run, service.schema)
+        self.audit = AuditLog(service.redis, self.run, service.schema, leadership.leads)
         self.standby = standby
         self.desk = standby.desks[0]
         engine = standby.engine
@@ -194,8 +194,6 @@ class TradingRole:
             reason = kept.get(b"reason", b"").decode()
             made = (1 << 48, 0)  # without a journal no fill can be told from one counted long ago
         await self.standby.abroad.asked.wait()
-        if self.standby.abroad.blocked and state is TradingState.ACTIVE:
-            state, reason = TradingState.REDUCING, self.standby.abroad.blocked
         if recovered is not None:
             self.service.log.info("recovered", **recovered._asdict())
         now = self.started_ns
@@ -204,6 +202,7 @@ class TradingRole:
         self.shipper.begin(epoch)
         names = self.accounts.names
         self.trader.take(Started(now, epoch, state, reason, True, limits, names))
+        self.standby.abroad.hold_now(before, self.trader.take)
         for seen in list(before.markets.values()):  # a replica of this run must know them too
             self.trader.take(InstrumentListed(now, seen.definition))
         self.standby.take = self.trader.take
@@ -323,12 +322,11 @@ class TradingRole:
         """Before an account is compared: its venue has said whether it serves us, or does not."""
         abroad = self.standby.abroad
         await abroad.known(desk)
-        abroad.hold_now(self.trader.engine.state.trading_state, self.trader.take)
+        abroad.hold_now(self.trader.engine.state, self.trader.take)
 
     async def hold_back(self) -> None:
-        """No new risk from an address that the venue does not serve."""
-        state = self.trader.engine.state
-        await self.standby.abroad.hold_back(lambda: state.trading_state, self.trader.take)
+        """No new risk at a venue that does not serve this address."""
+        await self.standby.abroad.hold_back(self.trader.engine.state, self.trader.take)
 
     async def keep_reconciled(self) -> None:
         """Look again now and then, for as long as the trader runs."""

@@ -265,7 +265,7 @@ class SimulatedExchange(Custody):
             return
         self.book(Accepted(command.order, terms), owner)
         if terms.side is Side.BUY:
-            admission.watch_exposure(ledger, terms, ours, self._bid)
+            admission.watch_exposure(ledger, terms, ours, self.bid)
         order = WorkingOrder(command.order, owner, terms)
         self._report(OrderAccepted(self._return_ns(now_ns), order.id), owner)
         self._owners[order.id] = (owner, order)
@@ -278,13 +278,15 @@ class SimulatedExchange(Custody):
             self._end(order, OrderState.CANCELED, text, now_ns)
         else:
             pool.rest(order)
-            ledger.most_open = max(ledger.most_open, len(ours) + 1)
+            if terms.side is Side.BUY:  # what reduces may rest beyond any number
+                ledger.most_open = max(ledger.most_open, len(ours) + 1)
 
     def _cannot_replace(self, command: SubmitOrder, owner: str) -> str:
         found = self._owners.get(command.replaces)
         return "" if found is not None and found[0] == owner else GONE
 
-    def _bid(self, name: InstrumentId) -> int:
+    def bid(self, name: InstrumentId) -> int:
+        """The best bid for it here, without our own; 0 where none stands."""
         pool = self.pools.get(name)
         if pool is None:
             return 0

@@ -95,7 +95,7 @@ class Ledger(msgspec.Struct):
     shorted: int = 0
     """How often a position went below 0."""
     most_open: int = 0
-    """The most orders that rested at once."""
+    """The most orders that rested as a buy came to rest."""
     largest_stake: int = 0
     """The most at stake in an instrument as a buy of it arrived: held at the bid, and open buys."""
     largest_total: int = 0

@@ -6,6 +6,7 @@ may be written twice after a time-out, never in another order: its envelope's id
 """
 
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 
 import anyio
@@ -35,8 +36,17 @@ PAUSE_S = 0.5
 class AuditLog:
     """Writes one run's audit stream in order, and the trading state that outlives the run."""
 
-    def __init__(self, redis: Client, run: str, schema: Schema | None = None) -> None:
+    def __init__(
+        self,
+        redis: Client,
+        run: str,
+        schema: Schema | None = None,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`leads` says whether this run's is the trading state of the account: a former leader
+        that wakes up has nothing to say of that."""
         self._redis = redis
+        self._leads = leads
         self._run = run
         self._schema = schema or Schema()
         self._records: deque[tuple[int, Event | Step]] = deque()
@@ -101,8 +111,9 @@ class AuditLog:
         if not summary:
             return
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(keys.RUN, self._run)
-            pipe.hset(keys.KEPT, mapping=self._state)
+            if self._leads():
+                pipe.set(keys.RUN, self._run)
+                pipe.hset(keys.KEPT, mapping=self._state)
             pipe.set(keys.summary(self._run), summary, ex=SUMMARY_KEPT_S)
             await pipe.execute()
         if self._summary is summary:
@@ -128,7 +139,7 @@ class AuditLog:
                 )
                 changes = record.changes if isinstance(record, Step) else ()
                 for change in changes:
-                    if isinstance(change, StateChanged):
+                    if isinstance(change, StateChanged) and self._leads():
                         kept = {"state": str(change.state), "reason": change.reason}
                         pipe.hset(keys.KEPT, mapping=kept)
             await pipe.execute()

@@ -32,6 +32,7 @@ from betatrader.model.order import LEAVING, Order, OrderState
 NEVER_TAKEN = "the venue never took it"
 UNKNOWN = "the venue knows it no more"
 ID_DIGITS = 32
+WORKING = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 IN_FLIGHT = (OrderState.SUBMITTED, OrderState.IN_DOUBT)
 
 
@@ -113,7 +114,9 @@ def _report(
     order: Order, there: VenueOrder | None, now_ns: int, under_way_ns: int
 ) -> OrderEvent | None:
     if there is None:
-        if now_ns - order.updated_ns <= under_way_ns:
+        # A cancel that is refused, since the venue knows no such order, is no sign of its life.
+        since_ns = order.created_ns if order.state in WORKING else order.updated_ns
+        if now_ns - since_ns <= under_way_ns:
             if order.state is OrderState.SUBMITTED:
                 return OrderInDoubt(now_ns, order.id, "the venue does not know it yet")
             return None

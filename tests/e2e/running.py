@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,15 @@ def family(pid: int) -> list[int]:
             if parent == pid:
                 found += [int(entry.name), *family(int(entry.name))]
     return found
+
+
+def redis_server_of(running: Up) -> int:
+    """The Redis server that `up` has started; 0 while none runs. Processes end as one looks."""
+    for pid in family(running.process.pid):
+        with suppress(OSError):
+            if "valkey-server" in Path(f"/proc/{pid}/cmdline").read_text():
+                return pid
+    return 0
 
 
 def all_gone(pids: list[int], seconds: float = 10) -> bool:

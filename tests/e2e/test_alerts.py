@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from running import PROGRAM, environment, family, run, until, up
+from running import PROGRAM, environment, redis_server_of, run, until, up
 
 from betatrader.model.account import Fill
 from betatrader.model.ids import ClientOrderId, InstrumentId
@@ -77,11 +77,7 @@ def test_a_failed_strategy_and_an_outage_are_posted(tmp_path: Path, hook: Hook) 
         running.runtime()
         [failed] = until(lambda: texts("trading"), 10)
         assert failed == "strategy fails failed and is asked no more: ValueError: oh"
-        [server] = [
-            pid
-            for pid in family(running.process.pid)
-            if "valkey-server" in Path(f"/proc/{pid}/cmdline").read_text()
-        ]
+        server = redis_server_of(running)
         os.kill(server, signal.SIGSTOP)
         until(lambda: any("does not answer" in text for text in texts("trading")), 20)
         os.kill(server, signal.SIGCONT)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from redis import Redis
-from running import Up, family, run, until, up
+from running import Up, redis_server_of, run, until, up
 
 from betatrader.model.account import OrderAccepted, OrderCanceled
 from betatrader.model.instruction import CancelAll, Fenced, Flatten, Halt
@@ -50,11 +50,7 @@ def journaled(home: Path, kind: type) -> list:  # type: ignore[type-arg]
 
 @contextmanager
 def redis_away(running: Up) -> Iterator[None]:
-    [server] = [
-        pid
-        for pid in family(running.process.pid)
-        if "valkey-server" in Path(f"/proc/{pid}/cmdline").read_text()
-    ]
+    server = redis_server_of(running)
     os.kill(server, signal.SIGSTOP)
     try:
         yield

@@ -173,8 +173,8 @@ def test_orders_that_the_venue_refuses(clumsy: Clumsy, venue: str) -> None:
 WRONG = {
     "binance": [
         ({"SECRET": "not-the-secret"}, "Signature for this request is not valid. (-1022)"),
-        ({"KEY": "x" * 64}, "Invalid API-key, IP, or permissions for action. (-2015)"),
-        ({"KEY": "short"}, "API-key format invalid. (-2014)"),
+        ({"KEY": "kZ4r" * 16}, "Invalid API-key, IP, or permissions for action. (-2015)"),
+        ({"KEY": "tooShort4aKey"}, "API-key format invalid. (-2014)"),
         ({"SYMBOLS": '["NOPEUSDT"]'}, "Invalid symbol."),
     ],
     "polymarket": [

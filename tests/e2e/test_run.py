@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from running import Up, all_gone, family, lines, run, until, up
+from running import all_gone, family, lines, redis_server_of, run, until, up
 
 from betatrader.ops.process import alive, resident_mb
 
@@ -233,11 +233,7 @@ def test_redis_going_away_for_a_while_stops_no_role(own_home: Path) -> None:
     """The server is stopped for seconds and goes on: every role is still the same process."""
     with up() as running:
         runtime = running.runtime()
-        [server] = [
-            pid
-            for pid in family(running.process.pid)
-            if "valkey-server" in Path(f"/proc/{pid}/cmdline").read_text()
-        ]
+        server = redis_server_of(running)
         os.kill(server, signal.SIGSTOP)
         time.sleep(4)
         assert all(alive(pid) for pid in runtime.roles.values())
@@ -249,23 +245,12 @@ def test_redis_going_away_for_a_while_stops_no_role(own_home: Path) -> None:
     assert all(report["invariants"].values())
 
 
-def _server_of(running: Up) -> int:
-    return next(
-        (
-            pid
-            for pid in family(running.process.pid)
-            if "valkey-server" in Path(f"/proc/{pid}/cmdline").read_text()
-        ),
-        0,
-    )
-
-
 def test_a_killed_redis_of_ours_comes_back_and_the_report_is_whole(own_home: Path) -> None:
     with up("up") as running:
         running.runtime()
-        killed = _server_of(running)
+        killed = redis_server_of(running)
         os.kill(killed, signal.SIGKILL)
-        until(lambda: _server_of(running) not in (0, killed), 15)
+        until(lambda: redis_server_of(running) not in (0, killed), 15)
         until(lambda: run("halt", "--reason", "a test").returncode == 0, 20)
         until(lambda: json.loads(run("status", "--json").stdout)["redis"] == "ok", 20)
         status, report, errors = running.end()
@@ -279,7 +264,7 @@ def test_where_redis_is_gone_at_the_end_the_report_is_from_the_disk(own_home: Pa
         running.runtime()
         until(lambda: any(_orders(path) for path in own_home.glob("reports/*/summary.json")), 20)
         (own_home / "redis").rename(own_home / "lost")
-        os.kill(_server_of(running), signal.SIGKILL)
+        os.kill(redis_server_of(running), signal.SIGKILL)
         status, report, errors = running.end()
     assert status == 4, errors
     assert report["orders"] > 0

@@ -37,8 +37,10 @@ def test_from_keys_to_an_order_placed_and_cancelled(own_home: Path, name: str) -
         done = run("setup", name, "--json", **more)
         assert done.returncode == 0, done.stdout + done.stderr
         steps = json.loads(done.stdout)
+        by_hand = ["redeem"] if name == "polymarket" else []  # an account of its own, of type 0
         assert [step["name"] for step in steps] == [
             "keys",
+            *by_hand,
             "reach",
             "clock",
             "region",
@@ -46,7 +48,7 @@ def test_from_keys_to_an_order_placed_and_cancelled(own_home: Path, name: str) -
             "balance",
             "order",
         ]
-        assert {step["verdict"] for step in steps} == {"ok"}
+        assert {step["name"] for step in steps if step["verdict"] != "ok"} == {*by_hand}
         assert steps[-1]["found"].endswith("placed, accepted and cancelled")
         looked = run("doctor", "--venue", name, "--json", **more)
         assert [step["check"] for step in json.loads(looked.stdout)][-1] == "balance"

@@ -4,17 +4,46 @@ import json
 import os
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from running import PROGRAM, environment, run, until, up, venue_ledger
+from running import PROGRAM, Up, environment, run, until, up, venue_ledger
+from test_refusals import act
 
 from betatrader.model.secret import Secret
 from betatrader.roles import venue_process
 from betatrader.sim.ledger import Ledger
 from betatrader.venues.polymarket.sign import Signer
+
+BOTH = """
+from betatrader.engine.strategy import Place, Strategy
+from betatrader.model.money import SCALE
+from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
+
+
+class Both(Strategy):
+    name = "both"
+    last_ns = 0
+
+    def on_quote(self, view, market):
+        if view.now_ns < self.last_ns + 300_000_000 or not 0 < market.bid < market.ask:
+            return None
+        if not view.may_add_risk_in(market) or view.orders(market.id):
+            return None
+        self.last_ns = view.now_ns
+        tick, lot, rests = market.definition.tick, market.definition.lot, False
+        price = market.ask + max(2, market.ask // 200 // tick) * tick
+        if view.position(market.id):
+            price, rests = market.bid * 9 // 10 // tick * tick, True
+        quantity = 8 * SCALE * SCALE // price // lot * lot
+        terms = OrderTerms(
+            market.id, Side.BUY, OrderType.LIMIT, price, quantity, TimeInForce.GTC, rests
+        )
+        return [Place(terms, "one that takes, then one that rests")]
+"""
 
 
 class Served:
@@ -33,6 +62,7 @@ class Served:
         stack.callback(self.process.stdout.close)
         told = json.loads(self.process.stdout.readline())
         self.settings = venue_process.settings(name, told)
+        self.told: dict[str, str] = told
         self._link, self._account = told["link"], told.get("account", "")
         if name == "polymarket":
             key = Secret(self.settings["BETATRADER_POLYMARKET__PRIVATE_KEY"])
@@ -115,3 +145,67 @@ def test_books_of_a_venue_that_is_no_more_configured_are_not_left_to_nobody(own_
     assert (status, report) == (3, None)
     assert "hold an account at BINANCE, and this trades at POLYMARKET" in errors
     assert "Traceback" not in errors
+
+
+def news(running: Up) -> str:
+    """What the metrics of the trader say of venues that do not serve it."""
+    port = running.runtime().ports["trading"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return answer.read().decode()
+
+
+def test_a_venue_that_does_not_serve_us_leaves_the_other_trading(own_home: Path) -> None:
+    """Polymarket's page says blocked from the start: no order of ours ever arrives there."""
+    with both(own_home.parent) as (binance, polymarket, more):
+        act(polymarket.told, "region", served="false")
+        with up("up", **more) as running:
+            running.runtime()
+            until(lambda: traded(binance, 0), 40)
+            until(lambda: accounts()["POLYMARKET"]["compared"], 20)
+            done = len(binance.ledger.orders)
+            until(lambda: traded(binance, done), 30)
+            told = accounts()
+            assert "Polymarket sees this machine at 127.0.0.1" in told["POLYMARKET"]["barred"]
+            assert told["BINANCE"]["barred"] == ""
+            assert "NO NEW ORDERS: Polymarket sees this machine" in run("status").stdout
+            assert json.loads(run("status", "--json").stdout)["trading_state"] == "ACTIVE"
+            assert "POLYMARKET: no new orders: Polymarket sees this machine" in run("events").stdout
+            assert 'bt_venue_barred{venue="POLYMARKET"} 1.0' in news(running)
+            assert 'bt_venue_barred{venue="BINANCE"} 0.0' in news(running)
+            assert polymarket.ledger.orders == {}
+            status, report, errors = running.end()
+    assert status == 0, errors
+    assert all(report["invariants"].values())
+
+
+def test_live_at_both_venues_from_the_first_orders_to_a_clean_end(own_home: Path) -> None:
+    """Real orders and fills over each venue's protocol; what rests at SIGTERM is gone after it."""
+    strategy = own_home.parent / "both.py"
+    strategy.write_text(BOTH)
+    with both(own_home.parent) as (binance, polymarket, more):
+        del more[venue_process.VENUES]
+        more |= {
+            "BETATRADER_MODE": "live",
+            "BETATRADER_LIVE__MICRO_ORDERS_A_DAY": "30",
+            "BETATRADER_LIVE__DAILY_USD": "90",
+        }
+        allowed = run("live", "allow", "micro", "--reason", "a rehearsal", **more)
+        assert allowed.returncode == 0, allowed.stderr
+        with up("up", "--live", "--strategy", str(strategy), **more) as running:
+            running.runtime()
+            confirmed = ("limits", "confirm", "--reason", "a rehearsal")
+            until(lambda: run(*confirmed).returncode == 0, 20)
+            for venue in (binance, polymarket):
+                until(lambda venue=venue: venue.ledger.fill_count and venue.ledger.working, 40)
+            assert set(accounts()) == {"BINANCE", "POLYMARKET"}
+            assert json.loads(run("status", "--json").stdout)["mode"] == "LIVE"
+            status, report, errors = running.end(number=signal.SIGTERM)
+        ledgers = [binance.ledger, polymarket.ledger]
+    assert (status, report["mode"]) == (0, "LIVE"), errors
+    assert all(report["invariants"].values()), report["invariants"]
+    assert all(not ledger.working for ledger in ledgers), "nothing rests any more"
+    assert all(ledger.fill_count for ledger in ledgers)
+    assert report["fills"] == sum(ledger.fill_count for ledger in ledgers)
+    assert report["orders"] == sum(len(ledger.orders) for ledger in ledgers)
+    places = json.loads(run("live", "status", "--json", **more).stdout)["places"]
+    assert {name.split()[0] for name in places} == {"BINANCE", "POLYMARKET"}

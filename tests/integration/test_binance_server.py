@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from websockets.exceptions import InvalidStatus
 
 from betatrader.model.market import (
     BookDelta,
@@ -27,14 +28,17 @@ from betatrader.model.market import (
     Quote,
 )
 from betatrader.model.money import SCALE, parse
+from betatrader.net.live import LiveTransport
 from betatrader.net.serving import serving
 from betatrader.ops import clock
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import Faults, FaultyLink
 from betatrader.venues.binance import wire
+from betatrader.venues.binance.serve import acts
 from betatrader.venues.binance.serve.requests import Account
 from betatrader.venues.binance.serve.running import KEY, SECRET
 from betatrader.venues.binance.serve.server import BinanceServer, Troubles
+from betatrader.venues.egress import Egress, of_binance
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -351,3 +355,22 @@ def test_a_venue_in_trouble_answers_as_the_real_one(venue: Running) -> None:
     with pytest.raises(ccxt.DDoSProtection, match="-1015"):  # noqa: PT012
         for _ in range(3):
             client.create_order("BTC/USDT", "limit", "buy", 0.001, 49000)
+
+
+async def test_where_binance_serves_nobody_it_answers_451(venue: Running) -> None:
+    """The adapter's question hears of it; ccxt is refused everything, streams too."""
+    client, transport = ccxt_client(venue), LiveTransport()
+    client.load_markets()
+    rest = f"http://{venue.base}"
+    assert await of_binance(transport, rest) == Egress(False, "Binance answers this address")
+    act = acts.of(venue.server)["region"]
+    venue.do(lambda: act({"served": "false"}))
+    told = "Binance does not serve this address (HTTP 451)"
+    assert await of_binance(transport, rest) == Egress(True, told)
+    with pytest.raises(ccxt.ExchangeNotAvailable, match="restricted location"):
+        client.fetch_balance()
+    with pytest.raises(InvalidStatus):
+        Line(f"ws://{venue.base}/ws/btcusdt@trade")
+    venue.do(lambda: act({"served": "true"}))
+    client.fetch_balance()
+    await transport.aclose()

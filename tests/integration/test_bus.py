@@ -175,6 +175,19 @@ async def test_the_audit_keeps_the_trading_state_with_the_record_that_tells_it(
     assert await redis.get(keys.summary("r1")) == b"summary"
 
 
+async def test_a_former_leader_that_wakes_does_not_speak_for_the_account(redis: Client) -> None:
+    former, leads = AuditLog(redis, "r1", leads=lambda: False), AuditLog(redis, "r2")
+    leads.summarise(b"new", "ACTIVE", "resumed")
+    await leads.flush()
+    former.offer(step(1, TradingState.HALTED))
+    former.summarise(b"old", "HALTED", "why")
+    await former.flush()
+    assert await redis.hgetall(keys.KEPT) == {b"state": b"ACTIVE", b"reason": b"resumed"}
+    assert await redis.get(keys.RUN) == b"r2"
+    assert await redis.get(keys.summary("r1")) == b"old", "its own end is told"
+    assert await redis.xlen(keys.audit("r1")) == 1
+
+
 async def test_a_batch_written_twice_is_read_once(redis: Client) -> None:
     log = AuditLog(redis, "r1")
     log.offer(step(1))

@@ -128,14 +128,20 @@ def test_what_is_offered_is_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ClientOrderId("f" * 32) in meeting.state.orders.open
 
 
-def test_without_a_relayer_key_a_person_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_what_this_account_cannot_redeem_is_told_for_as_long_as_it_is_held(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     meeting = Meeting(monkeypatch, 1, 0)
     meeting.core.state.exchange.pays_at_end = False
     meeting.buy(scene.YES_ID, "0.52", "10")
     meeting.settle()
+    assert meeting.account().by_hand == ()
     for name, payout in ((scene.YES_ID, SCALE), (scene.NO_ID, 0)):
         meeting.do(lambda n=name, p=payout: meeting.core.play(Resolution(clock.now_ns(), n, p)))
     meeting.go(120)
-    assert capsys.readouterr().out.count("redeem_by_hand") == 1
+    [told] = meeting.account().by_hand
+    assert told.startswith(f"Redeem positions for condition {scene.CONDITION} by hand at")
+    assert "signature_type 0 is an account of its own" in told
+    owner = meeting.venue.rest._signer.address
+    meeting.do(lambda: meeting.core.state.exchange.pay(scene.YES_ID, SCALE, owner))
+    assert meeting.account().by_hand == (), "a person has done it"

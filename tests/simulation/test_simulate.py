@@ -15,7 +15,18 @@ from betatrader.chaos.plan import Fault, Plan, make
 from betatrader.cli.simulate import BUG_SEEDS
 
 SEEDS = int(os.environ.get("BETATRADER_SEEDS", "500" if os.environ.get("CI") else "40"))
-QUICKLY_CAUGHT = ("not-journaled", "not-shipped", "same-epoch", "takeover-skips", "missed-fills")
+QUICKLY_CAUGHT = (
+    "not-journaled",
+    "not-shipped",
+    "same-epoch",
+    "takeover-skips",
+    "missed-fills",
+    "no-reconciliation",
+    "unanswered-uncounted",
+    "halt-forgotten",
+    "halt-buys",
+    "losses-never-halt",
+)
 """Planted bugs that few seeds suffice for; `betatrader simulate --bugs` plants them all."""
 
 LATE = Fault("pause", 12.9, 3.0, 0.2)
@@ -24,6 +35,19 @@ KNOWN = {
     "nor does it as it drains": Plan(573, True, (Fault("redis_hangs", 5.01, 1.367, 0.403),)),
     "a power cut in the head of a journal file does not stop the start": Plan(
         21, False, tuple(Fault("power_cut", 5.0 + 2 * at, 0.1, at / 12) for at in range(12))
+    ),
+    "an order that never left ends, though it is cancelled each second": Plan(
+        8,
+        False,
+        (
+            Fault("kill_at_order", 7.769, 0.1, 0.748),
+            Fault("kill", 10.805, 1.0, 0.789),
+            Fault("kill_at_order", 18.329, 0.985, 0.077),
+            Fault("venue_away", 21.32, 1.98, 0.494),
+            Fault("kill_at_order", 22.884, 1.599, 0.973),
+        ),
+        "binance",
+        guarded=True,
     ),
     "a start that Redis leaves halfway goes on": Plan(
         11, True, (Fault("kill", 6.0, 0.1, 0.2), Fault("redis_away", 7.0, 3.0, 0.1))
@@ -46,6 +70,8 @@ def test_no_seed_breaks_an_invariant() -> None:
     assert not report.failing, told(report.failing)
     assert report.fewest_orders >= 50
     assert sum(report.faults.values()) >= 5 * SEEDS
+    assert report.instructions >= SEEDS // 4
+    assert report.halts > report.instructions // 2, "loss limits halt it too"
 
 
 @pytest.mark.timeout(900)
@@ -89,7 +115,7 @@ def test_the_judge_sees_a_planted_bug(bug: str) -> None:
 
 
 def test_the_bug_that_is_seen_last_is_within_what_the_command_runs() -> None:
-    last = 159
+    last = 167
     assert simulate.once(make(last), "late-fills-dropped").wrong
     assert not simulate.once(make(last)).wrong
     assert last < BUG_SEEDS
@@ -111,5 +137,7 @@ def test_plans_differ_by_seed_and_hold_enough_faults() -> None:
     plans = [make(seed) for seed in range(200)]
     assert len({plan.faults for plan in plans}) == 200
     assert all(len(plan.faults) >= 5 for plan in plans)
+    assert 40 < sum(plan.guarded for plan in plans) < 100
     kinds = {fault.kind for plan in plans for fault in plan.faults}
     assert {"kill", "wipe", "power_cut", "pause", "redis_older", "lost", "lagging"} <= kinds
+    assert {"halt", "reduce", "flatten", "cancel_all"} <= kinds

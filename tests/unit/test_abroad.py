@@ -2,10 +2,13 @@
 
 import anyio
 import pytest
+from scenes import Scene
 
+from betatrader.model.account import VenueAccess
 from betatrader.model.event import Event
-from betatrader.model.instruction import Reduce, TradingState
+from betatrader.model.instruction import Started, TradingState
 from betatrader.net.transport import Answer, NoAnswerError
+from betatrader.ops import metrics
 from betatrader.roles import abroad as module
 from betatrader.roles.abroad import AGAIN_S, EVERY_S, FIRST_AGAIN_S, Abroad
 from betatrader.venues.egress import Egress, of_binance, of_polymarket
@@ -61,81 +64,116 @@ async def test_binance_answers_451_where_it_does_not_serve(
 
 
 class Named:
-    name = "X"
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 class Desk:
-    venue = Named()
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "ONE") -> None:
+        self.venue = Named(name)
         self.found: Egress | None = None
 
     async def egress(self) -> Egress | None:
         return self.found
 
 
+SERVED = Egress(False, "ONE sees us in X")
+BLOCKED = Egress(True, "ONE sees us in Y")
+TOLD = "ONE sees us in Y"
+
+
+def silent(*desks: Desk) -> Abroad:
+    return Abroad(desks, lambda *_: None)  # type: ignore[arg-type]
+
+
 async def test_a_block_is_told_once_and_an_answer_that_stays_away_changes_nothing() -> None:
     desk, alerts = Desk(), []
     abroad = Abroad([desk], lambda *said: alerts.append(said))  # type: ignore[arg-type]
-    assert (await abroad.ask(), abroad.blocked) == (FIRST_AGAIN_S, "")
-    desk.found = Egress(True, "X sees us in Y")
-    assert (await abroad.ask(), abroad.blocked) == (EVERY_S, "X sees us in Y")
+    assert (await abroad.ask(), abroad.barred) == (FIRST_AGAIN_S, {})
+    desk.found = BLOCKED
+    assert (await abroad.ask(), abroad.barred) == (EVERY_S, {"ONE": TOLD})
+    assert metrics.BARRED.labels("ONE")._value.get() == 1
     await abroad.ask()
     desk.found = None
-    assert (await abroad.ask(), abroad.blocked) == (AGAIN_S, "X sees us in Y")
-    assert alerts == [("critical", "X sees us in Y: no new orders from here")]
-    desk.found = Egress(False, "")
+    assert (await abroad.ask(), abroad.barred) == (AGAIN_S, {"ONE": TOLD})
+    assert alerts == [("critical", f"{TOLD}: no new orders at ONE from here")]
+    desk.found = SERVED
     await abroad.ask()
-    assert abroad.blocked == ""
+    assert abroad.barred == {}
+    assert alerts[1:] == [("info", "ONE serves this address: new orders may leave for it again")]
+    assert metrics.BARRED.labels("ONE")._value.get() == 0
 
 
 async def test_at_the_start_an_account_waits_for_the_first_answer() -> None:
     desk, known = Desk(), []
-    abroad = Abroad([desk], lambda *_: None)  # type: ignore[arg-type]
+    abroad = silent(desk)
 
     async def start() -> None:
         await abroad.known(desk)  # type: ignore[arg-type]
-        known.append(abroad.blocked)
+        known.append(abroad.barred)
 
     async with anyio.create_task_group() as group:
         group.start_soon(start)
         await abroad.ask()
         await anyio.wait_all_tasks_blocked()
         assert known == [], "nobody has said yet"
-        desk.found = Egress(False, "")
+        desk.found = SERVED
         await abroad.ask()
-    assert known == [""]
+    assert known == [{}]
 
 
-async def test_where_the_first_answer_stays_away_we_count_as_blocked_until_it_comes(
+async def test_where_the_first_answer_stays_away_we_count_as_blocked_there_until_it_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "HOLD_S", 0.0)
-    desk, served, alerts = Desk(), Desk(), []
-    served.found = Egress(False, "")
+    desk, served, alerts = Desk("TWO"), Desk(), []
+    served.found = SERVED
     abroad = Abroad([served, desk], lambda *said: alerts.append(said))  # type: ignore[arg-type]
     await abroad.ask()
     for one in (served, desk, desk):
         await abroad.known(one)  # type: ignore[arg-type]
-    told = "X does not say whether it serves this address"
-    assert abroad.blocked == told
-    assert alerts == [("critical", f"{told}: no new orders from here")]
+    told = "TWO does not say whether it serves this address"
+    assert abroad.barred == {"TWO": told}
+    assert alerts == [("critical", f"{told}: no new orders at TWO from here")]
     desk.found = Egress(False, "")
     await abroad.ask()
-    assert abroad.blocked == ""
+    assert abroad.barred == {}
 
 
-async def test_while_blocked_a_leader_only_reduces_whatever_is_resumed() -> None:
-    desk, taken, state = Desk(), [], [TradingState.ACTIVE]
-    abroad = Abroad([desk], lambda *_: None)  # type: ignore[arg-type]
-    abroad.blocked = "elsewhere"
+async def test_the_block_of_one_venue_holds_its_own_account_back_for_as_long_as_it_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "HOLD_AGAIN_S", 0.01)
+    one, two = Desk("ONE"), Desk("TWO")
+    one.found, two.found = BLOCKED, Egress(False, "")
+    abroad, scene, taken = silent(one, two), Scene(), []
+    scene.take(Started(0, 2, TradingState.ACTIVE, accounts=("ONE", "TWO")))
 
     def take(event: Event) -> None:
-        taken.append(event)
-        state[0] = TradingState.REDUCING
+        assert isinstance(event, VenueAccess)
+        taken.append((event.venue, event.allowed, event.reason))
+        scene.take(event)
 
-    with anyio.move_on_after(0.1):
-        await abroad.hold_back(lambda: state[0], take)
-    [event] = taken
-    assert isinstance(event, Reduce)
-    assert (event.id, event.reason) == ("egress", "elsewhere")
+    async with anyio.create_task_group() as group:
+        await abroad.ask()
+        group.start_soon(abroad.hold_back, scene.state, take)
+        await anyio.sleep(0.05)
+        assert scene.state.barred == {"ONE": TOLD}
+        assert scene.state.trading_state is TradingState.ACTIVE
+        for found in (BLOCKED, None, SERVED, SERVED):
+            one.found = found
+            await abroad.ask()
+            await anyio.sleep(0.05)
+        group.cancel_scope.cancel()
+    assert taken == [("ONE", False, TOLD), ("ONE", True, "")]
+    assert scene.state.barred == {}
+
+
+async def test_the_only_account_is_held_back_by_whatever_name_it_bears() -> None:
+    desk = Desk()
+    desk.found = BLOCKED
+    abroad, scene = silent(desk), Scene()
+    await abroad.ask()
+    abroad.hold_now(scene.state, scene.take)
+    assert scene.state.barred == {"": TOLD}
+    assert not scene.state.may_add_risk

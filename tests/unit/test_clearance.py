@@ -7,7 +7,7 @@ from scenes import COIN, NO, SECOND, YES, Scene, contract, quote, terms
 from betatrader.engine.checks import CHECKS
 from betatrader.engine.clearance import far_from_ceilings, far_from_limits, has_ceilings, wary
 from betatrader.engine.proposal import Proposal
-from betatrader.model.account import Fill, Protection, VenueConnection
+from betatrader.model.account import Fill, Protection, VenueAccess, VenueConnection
 from betatrader.model.command import Approved
 from betatrader.model.ids import ClientOrderId, InstrumentId, StrategyId
 from betatrader.model.instruction import Fenced, Reduce
@@ -47,6 +47,8 @@ def disturb(scene: Scene, kind: str) -> None:
             scene.take(Reduce(0, "i", "me"))
         case "away":
             scene.take(VenueConnection(0, "SIM", False))
+        case "barred":
+            scene.take(VenueAccess(0, "SIM", False, "elsewhere"))
         case "unreconciled":
             scene.take(Fenced(0))
         case "armed" | "unarmed":
@@ -77,6 +79,7 @@ def disturb(scene: Scene, kind: str) -> None:
 KINDS = (
     "reducing",
     "away",
+    "barred",
     "unreconciled",
     "closed",
     "resolved",

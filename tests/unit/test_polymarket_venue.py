@@ -151,8 +151,25 @@ def test_settings_that_cannot_be_are_told(monkeypatch: pytest.MonkeyPatch) -> No
         World(monkeypatch, merge=True)
     with pytest.raises(UsageError, match="merge needs relayer_key, and a wallet"):
         World(monkeypatch, merge=True, relayer_key=Secret("k"))
+    with pytest.raises(UsageError, match="relayer_key serves wallets alone"):
+        World(monkeypatch, relayer_key=Secret("k"))
     with pytest.raises(UsageError, match="api_secret"):
         World(monkeypatch, api_secret=Secret("x"))
+
+
+def test_that_what_ends_is_left_to_a_person_is_said_beforehand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [(name, found, remedy)] = World(monkeypatch).go(0.1).venue.cautions
+    assert (name, found.count("\n")) == ("redeem", 0)
+    assert "signature_type 0 is an account of its own" in found
+    assert "polymarket.com (Portfolio)" in remedy
+    assert "signature_type 1 to 3" in remedy
+    wallet = {"signature_type": 2, "funder": "0x" + "70" * 20}
+    [(_, found, _)] = World(monkeypatch, **wallet).go(0.1).venue.cautions
+    assert found.endswith("no relayer_key is set")
+    assert World(monkeypatch, relayer_key=Secret("k"), **wallet).go(0.1).venue.cautions == ()
+    assert World(monkeypatch, redeem=False).go(0.1).venue.cautions == ()
 
 
 def test_no_secret_is_ever_shown(

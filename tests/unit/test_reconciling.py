@@ -5,14 +5,17 @@ from collections.abc import Callable
 import anyio
 import anyio.lowlevel
 import pytest
-from scenes import SECOND, Scene, parse
+from scenes import SECOND, Scene, parse, terms
 
-from betatrader.model.account import VenueAccount, VenueConnection
-from betatrader.model.ids import InstrumentId
-from betatrader.model.instruction import Started, TradingState
+from betatrader.model.account import CancelRejected, OrderCanceled, VenueAccount, VenueConnection
+from betatrader.model.command import Approved
+from betatrader.model.ids import InstrumentId, venue_of
+from betatrader.model.instruction import CancelAll, Started, TradingState
+from betatrader.model.order import Side
 from betatrader.roles import reconciling
 from betatrader.roles.reconciling import Reconciler
 from betatrader.sim.invariants import check_account
+from betatrader.venues.reconcile import order_reports
 
 EVER = (1, 0)
 
@@ -188,6 +191,17 @@ async def test_what_goes_beyond_what_was_left_aside_was_ours() -> None:
     assert made.unexplained_seen == 1
 
 
+async def test_what_waits_for_a_person_at_the_venue_is_told_of_once() -> None:
+    scene, venue = two(), Shown("TWO", "30")
+    told: list[str] = []
+    made = reconciler(scene, venue)
+    made.on_difference = told.append
+    for waiting in (("redeem 1",), ("redeem 1", "redeem 2"), ()):
+        await seen(made, venue, by_hand=waiting)
+    assert told == ["TWO: redeem 1", "TWO: redeem 2"]
+    assert scene.state.trading_state is TradingState.ACTIVE
+
+
 async def test_an_order_that_is_not_ours_is_told_of_once() -> None:
     scene, venue = two(), Shown("TWO", "30")
     told: list[str] = []
@@ -201,3 +215,20 @@ async def test_an_order_that_is_not_ours_is_told_of_once() -> None:
     made._unexplained = "halt"
     await seen(made, venue, foreign=("BUY 2 BTCUSDT at 8 (web_2)",))
     assert scene.state.trading_state is TradingState.HALTED
+
+
+def test_an_order_that_never_arrived_ends_however_often_its_cancel_is_refused() -> None:
+    """A refusal is no sign of life: each second a cancel was refused, and the order stayed open."""
+    scene = Scene()
+    order = scene.propose(terms(Side.BUY, "10.00", "1"))
+    assert isinstance(order, Approved)
+    unknown = VenueAccount(scene.state.portfolio.cash, {}, {}, ())
+    ended: list[object] = []
+    for second in range(1, 8):
+        now_ns = scene.state.now_ns + SECOND
+        scene.take(CancelAll(now_ns, f"c{second}", "ann", ""))
+        scene.take(CancelRejected(now_ns, order.order, "unknown order"))
+        ended += order_reports(
+            scene.state, unknown, venue_of(order.terms.instrument), now_ns, 3 * SECOND
+        )
+    assert isinstance(ended[0], OrderCanceled)

@@ -17,10 +17,12 @@ from betatrader.model.account import (
     OrderAccepted,
     PositionTransfer,
     Reconciled,
+    VenueAccess,
     VenueAccount,
     VenueConnection,
 )
-from betatrader.model.command import Approved, CancelOrder, Refused
+from betatrader.model.command import Approved, Booked, CancelOrder, Refused
+from betatrader.model.event import decode_audit, encode
 from betatrader.model.ids import InstrumentId, StrategyId
 from betatrader.model.instruction import Fenced, Started, TimerFired, TradingState
 from betatrader.model.market import InstrumentListed, Resolution
@@ -94,6 +96,85 @@ def test_a_venue_that_is_away_leaves_the_other_trading() -> None:
     assert refused(scene, HERE) == "reconciled"
     scene.take(Reconciled(3 * SECOND, "ONE"))
     assert refused(scene, HERE) == ""
+
+
+def barred(scene: Scene, venue: str = "ONE") -> None:
+    scene.take(VenueAccess(int(scene.now_s * SECOND), venue, False, "it sees us in Y"))
+
+
+def test_a_venue_that_does_not_serve_us_leaves_the_other_trading() -> None:
+    scene = two()
+    scene.fill(buy(scene, HERE))
+    barred(scene)
+    view = View(scene.state, StrategyId("s"))
+    may = {name: view.may_add_risk_in(scene.state.markets[name]) for name in (HERE, THERE)}
+    assert may == {HERE: False, THERE: True}
+    answer = ask(scene, HERE)
+    assert isinstance(answer, Refused)
+    assert (answer.check, answer.actual) == ("venue_access", "it sees us in Y")
+    assert refused(scene, THERE) == ""
+    scene.puppet.intents = [Place(terms(Side.SELL, "9.99", "0.5", HERE), "close")]
+    step = scene.take(quote("9.99", "10.01", scene.now_s, HERE))
+    assert step is not None
+    [sale] = [c for c in step.changes if isinstance(c, Approved)]
+    scene.fill(sale)  # what reduces may leave
+    scene.take(VenueAccess(2 * SECOND, "ONE", True))
+    scene.now_s = 2.0
+    assert refused(scene, HERE) == ""
+
+
+def test_what_would_buy_where_we_are_not_served_is_taken_off_the_book() -> None:
+    scene = two()
+    here, there = buy(scene, HERE), buy(scene, THERE)
+    for order in (here, there):
+        scene.take(OrderAccepted(SECOND, order.order))
+    barred(scene)
+    step = scene.take(TimerFired(2 * SECOND, "tick"))
+    assert step is not None
+    assert [c.order for c in step.changes if isinstance(c, CancelOrder)] == [here.order]
+
+
+def test_that_we_are_not_served_is_in_the_journal_and_in_what_follows_it() -> None:
+    scene = two()
+    event = VenueAccess(SECOND, "ONE", False, "it sees us in Y")
+    step = scene.take(event)
+    assert step is not None
+    assert step.changes == (Booked("access", "ONE", "no new orders: it sees us in Y"),)
+    again = Engine(scene.engine.limits, [scene.puppet])
+    again.restore(scene.engine.snapshot())
+    assert again.state.barred == {"ONE": "it sees us in Y"}
+    assert decode_audit(encode(event)) == event
+    served = scene.take(VenueAccess(SECOND, "ONE", True))
+    assert served is not None
+    assert served.changes == (Booked("access", "ONE", "serves this address"),)
+
+
+def test_a_process_that_begins_asks_by_itself_and_one_that_leads_again_goes_on() -> None:
+    scene = two()
+    barred(scene)
+    scene.take(Started(SECOND, 3, TradingState.ACTIVE, reconcile=True))
+    assert scene.state.barred == {"ONE": "it sees us in Y"}
+    names = ("ONE", "TWO")
+    scene.take(Started(SECOND, 4, TradingState.ACTIVE, reconcile=True, accounts=names))
+    assert scene.state.barred == {}
+
+
+def test_a_snapshot_from_before_blocks_had_accounts_is_read() -> None:
+    scene = two()
+    state, memories = msgspec.msgpack.decode(scene.engine.snapshot())
+    del state["barred"]
+    again = Engine(scene.engine.limits, [scene.puppet])
+    again.restore(msgspec.msgpack.encode((state, memories)))
+    assert again.state == scene.state
+
+
+def test_where_neither_venue_serves_us_no_risk_is_let_through() -> None:
+    scene = two()
+    for venue in ("ONE", "TWO"):
+        assert scene.state.may_add_risk
+        barred(scene, venue)
+    assert not scene.state.may_add_risk
+    assert scene.state.trading_state is TradingState.ACTIVE
 
 
 def test_only_the_markets_of_the_venue_that_went_away_count_as_unseen() -> None:

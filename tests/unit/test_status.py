@@ -2,8 +2,8 @@
 
 import msgspec
 
-from betatrader.cli.status import flow, newer
-from betatrader.model.summary import Summary
+from betatrader.cli.status import accounts, flow, newer
+from betatrader.model.summary import AccountLine, Summary
 
 SECOND = 1_000_000_000
 
@@ -45,3 +45,13 @@ def test_of_an_old_summary_nobody_says_that_orders_are_flowing() -> None:
     assert "not known" in flow(now, stale=True)
     halted = msgspec.structs.replace(now, why_not="halted: news")
     assert flow(halted, stale=True) == "no new order: halted: news"
+
+
+def test_an_account_that_is_not_served_is_shown_with_the_venues_word() -> None:
+    line = AccountLine(venue="ONE", cash="5", barred="ONE sees us in Y")
+    told = accounts(msgspec.structs.replace(summary(10), accounts=(line,)))
+    assert told == ["  ONE          cash $5.00   NO NEW ORDERS: ONE sees us in Y"]
+    assert (
+        accounts(msgspec.structs.replace(summary(10), accounts=(AccountLine(venue="A", cash="5"),)))
+        == []
+    )

@@ -4,6 +4,7 @@ wire       the venue's JSON messages as model events; pure
 recording  a file of recorded messages as a stream of model events
 sign       signatures of requests: HMAC-SHA256 and Ed25519
 limits     the venue's rate limits, and its clock as ours sees it
+connecting attempts to connect, counted: no more than the venue takes
 rules      what may be traded, as instruments: exchangeInfo and fees; pure
 rest       questions over REST, and answers by what they mean
 account    what it says of our orders and balances, as account events; pure

@@ -4,6 +4,7 @@ The venue counts in windows that begin with its own clock (a minute's at :00), a
 window's worth may leave at once, and nothing more until the next begins.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
@@ -12,8 +13,16 @@ from betatrader.ops import clock
 
 SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 KINDS = ("REQUEST_WEIGHT", "ORDERS", "RAW_REQUESTS")
+STREAM, API = "stream", "api"
 KEPT_FOR_CANCELS = 100
 """Weight that only cancels may use."""
+
+ATTEMPTS, ATTEMPTS_S = 300, 300.0
+"""Attempts to open a connection that the venue takes from one address in so long: to the streams,
+and as many to the WebSocket API."""
+
+KEPT_FOR_OTHERS = 60
+"""Of those, for other processes at this address: a standby, `doctor`."""
 
 EARLY_MS, LATE_MS = 250, 750
 """The venue may count a request in the window of so long before we think that it leaves, or after:
@@ -79,12 +88,33 @@ class Windows:
         return range(first, (now_ms + LATE_MS) // self._span_ms + 1)
 
 
+class Attempts:
+    """Attempts to connect, in any stretch of so long: how the venue's windows lie is not known."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._made_s: deque[float] = deque()
+
+    def may(self, now_s: float) -> bool:
+        """Count one; False, and none counted, where it would be one too many."""
+        while self._made_s and now_s - self._made_s[0] > self._seconds:
+            self._made_s.popleft()
+        if len(self._made_s) >= self._most:
+            return False
+        self._made_s.append(now_s)
+        return True
+
+
 class Limits:
     """What may still be sent, by the venue's time as `now_ms` tells it."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._windows: dict[tuple[str, int], Windows] = {}
+        most = ATTEMPTS - KEPT_FOR_OTHERS
+        self.connects = {kind: Attempts(most, ATTEMPTS_S) for kind in (STREAM, API)}
+        """By what is connected to."""
         self._closed_until_s = self._orders_closed_until_s = 0.0
         self.learn(DEFAULTS)
 

@@ -12,6 +12,8 @@ from betatrader.net.transport import Socket, Transport
 from betatrader.ops import clock, metrics
 from betatrader.venues.binance import wire
 from betatrader.venues.binance.book_sync import BookSync
+from betatrader.venues.binance.connecting import Connecting
+from betatrader.venues.binance.limits import STREAM
 from betatrader.venues.binance.rest import Rest
 from betatrader.venues.binance.session import LIFE_S, why_lost
 
@@ -46,7 +48,7 @@ class MarketStream:
         self.trouble = "no market data yet"
         """Why none flows, as far as is known; "" while it does."""
         self.books: dict[str, BookSync] = {}
-        self._transport = transport
+        self._transport = Connecting(transport, rest.limits.connects[STREAM])
         self._address = address.rstrip("/")
         self._rest = rest
         self._market = market

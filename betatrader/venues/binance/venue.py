@@ -32,6 +32,8 @@ from betatrader.ops import clock
 from betatrader.venues.binance import orders, sign
 from betatrader.venues.binance.account import Executions
 from betatrader.venues.binance.books import Books
+from betatrader.venues.binance.connecting import Connecting
+from betatrader.venues.binance.limits import API
 from betatrader.venues.binance.listing import Listing
 from betatrader.venues.binance.market import MarketStream
 from betatrader.venues.binance.orders import OUT_OF_TIME, ExecutionReport, Frame
@@ -97,7 +99,10 @@ class BinanceVenue:
         self._books = Books(self.rest, self._executions)
         self._listing = Listing(settings.symbols, self.rest, self._executions, market)
         self._session = Session(
-            transport, settings.api, Access(key, signer, window_ms, self.rest.clock), self
+            Connecting(transport, self.rest.limits.connects[API]),
+            settings.api,
+            Access(key, signer, window_ms, self.rest.clock),
+            self,
         )
         self._stream = MarketStream(
             transport, settings.stream, self.rest, market, self._flow_changed

@@ -13,7 +13,9 @@ import anyio
 import msgspec
 import structlog
 
-from betatrader.net.transport import NotSentError
+from betatrader.config.venues import Polymarket
+from betatrader.model.errors import UsageError
+from betatrader.net.transport import NotSentError, Transport
 from betatrader.ops import clock
 from betatrader.venues.polymarket import calldata, relay
 from betatrader.venues.polymarket.amounts import BASE, units
@@ -23,7 +25,7 @@ from betatrader.venues.polymarket.forms import VENUE, instrument_id
 from betatrader.venues.polymarket.listing import Listing
 from betatrader.venues.polymarket.relayer import DONE, FAILED, Relayer
 from betatrader.venues.polymarket.rest import RefusalError, Rest
-from betatrader.venues.polymarket.sign import Signer
+from betatrader.venues.polymarket.sign import EOA, Signer
 
 LOOK_S = 20.0
 SOON_S = 2.0
@@ -41,6 +43,16 @@ REST_S = 60.0
 TRIES = 3
 LEAST = 1_000_000
 """The fewest pairs that are worth a transaction, in base units: one share of each."""
+
+
+OF_ITS_OWN = (
+    "signature_type 0 is an account of its own, which sends and pays for its transactions itself"
+)
+NO_KEY = "no relayer_key is set"
+BY_HAND = (
+    "Redeem at polymarket.com (Portfolio), or trade from a proxy, Safe or deposit wallet: "
+    "signature_type 1 to 3, funder, and BETATRADER_POLYMARKET__RELAYER_KEY."
+)
 
 
 class Plan(NamedTuple):
@@ -65,7 +77,8 @@ class Pending:
 
 
 class Redeemer:
-    """`relayer` is None where no relayer key is set: then it only says what to redeem by hand.
+    """`relayer` is None where there is none for this account: then it only says what to redeem by
+    hand, and `reason` why.
 
     `leads` says whether this process is the one that may send, `busy` whether orders are under
     way, `held` what a token's balance was at the last look (None: never asked), `moved` is called
@@ -81,6 +94,7 @@ class Redeemer:
         *,
         redeem: bool,
         merge: bool,
+        reason: str = "",
     ) -> None:
         self.leads: Callable[[], bool] = lambda: False
         self.busy: Callable[[], bool] = lambda: False
@@ -94,6 +108,8 @@ class Redeemer:
         self._merge = merge
         self._pending: Pending | None = None
         self._done: set[str] = set()
+        self._reason = reason
+        self._waiting: dict[str, tuple[tuple[str, str], str]] = {}
         self._rests_until_s = 0.0
         self._log = structlog.get_logger()
 
@@ -121,10 +137,24 @@ class Redeemer:
                 continue
             if relayer is None:
                 self._done.add(condition)
-                self._log.warning("redeem_by_hand", venue=VENUE, what=plan.metadata)
+                text = f"{plan.metadata} by hand at polymarket.com (Portfolio): {self._reason}"
+                self._waiting[condition] = plan.tokens, text
                 continue
             await self._begin(plan, relayer)
             return
+
+    @property
+    def cautions(self) -> tuple[tuple[str, str, str], ...]:
+        """That what has ended is left to a person, and how to mend that."""
+        if self._relayer is not None or not self._redeem:
+            return ()
+        return (("redeem", f"what has ended is not redeemed here: {self._reason}", BY_HAND),)
+
+    @property
+    def by_hand(self) -> tuple[str, ...]:
+        """What waits for a person to redeem it, for as long as it is held: a sentence each."""
+        waiting = self._waiting.values()
+        return tuple(text for tokens, text in waiting if any(map(self.held, tokens)))
 
     # What there is to do.
 
@@ -231,3 +261,33 @@ class Redeemer:
         self._rests_until_s = clock.boot_s() + REST_S
         self.moved(pending.plan.tokens)
         self._log.error("not_redeemed", venue=VENUE, what=pending.plan.metadata, error=reason)
+
+
+def redeemer_of(
+    settings: Polymarket, transport: Transport, rest: Rest, signer: Signer, listing: Listing
+) -> Redeemer:
+    """One as the settings say; raises UsageError where they ask for what the account cannot."""
+    wallet = signer.signature_type != EOA
+    if settings.merge and not (settings.relayer_key and wallet):
+        raise UsageError(
+            "[polymarket] merge needs relayer_key, and a wallet: signature_type 1 to 3"
+        )
+    if settings.relayer_key and not wallet:
+        raise UsageError(
+            f"[polymarket] relayer_key serves wallets alone: {OF_ITS_OWN}\n"
+            "Leave it out and redeem at polymarket.com (Portfolio), or trade from a proxy, Safe or "
+            "deposit wallet: signature_type 1 to 3, and funder."
+        )
+    relayer = None
+    if settings.relayer_key:
+        address, key = settings.relayer, settings.relayer_key
+        relayer = Relayer(transport, address, signer, key, settings.relayer_address)
+    return Redeemer(
+        rest,
+        relayer,
+        signer,
+        listing,
+        redeem=settings.redeem,
+        merge=settings.merge,
+        reason=NO_KEY if wallet else OF_ITS_OWN,
+    )

@@ -7,6 +7,7 @@ without a clear answer is in doubt: it is never sent again, and the venue is ask
 from collections.abc import Callable, Iterable, Sequence
 
 import anyio
+import msgspec
 import structlog
 
 from betatrader.config.venues import Polymarket
@@ -33,11 +34,10 @@ from betatrader.venues.polymarket.heartbeat import Heartbeat
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import FeeCurve, Listing
 from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
-from betatrader.venues.polymarket.redeeming import Redeemer
-from betatrader.venues.polymarket.relayer import Relayer
+from betatrader.venues.polymarket.redeeming import redeemer_of
 from betatrader.venues.polymarket.rest import ORDER_S, PAGE, RefusalError, Rest
 from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent, body_of
-from betatrader.venues.polymarket.sign import EOA, Signer
+from betatrader.venues.polymarket.sign import Signer
 from betatrader.venues.polymarket.statement import Statement
 from betatrader.venues.polymarket.user import UserStream
 from betatrader.venues.venue import Timed
@@ -113,7 +113,11 @@ class PolymarketVenue:
         self._sending = Sending(self.rest, self.ids, self._accounts, self._tell)
         self._sending.refused = self._refused
         self._sending.failed = self._failed
-        self._redeemer = self._redeeming(settings, transport, signer)
+        self._redeemer = redeemer_of(settings, transport, self.rest, signer, self._listing)
+        self._redeemer.leads = lambda: self._heartbeat.leads and self.connected
+        self._redeemer.busy = lambda: self._sending.busy
+        self._redeemer.held = self._statement.held
+        self._redeemer.moved = self._accounts.traded.update
         self._breaker = Breaker()
         self._answered_s = 0.0
         self._barred = ""
@@ -124,28 +128,10 @@ class PolymarketVenue:
         self._geoblock = settings.geoblock
         self._trouble = "it has not answered yet"
 
-    def _redeeming(self, settings: Polymarket, transport: Transport, signer: Signer) -> Redeemer:
-        relayer = None
-        if settings.merge and not (settings.relayer_key and signer.signature_type != EOA):
-            raise UsageError(
-                "[polymarket] merge needs relayer_key, and a wallet: signature_type 1 to 3"
-            )
-        if settings.relayer_key and signer.signature_type != EOA:
-            address, key = settings.relayer, settings.relayer_key
-            relayer = Relayer(transport, address, signer, key, settings.relayer_address)
-        made = Redeemer(
-            self.rest,
-            relayer,
-            signer,
-            self._listing,
-            redeem=settings.redeem,
-            merge=settings.merge,
-        )
-        made.leads = lambda: self._heartbeat.leads and self.connected
-        made.busy = lambda: self._sending.busy
-        made.held = self._statement.held
-        made.moved = self._accounts.traded.update
-        return made
+    @property
+    def cautions(self) -> tuple[tuple[str, str, str], ...]:
+        """What works, and a person should know of: a name, what it is, and how to mend it."""
+        return self._redeemer.cautions
 
     # Requests.
 
@@ -203,7 +189,8 @@ class PolymarketVenue:
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
-        return await self._statement.look(orders)
+        found = await self._statement.look(orders)
+        return msgspec.structs.replace(found, by_hand=self._redeemer.by_hand)
 
     @property
     def trouble(self) -> str:

@@ -45,8 +45,15 @@ def of(server: BinanceServer) -> dict[str, Act]:
         for owner in sorted({account.owner for account in server.keys.all()}):
             server.exchange.deposit(parse(given["amount"]), owner)
 
+    def region(given: Given) -> None:
+        """The address that clients come from is `served`, or nothing is answered to it."""
+        server.troubles = server.troubles._replace(elsewhere=given["served"] != "true")
+        if server.troubles.elsewhere:
+            server.cut_all()
+
     return {
         "key": key,
+        "region": region,
         "status": status,
         "rules": rules,
         "deposit": deposit,

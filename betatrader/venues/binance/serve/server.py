@@ -60,6 +60,10 @@ PATHS = {
     ("GET", "/sapi/v1/account/apiRestrictions"): "apiRestrictions",
     ("GET", "/sapi/v1/asset/tradeFee"): "tradeFee",
 }
+ELSEWHERE = (
+    "Service unavailable from a restricted location according to 'b. Eligibility' in "
+    "https://www.binance.com/en/terms."
+)
 HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
 
 
@@ -70,6 +74,8 @@ class Troubles(NamedTuple):
     """Every HTTP answer is a page."""
     unclear: bool = False
     """Orders are carried out, and answered with -1007."""
+    elsewhere: bool = False
+    """Clients come from where the venue serves nobody."""
 
 
 class BinanceServer:
@@ -174,6 +180,8 @@ class BinanceServer:
         """One REST request."""
         if self.troubles.html:
             return Answer(502, HTML, {"Content-Type": "text/html"})
+        if self.troubles.elsewhere:
+            return _json(451, {"code": 0, "msg": ELSEWHERE}, {})
         name = PATHS.get((request.method, request.path))
         if name is None:
             body = {"code": -1000, "msg": f"No such endpoint: {request.method} {request.path}"}
@@ -216,6 +224,9 @@ class BinanceServer:
 
     def open(self, request: Request, socket: Socket) -> Handler | None:
         """A connection to the streams or to the WebSocket API."""
+        kind = "api connections" if request.path.startswith("/ws-api") else "stream connections"
+        if not self.weights.connect(kind) or self.troubles.elsewhere:
+            return None
         handler = self._heard_by(request, socket)
         if handler is not None:
             asyncio.get_running_loop().call_later(self.life_s, socket.close)

@@ -8,10 +8,14 @@ from betatrader.venues.binance.serve.requests import Refusal
 WEIGHT_A_MINUTE = 6_000
 ORDERS_IN_10_S = 50
 ORDERS_A_DAY = 160_000
+CONNECTIONS_IN_5_MIN = 300
+"""Attempts from one address, to the streams and to the WebSocket API each."""
+
 BANNED_AFTER = 10
 """Refusals in one minute after which the address is banned."""
 
 MINUTE_MS, TEN_S_MS, DAY_MS = 60_000, 10_000, 86_400_000
+FIVE_MINUTES_MS = 5 * MINUTE_MS
 
 
 class Weights:
@@ -20,6 +24,7 @@ class Weights:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.weight = WEIGHT_A_MINUTE
         self.orders_in_10_s = ORDERS_IN_10_S
+        self.connections_in_5_min = CONNECTIONS_IN_5_MIN
         self._now_ms = now_ms
         self._used: dict[tuple[str, int, int], int] = {}
         self._refused = 0
@@ -52,6 +57,11 @@ class Weights:
             raise refusal
         for window in (TEN_S_MS, DAY_MS):
             self._use(owner, window, 1)
+
+    def connect(self, kind: str) -> bool:
+        """Count an attempt to connect, one that is refused too; False where there are too many."""
+        self._use(kind, FIVE_MINUTES_MS, 1)
+        return self.used(kind, FIVE_MINUTES_MS) <= self.connections_in_5_min
 
     def _over(self, status: int, text: str, until_ms: int) -> Refusal:
         return Refusal(status, -1003, text, {"serverTime": self._now_ms(), "retryAfter": until_ms})

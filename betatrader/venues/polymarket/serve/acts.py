@@ -43,8 +43,13 @@ def of(server: PolymarketServer) -> dict[str, Act]:
         for address in sorted(state.keys.addresses()):
             state.exchange.deposit(parse(given["amount"]), address)
 
+    def region(given: Given) -> None:
+        """The address that clients come from is `served`, or orders are refused to it."""
+        state.troubles.blocked_region = given["served"] != "true"
+
     return {
         "key": key,
+        "region": region,
         "status": status,
         "rules": rules,
         "deposit": deposit,
