@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 
 from msgspec.structs import replace
-from scenes import Scene, terms
+from scenes import Scene, quote, terms
 
+from betatrader.bench.tape import Silent
 from betatrader.engine.state import State
+from betatrader.engine.strategy import Place
 from betatrader.model.account import OrderRejected
 from betatrader.model.command import Approved, CancelOrder, Step
 from betatrader.model.ids import ClientOrderId, InstrumentId
-from betatrader.model.order import Side
+from betatrader.model.order import OrderState, Side
+from betatrader.ops import clock
 from betatrader.roles.accounts import Routing
+from betatrader.roles.trader import Trader
 from betatrader.venues.gateway import NOT_SENT, NOT_SHIPPED, WITHDRAWN, Gateway
 from betatrader.venues.venue import Timed
 
@@ -191,3 +195,48 @@ def test_several_for_two_accounts_leave_for_each_together() -> None:
     )
     assert one.requests == ["orders 1 3"]
     assert (two.orders, two.cancels) == (["2"], ["4", "5"])
+
+
+class Ships:
+    """A second home of the journal that acknowledges when it is told to."""
+
+    offered = 0
+
+    def offer(self, record: object) -> None:
+        self.offered += 1
+
+
+class RefusesAtOnce(Told):
+    """A venue that answers within the call, and notes what the engine knew then."""
+
+    def __init__(self, trader: Trader) -> None:
+        super().__init__()
+        self.trader = trader
+        self.known: list[OrderState] = []
+
+    def submit(self, command: Approved, now_ns: int) -> None:
+        super().submit(command, now_ns)
+        self.trader.take(OrderRejected(now_ns, command.order, "no"))
+        first = self.trader.engine.state.orders.find(ClientOrderId(self.orders[0]))
+        assert first is not None
+        self.known.append(first.state)
+
+
+def test_what_a_venue_answers_at_once_is_heard_when_all_have_left() -> None:
+    """Else a cancel that follows from it would overtake an order that waits to leave."""
+    scene = Scene()
+    trader = Trader(scene.engine, "t", Silent())  # type: ignore[arg-type]
+    venue, ships = RefusesAtOnce(trader), Ships()
+    trader.connect(Gateway(venue))
+    trader.ship(ships, hold=True)  # type: ignore[arg-type]
+    scene.puppet.intents = [
+        Place(terms(Side.BUY, price, "0.5"), "test") for price in ("9.9", "9.8")
+    ]
+    now_ns = clock.now_ns()
+    trader.take(replace(quote("9.99", "10.01", 1.0), time_ns=now_ns))
+    assert venue.orders == []
+    trader._shipped(ships.offered)
+    assert len(venue.orders) == 2
+    assert venue.known == [OrderState.SUBMITTED] * 2
+    states = [scene.state.orders.find(ClientOrderId(one)).state for one in venue.orders]
+    assert states == [OrderState.REJECTED] * 2
