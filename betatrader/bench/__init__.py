@@ -12,6 +12,9 @@ memory  what a closed order holds in memory, and that it is let go
 soak    ten million events and a million orders: does memory grow?
 wire    at Binance, from the bytes of a market message to those of a signed order
 wire_polymarket the same at Polymarket
+beside  the same steps by a library that others wrote, in turns with ours
+wire_ccxt  what a user of ccxt does at Binance
+wire_official what a user of Polymarket's own clients does
 quota   the trading role under the CPU quota of a small shared machine
 failover how long nobody trades where one trader follows another
 """

@@ -13,13 +13,15 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import anyio
 import msgspec
 
+from betatrader.bench import wire_ccxt
+from betatrader.bench.beside import Beside, beside
 from betatrader.bench.result import Result, at_least, at_most, quantile
 from betatrader.bench.tape import DEPOSIT, RICH, SETUP, Silent
+from betatrader.bench.wire_ccxt import Ccxt
 from betatrader.config.venues import Binance
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow
@@ -47,7 +49,12 @@ MESSAGES = 20_000
 GOAL_P50_US, GOAL_P99_US = 100.0, 400.0
 GOAL_SIGN_US, GOAL_BOOKS_PER_S = 15.0, 20_000
 SIGNED = 3_000
+PART = 2_500
+"""Messages of one turn, ours or the library's beside us."""
+
 SNAPSHOT = b'{"lastUpdateId"'
+ORDER = b'"newOrderRespType"'
+"""In the request of a new order, also of one that takes another's stead."""
 EVENT_MS = re.compile(rb'"E":(\d+)')
 TURNS = 6
 """Of the loop after each message, in which the venue answers: no part of what is measured."""
@@ -60,6 +67,7 @@ class Tap:
         self._inner = Direct(core)
         self._book = book
         self.sent_ns = 0
+        self.sent = b""
         self.market: Handler | None = None
 
     async def request(
@@ -97,6 +105,7 @@ class _Watched:
     def send(self, text: bytes) -> None:
         if not self._tap.sent_ns:
             self._tap.sent_ns = time.perf_counter_ns()
+            self._tap.sent = text
         self._socket.send(text)
 
     def close(self) -> None:
@@ -127,16 +136,19 @@ def binance(path: Path, progress: Callable[[str], None]) -> list[Result]:
     """All figures of Binance on this recording."""
     messages = _of_today(recorded(path))
     progress(f"wire: {MESSAGES:,} messages of Binance, market maker, journal on")
-    spans = anyio.run(_wire_to_wire, messages, backend_options={"use_uvloop": True})
+    spans, orders, others = anyio.run(
+        _wire_to_wire, messages, progress, backend_options={"use_uvloop": True}
+    )
     if not spans:
         raise BetatraderError("wire: no message led to an order, so that nothing was measured")
     note = f"{len(spans)} messages that caused an order or a cancel"
-    signed, theirs = _signed(), _signed_by_ccxt()
+    signed, theirs = _signed(), wire_ccxt.signed(SIGNED)
     rate = _books(messages)
     return [
         at_most("wire_binance_p50_us", quantile(spans, 0.5) / 1e3, "us", GOAL_P50_US, note),
         at_most("wire_binance_p99_us", quantile(spans, 0.99) / 1e3, "us", GOAL_P99_US),
         Result(name="wire_binance_p999_us", value=quantile(spans, 0.999) / 1e3, unit="us"),
+        *others.results("binance", orders),
         Result(
             name="wire_binance_sign_us",
             value=signed,
@@ -161,9 +173,15 @@ def _served() -> BinanceServer:
     return server
 
 
-async def _wire_to_wire(messages: list[bytes]) -> list[int]:
+async def _wire_to_wire(
+    messages: list[bytes], progress: Callable[[str], None]
+) -> tuple[list[int], list[int], Beside]:
+    """Spans in ns, ascending, of the messages that led to something sent, those of them that led to
+    an order, and the library that heard the same."""
     server = _served()
     tap = Tap(server, _snapshot(messages))
+    rules = await tap.request("GET", "http://x/api/v3/exchangeInfo?symbol=BTCUSDT")
+    others = beside(lambda: Ccxt(rules.body, _snapshot(messages)), "ccxt", progress)
     engine = Engine(RICH, [MarketMaker(Parameters(requote_seconds=0.0))])
     with tempfile.TemporaryDirectory(prefix="bt-bench-") as folder:
         journal = Journal(Path(folder), "bench", "0", SETUP)
@@ -183,36 +201,43 @@ async def _wire_to_wire(messages: list[bytes]) -> list[int]:
         async with anyio.create_task_group() as group:
             group.start_soon(server.deliver)
             group.start_soon(venue.run)
-            spans = await _played(messages, tap, venue)
+            spans, orders = await _played(messages, tap, venue, others)
             group.cancel_scope.cancel()
         server.close()
         journal.close()
-    return spans
+    return sorted(spans), orders, others
 
 
-async def _played(messages: list[bytes], tap: Tap, venue: BinanceVenue) -> list[int]:
-    """Spans in ns, ascending, of the messages that led to something sent."""
+async def _played(
+    messages: list[bytes], tap: Tap, venue: BinanceVenue, others: Beside
+) -> tuple[list[int], list[int]]:
+    """In turns, a part each."""
     with anyio.fail_after(10):
         while not venue.connected:
             if tap.market is not None:
                 tap.market.received(messages[0])  # it counts as reached once data flow
             await anyio.sleep(0.01)
-    market, spans = tap.market, list[int]()
+    market, spans, orders = tap.market, list[int](), list[int]()
     assert market is not None
     gc.collect()
     gc.freeze()
-    for message in messages[:MESSAGES]:
-        if message.startswith(SNAPSHOT):
-            continue
-        tap.sent_ns = 0
-        began = time.perf_counter_ns()
-        market.received(message)
-        if tap.sent_ns:
-            spans.append(tap.sent_ns - began)
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+    played = [one for one in messages[:MESSAGES] if not one.startswith(SNAPSHOT)]
+    for first in range(0, len(played), PART):
+        part, ordered = played[first : first + PART], set[int]()
+        for place, message in enumerate(part):
+            tap.sent_ns = 0
+            began = time.perf_counter_ns()
+            market.received(message)
+            if tap.sent_ns:
+                spans.append(tap.sent_ns - began)
+                if ORDER in tap.sent:
+                    orders.append(spans[-1])
+                    ordered.add(place)
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
+        others.play(part, ordered)
     gc.unfreeze()
-    return sorted(spans)
+    return spans, orders
 
 
 def _signed() -> float:
@@ -233,35 +258,6 @@ def _signed() -> float:
         parameters["recvWindow"], parameters["timestamp"] = 2_000, 1_700_000_000_000 + number
         signed = signed_parameters(signer, KEY, parameters)
         msgspec.json.encode({"id": number, "method": "order.place", "params": signed})
-        spans.append(time.perf_counter_ns() - began)
-    return quantile(sorted(spans), 0.5) / 1e3
-
-
-def _signed_by_ccxt() -> float | None:
-    """The same by ccxt, where it is installed (the `dev` extra)."""
-    try:
-        import ccxt
-    except ImportError:
-        return None
-    client: Any = ccxt.binance({"apiKey": KEY, "secret": SECRET})
-    spans = []
-    for number in range(SIGNED):
-        began = time.perf_counter_ns()
-        client.sign(
-            "order",
-            ["private"],
-            "POST",
-            {
-                "symbol": "BTCUSDT",
-                "side": "BUY",
-                "newClientOrderId": f"{number:032x}",
-                "newOrderRespType": "RESULT",
-                "type": "LIMIT",
-                "quantity": "0.0002",
-                "price": "58000",
-                "timeInForce": "GTC",
-            },
-        )
         spans.append(time.perf_counter_ns() - began)
     return quantile(sorted(spans), 0.5) / 1e3
 

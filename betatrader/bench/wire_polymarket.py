@@ -6,9 +6,6 @@ so that the task switch to whatever sends it is part of what is measured.
 
 import asyncio
 import gc
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -18,8 +15,11 @@ from typing import Any
 
 import anyio
 
+from betatrader.bench import wire_official
+from betatrader.bench.beside import beside
 from betatrader.bench.result import Result, at_least, at_most, quantile
 from betatrader.bench.tape import DEPOSIT, RICH, SETUP, Silent
+from betatrader.bench.wire_official import KEY, TOKEN, Official
 from betatrader.config import Feed
 from betatrader.config.venues import Polymarket
 from betatrader.engine.engine import Engine
@@ -29,7 +29,6 @@ from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.instruction import Started, TradingState
 from betatrader.model.money import parse
 from betatrader.model.order import OrderTerms, OrderType, Side
-from betatrader.model.secret import Secret
 from betatrader.net.direct import Direct
 from betatrader.net.transport import Answer, Core, Handler, Socket
 from betatrader.ops import clock
@@ -63,8 +62,8 @@ GOAL_FASTER, GOAL_FASTER_AS_INSTALLED = 0.1, 0.01
 """Of the official client's time, at most: with coincurve beside it, and as it installs."""
 
 GOAL_BOOKS_PER_S = 20_000
-KEY = Secret("0x" + "4c" * 32)
-TOKEN = str(3 << 240 | 7 << 50)
+SENDS = ("http://x/order", "http://x/orders")
+"""Where orders and cancels go, one or several in a request."""
 
 
 class Tap:
@@ -72,6 +71,8 @@ class Tap:
 
     def __init__(self, core: Core) -> None:
         self.spans: list[int] = []
+        self.ordered: dict[int, int] = {}
+        """Those of messages that caused an order, by their places in `frames`."""
         self.frames: list[bytes] = []
         """What the market channel has said."""
         self.tokens: tuple[str, ...] = ()
@@ -89,9 +90,12 @@ class Tap:
         timeout_s: float = 5.0,
     ) -> Answer:
         """As the transport inside."""
-        if self._began and url.endswith("/order"):
-            self.spans.append(time.perf_counter_ns() - self._began)
+        if self._began and url in SENDS:
+            span = time.perf_counter_ns() - self._began
             self._began = 0
+            self.spans.append(span)
+            if method == "POST":
+                self.ordered[len(self.frames) - 1] = span
         return await self._inner.request(
             method, url, headers=headers, body=body, timeout_s=timeout_s
         )
@@ -122,10 +126,13 @@ class Tap:
 def run(progress: Callable[[str], None]) -> list[Result]:
     """All figures of Polymarket, on generated contracts."""
     progress(f"wire: contracts at Polymarket, {EVENTS:,} events each, market maker, journal on")
-    spans = list[int]()
+    spans, orders = list[int](), list[int]()
+    others = beside(Official, "polymarket-client or py-clob-client-v2", progress)
     for seed in range(1, MOST_RUNS + 1):
         tap = anyio.run(_wire_to_wire, Feed(seed=seed), backend_options={"use_uvloop": True})
         spans += tap.spans
+        orders += tap.ordered.values()
+        others.play(tap.frames, tap.ordered)
         if len(spans) >= DECISIONS:
             break
     if not spans:
@@ -142,17 +149,18 @@ def run(progress: Callable[[str], None]) -> list[Result]:
         ),
         at_most("wire_polymarket_p99_us", quantile(spans, 0.99) / 1e3, "us", GOAL_P99_US),
         Result(name="wire_polymarket_p999_us", value=quantile(spans, 0.999) / 1e3, unit="us"),
+        *others.results("polymarket", orders),
         _beside(
             "wire_polymarket_sign_us",
             signed,
-            _signed_by_the_official_client(SIGNED // 5),
+            wire_official.signed(SIGNED // 5),
             GOAL_FASTER,
             "official client, with coincurve beside it",
         ),
         _beside(
             "wire_polymarket_sign_beside_as_installed_us",
             signed,
-            _signed_by_the_official_client_as_installed(),
+            wire_official.signed_as_installed(SIGNED // 40),
             GOAL_FASTER_AS_INSTALLED,
             "official client, as it installs",
         ),
@@ -216,6 +224,7 @@ async def _wire_to_wire(feed: Feed) -> Tap:
             gc.collect()
             gc.freeze()
             tap.spans.clear()
+            tap.ordered.clear()
             for event in events[4:]:
                 server.play(event)
                 for _ in range(TURNS):
@@ -244,40 +253,6 @@ def _signed() -> float:
         ids.sign(name, terms, number, form_of(terms, rules), rules)
         spans.append(time.perf_counter_ns() - began)
     return quantile(sorted(spans), 0.5) / 1e3
-
-
-def _signed_by_the_official_client(count: int) -> float | None:
-    """The same by py-clob-client-v2, where it is installed (the `dev` extra)."""
-    try:
-        from py_clob_client_v2.clob_types import CreateOrderOptions, OrderArgsV2
-        from py_clob_client_v2.order_builder.builder import OrderBuilder
-        from py_clob_client_v2.signer import Signer as Theirs
-    except ImportError:
-        return None
-    builder: Any = OrderBuilder(Theirs(KEY.reveal(), 137))
-    options = CreateOrderOptions(tick_size="0.01", neg_risk=False)
-    spans = []
-    for _ in range(count):
-        began = time.perf_counter_ns()
-        builder.build_order(OrderArgsV2(TOKEN, 0.56, 21.04, "BUY"), options)
-        spans.append(time.perf_counter_ns() - began)
-    return quantile(sorted(spans), 0.5) / 1e3
-
-
-def _signed_by_the_official_client_as_installed() -> float | None:
-    """The same without coincurve, which that client does not bring: in a process of its own, since
-    its library chooses once."""
-    code = f"from {__name__} import _signed_by_the_official_client as s; print(s({SIGNED // 40}))"
-    done = subprocess.run(  # noqa: S603  our own program
-        [sys.executable, "-P", "-c", code],
-        env={**os.environ, "ECC_BACKEND_CLASS": "eth_keys.backends.NativeECCBackend"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    told = done.stdout.strip()
-    return None if told == "None" else float(told)
 
 
 def _books(frames: list[bytes], tokens: tuple[str, ...]) -> float:

@@ -21,7 +21,7 @@ from betatrader.model.limits import Limits
 from betatrader.ops import clock
 from betatrader.roles.desks import Desk
 from betatrader.roles.reconciling import Reconciler
-from betatrader.venues.venue import Sender, Venue
+from betatrader.venues.venue import Batching, Sender, Timed, Venue
 
 Made = tuple[int, int]
 """All orders of ours up to this epoch and counter are in our journal."""
@@ -32,6 +32,7 @@ class Routing:
 
     def __init__(self, venues: Sequence[Venue], state: Callable[[], State]) -> None:
         self._venues = {venue.name: venue for venue in venues}
+        self._batching = {one.name: one for one in venues if isinstance(one, Batching)}
         self._state = state
 
     def submit(self, command: Approved, now_ns: int) -> None:
@@ -42,6 +43,34 @@ class Routing:
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Ask to take an order off the book."""
         self._venues[self._state().account_of(command.instrument)].cancel(command, now_ns)
+
+    def submit_many(self, orders: Sequence[Timed]) -> None:
+        """Send several orders, those of an account together where its venue can."""
+        account_of = self._state().account_of
+        by_account: dict[str, list[Timed]] = {}
+        for order in orders:
+            by_account.setdefault(account_of(order[0].terms.instrument), []).append(order)
+        for account, some in by_account.items():
+            batching = self._batching.get(account)
+            if batching is not None and len(some) > 1:
+                batching.submit_many(some)
+                continue
+            for command, now_ns in some:
+                self._venues[account].submit(command, now_ns)
+
+    def cancel_many(self, commands: Sequence[CancelOrder], now_ns: int) -> None:
+        """Send several cancels, those of an account together where its venue can."""
+        account_of = self._state().account_of
+        by_account: dict[str, list[CancelOrder]] = {}
+        for command in commands:
+            by_account.setdefault(account_of(command.instrument), []).append(command)
+        for account, some in by_account.items():
+            batching = self._batching.get(account)
+            if batching is not None and len(some) > 1:
+                batching.cancel_many(some, now_ns)
+                continue
+            for command in some:
+                self._venues[account].cancel(command, now_ns)
 
 
 class Account:

@@ -87,9 +87,14 @@ class Trader:
     def _shipped(self, number: int) -> None:
         if self._hold and self._gateway is not None and self.broken is None:
             now = clock.now_ns()
-            metrics.HELD_BACK.inc(self._gateway.give_up_held(now - HOLD_NS, now))
-            self._gateway.shipped(number, self.engine.state.orders.open)
+            busy, self._busy = self._busy, True  # what a venue answers at once waits until all left
+            try:
+                metrics.HELD_BACK.inc(self._gateway.give_up_held(now - HOLD_NS, now))
+                self._gateway.shipped(number, self.engine.state.orders.open)
+            finally:
+                self._busy = busy
             self._take_unsent(self._gateway)
+            self._drain()
 
     def give_up_held(self, now_ns: int) -> None:
         """Orders whose record could not be shipped in time are not sent any more."""

@@ -14,7 +14,7 @@ from betatrader.model.account import CancelRejected, OrderEvent, OrderRejected
 from betatrader.model.command import Approved, CancelOrder, Step
 from betatrader.model.ids import ClientOrderId
 from betatrader.model.order import Order
-from betatrader.venues.venue import Sender
+from betatrader.venues.venue import Batching, Sender, Timed
 
 NOT_SENT = "not sent: the lease does not hold, or the trader stops"
 NOT_SHIPPED = "not sent: its record was not shipped in time"
@@ -45,7 +45,12 @@ class Gateway:
     def __init__(self, venue: Sender, fence: Fence | None = None) -> None:
         self._venue = venue
         self._fence = fence
+        self._batching = venue if isinstance(venue, Batching) else None
         self._held: deque[Held] = deque()
+        self._gathers = False
+        """Whether neighbours of a kind are to leave in one request, and wait for each other."""
+        self._orders: list[Timed] = []
+        self._cancels: list[tuple[CancelOrder, int]] = []
         self.orders = 0
         self.unsent: list[OrderEvent] = []
         """What to tell the engine of commands that were kept back: they never left."""
@@ -63,24 +68,55 @@ class Gateway:
         is the answer to a person's instruction.
         """
         sent = False
-        for change in step.changes:
+        changes, now_ns = step.changes, step.time_ns
+        gathers = len(changes) > 1 and self._batching is not None
+        if gathers:
+            self._gathers = True
+        for change in changes:
             if isinstance(change, Approved):
                 if ticket:
-                    self._held.append(Held(ticket, change, step.time_ns))
+                    self._held.append(Held(ticket, change, now_ns))
                     sent = True
                 else:
-                    sent = self._submit(change, step.time_ns) or sent
+                    sent = self._submit(change, now_ns) or sent
             elif isinstance(change, CancelOrder):
-                sent = self._cancel(change, step.time_ns, ordered=ordered) or sent
+                sent = self._cancel(change, now_ns, ordered=ordered) or sent
+        if gathers:
+            self._release()
         return sent
 
     def shipped(self, ticket: int, still_open: Container[ClientOrderId]) -> None:
         """Send the orders that waited for this record or an earlier one, but for those that have
         ended meanwhile: the venue may have been asked, and have said that it has none."""
+        self._gathers = self._batching is not None
         while self._held and self._held[0].ticket <= ticket:
             held = self._held.popleft()
             if held.command.order in still_open:
                 self._submit(held.command, held.time_ns)
+        if self._gathers:
+            self._release()
+
+    def _release(self) -> None:
+        """Send what was gathered."""
+        self._gathers = False
+        self._send_orders()
+        self._send_cancels()
+
+    def _send_orders(self) -> None:
+        orders, self._orders = self._orders, []
+        if len(orders) > 1 and self._batching is not None:
+            self._batching.submit_many(orders)
+            return
+        for command, now_ns in orders:
+            self._venue.submit(command, now_ns)
+
+    def _send_cancels(self) -> None:
+        cancels, self._cancels = self._cancels, []
+        if len(cancels) > 1 and self._batching is not None:
+            self._batching.cancel_many([command for command, _ in cancels], cancels[0][1])
+            return
+        for command, now_ns in cancels:
+            self._venue.cancel(command, now_ns)
 
     def give_up_held(self, before_ns: int, now_ns: int) -> int:
         """Orders that wait since before a moment are not sent at all; returns how many."""
@@ -97,10 +133,16 @@ class Gateway:
             self.unsent.append(CancelRejected(now_ns, command.replaces, reason))
 
     def _submit(self, command: Approved, now_ns: int) -> bool:
-        if self._fence is not None and not self._fence.may_order():
+        fence = self._fence
+        if fence is not None and not fence.may_order():
             self._keep_back(command, now_ns, NOT_SENT)
             return False
-        self._venue.submit(command, now_ns)
+        if not self._gathers:
+            self._venue.submit(command, now_ns)
+        else:
+            if self._cancels:
+                self._send_cancels()
+            self._orders.append((command, now_ns))
         self.orders += 1
         return True
 
@@ -113,5 +155,10 @@ class Gateway:
         if not ordered and self._fence is not None and not self._fence.may_cancel():
             self.unsent.append(CancelRejected(now_ns, command.order, NOT_SENT))
             return False
-        self._venue.cancel(command, now_ns)
+        if not self._gathers:
+            self._venue.cancel(command, now_ns)
+        else:
+            if self._orders:
+                self._send_orders()
+            self._cancels.append((command, now_ns))
         return True

@@ -3,8 +3,8 @@
 Reports come back through the callable that the venue is made with, as account events.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 from betatrader.model.account import VenueAccount
 from betatrader.model.command import Approved, CancelOrder
@@ -24,6 +24,22 @@ class Sender(Protocol):
 
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Ask to take an order off the book."""
+
+
+Timed = tuple[Approved, int]
+"""An order and the time of its Step. A venue may make the order's id there from both: a batch of
+several Steps has several times."""
+
+
+@runtime_checkable
+class Batching(Sender, Protocol):
+    """One that takes several at once in a request."""
+
+    def submit_many(self, orders: Sequence[Timed]) -> None:
+        """Send several orders."""
+
+    def cancel_many(self, commands: Sequence[CancelOrder], now_ns: int) -> None:
+        """Ask to take several orders off the book."""
 
 
 class Venue(Sender, Protocol):

@@ -1,11 +1,22 @@
 """The door for orders: held until their record is safe, never past a fence; cancels never wait."""
 
-from scenes import Scene, terms
+from collections.abc import Sequence
 
+from msgspec.structs import replace
+from scenes import Scene, quote, terms
+
+from betatrader.bench.tape import Silent
+from betatrader.engine.state import State
+from betatrader.engine.strategy import Place
 from betatrader.model.account import OrderRejected
 from betatrader.model.command import Approved, CancelOrder, Step
-from betatrader.model.order import Side
+from betatrader.model.ids import ClientOrderId, InstrumentId
+from betatrader.model.order import OrderState, Side
+from betatrader.ops import clock
+from betatrader.roles.accounts import Routing
+from betatrader.roles.trader import Trader
 from betatrader.venues.gateway import NOT_SENT, NOT_SHIPPED, WITHDRAWN, Gateway
+from betatrader.venues.venue import Timed
 
 
 class Told:
@@ -96,3 +107,136 @@ def test_a_held_order_that_has_ended_for_us_never_leaves() -> None:
     gateway.shipped(7, set())
     gateway.shipped(8, {order.order})
     assert told.orders == []
+
+
+class Batches(Told):
+    """One that takes several in one request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[str] = []
+        self.times: list[int] = []
+
+    def submit(self, command: Approved, now_ns: int) -> None:
+        self.requests.append(f"order {command.order[-1]}")
+
+    def cancel(self, command: CancelOrder, now_ns: int) -> None:
+        self.requests.append(f"cancel {command.order[-1]}")
+
+    def submit_many(self, orders: Sequence[Timed]) -> None:
+        self.requests.append(" ".join(["orders", *(one.order[-1] for one, _ in orders)]))
+        self.times += [now_ns for _, now_ns in orders]
+
+    def cancel_many(self, commands: Sequence[CancelOrder], now_ns: int) -> None:
+        self.requests.append(" ".join(["cancels", *(one.order[-1] for one in commands)]))
+
+
+def several(order: Approved, kinds: str, first: int = 0, at: int = 10) -> Step:
+    """Orders (o) and cancels (c), numbered."""
+    return step(
+        *(
+            replace(order, order=ClientOrderId(f"{number:032x}"))
+            if kind == "o"
+            else CancelOrder(ClientOrderId(f"{number:032x}"), order.terms.instrument)
+            for number, kind in enumerate(kinds, first)
+        ),
+        at=at,
+    )
+
+
+def test_neighbours_of_a_kind_leave_in_one_request_where_the_venue_can() -> None:
+    _, _, _, order = made()
+    venue = Batches()
+    assert Gateway(venue).carry(several(order, "coocc"))
+    assert venue.requests == ["cancel 0", "orders 1 2", "cancels 3 4"]
+    venue.requests.clear()
+    Gateway(venue).carry(several(order, "o"))
+    assert venue.requests == ["order 0"]
+
+
+def test_orders_whose_records_are_shipped_together_leave_together() -> None:
+    _, _, _, order = made()
+    venue = Batches()
+    gateway = Gateway(venue)
+    gateway.carry(several(order, "oo"), ticket=1)
+    assert venue.requests == []
+    gateway.shipped(1, {f"{number:032x}" for number in range(2)})
+    assert venue.requests == ["orders 0 1"]
+
+
+def test_orders_of_several_steps_leave_together_each_with_the_time_of_its_own() -> None:
+    """From it a venue's id of the order is made, and made again after a restart."""
+    _, _, _, order = made()
+    venue = Batches()
+    gateway = Gateway(venue)
+    for number in range(3):
+        gateway.carry(several(order, "o", number, at=10 + number), ticket=1 + number)
+    gateway.shipped(2, {f"{number:032x}" for number in range(3)})
+    gateway.shipped(3, {f"{number:032x}" for number in range(3)})
+    assert venue.requests == ["orders 0 1", "order 2"]
+    assert venue.times == [10, 11]
+
+
+def test_several_for_two_accounts_leave_for_each_together() -> None:
+    _, _, _, order = made()
+    one, two = Batches(), Told()
+    one.name, two.name = "SIM", "TWO"  # type: ignore[attr-defined]
+    state = State(accounts=("SIM", "TWO"), several=True)
+    routing = Routing([one, two], lambda: state)  # type: ignore[list-item]
+    there = replace(order.terms, instrument=InstrumentId("COIN.TWO"))
+    Gateway(routing).carry(
+        step(
+            replace(order, order=ClientOrderId("1")),
+            replace(order, order=ClientOrderId("2"), terms=there),
+            replace(order, order=ClientOrderId("3")),
+            CancelOrder(ClientOrderId("4"), there.instrument),
+            CancelOrder(ClientOrderId("5"), there.instrument),
+        )
+    )
+    assert one.requests == ["orders 1 3"]
+    assert (two.orders, two.cancels) == (["2"], ["4", "5"])
+
+
+class Ships:
+    """A second home of the journal that acknowledges when it is told to."""
+
+    offered = 0
+
+    def offer(self, record: object) -> None:
+        self.offered += 1
+
+
+class RefusesAtOnce(Told):
+    """A venue that answers within the call, and notes what the engine knew then."""
+
+    def __init__(self, trader: Trader) -> None:
+        super().__init__()
+        self.trader = trader
+        self.known: list[OrderState] = []
+
+    def submit(self, command: Approved, now_ns: int) -> None:
+        super().submit(command, now_ns)
+        self.trader.take(OrderRejected(now_ns, command.order, "no"))
+        first = self.trader.engine.state.orders.find(ClientOrderId(self.orders[0]))
+        assert first is not None
+        self.known.append(first.state)
+
+
+def test_what_a_venue_answers_at_once_is_heard_when_all_have_left() -> None:
+    """Else a cancel that follows from it would overtake an order that waits to leave."""
+    scene = Scene()
+    trader = Trader(scene.engine, "t", Silent())  # type: ignore[arg-type]
+    venue, ships = RefusesAtOnce(trader), Ships()
+    trader.connect(Gateway(venue))
+    trader.ship(ships, hold=True)  # type: ignore[arg-type]
+    scene.puppet.intents = [
+        Place(terms(Side.BUY, price, "0.5"), "test") for price in ("9.9", "9.8")
+    ]
+    now_ns = clock.now_ns()
+    trader.take(replace(quote("9.99", "10.01", 1.0), time_ns=now_ns))
+    assert venue.orders == []
+    trader._shipped(ships.offered)
+    assert len(venue.orders) == 2
+    assert venue.known == [OrderState.SUBMITTED] * 2
+    states = [scene.state.orders.find(ClientOrderId(one)).state for one in venue.orders]
+    assert states == [OrderState.REJECTED] * 2

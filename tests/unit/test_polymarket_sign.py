@@ -2,10 +2,13 @@
 
 import builtins
 import json
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
+import coincurve
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
@@ -20,12 +23,13 @@ from betatrader.venues.polymarket import (
     forms,
     headers,
     keccak,
+    sign,
     wire,
 )
-from betatrader.venues.polymarket.eip712 import exchange_of
+from betatrader.venues.polymarket.eip712 import Terms, exchange_of
 from betatrader.venues.polymarket.forms import Rules
 from betatrader.venues.polymarket.ids import Ids
-from betatrader.venues.polymarket.sign import Signer, Terms
+from betatrader.venues.polymarket.sign import Signer
 
 FLOAT_DUST = {1.15}
 """A size that the vectors' client loses a cent of, in floats; ours does not."""
@@ -328,3 +332,38 @@ def test_without_the_librarys_inner_form_its_public_way_is_taken(
     assert keccak._chosen() is keccak.plain
     monkeypatch.setattr(keccak._raw_api, "backend", "ctypes")
     assert keccak._chosen() is keccak.plain
+
+
+def test_signatures_are_the_librarys_own_whoever_signs_beside() -> None:
+    """Its buffers are kept: what one thread signs must not end in another's signature."""
+    private = coincurve.PrivateKey(bytes.fromhex(KEY.reveal()[2:]))
+    quick = sign._chosen(private)
+    assert not isinstance(quick, partial), "the quick way is taken"
+    given = [keccak.keccak(bytes((number,))) for number in range(64)]
+    wanted = [sign._plain(private, digest) for digest in given]
+    assert {one[64] for one in wanted} == {27, 28}
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(lambda _: [quick(digest) for digest in given], range(8)):
+            assert found == wanted
+    with pytest.raises(ValueError, match="32 bytes"):
+        quick(given[0][:31])
+
+
+def test_without_the_signing_librarys_inner_form_its_public_way_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    private = coincurve.PrivateKey(bytes.fromhex(KEY.reveal()[2:]))
+    digest = keccak.keccak(b"x")
+    for inner in (object(), None):
+        monkeypatch.setattr(sign, "import_module", lambda _, inner=inner: inner)
+        public = sign._chosen(private)
+        assert isinstance(public, partial)
+        assert public(digest) == sign._plain(private, digest)
+    monkeypatch.setattr(sign, "_kept", lambda _: lambda _: bytes(65))
+    assert isinstance(sign._chosen(private), partial), "it answers otherwise"
+
+
+def test_a_number_that_fits_no_word_of_ours_is_an_error_and_not_another_order() -> None:
+    signer, exchange = Signer(KEY, 137, 0), exchange_of(int(TOKEN), 137, neg_risk=False)
+    with pytest.raises(struct.error):
+        signer.order(Terms(int(TOKEN), False, 1 << 64, 1, 1, 1), exchange)

@@ -40,7 +40,7 @@ from betatrader.model.account import (
     Protection,
     VenueConnection,
 )
-from betatrader.model.command import CancelOrder
+from betatrader.model.command import CancelOrder, Step
 from betatrader.model.errors import UsageError
 from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.market import InstrumentListed, InstrumentStatus, Resolution
@@ -49,6 +49,7 @@ from betatrader.model.order import Order, OrderState, Side, TimeInForce
 from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
+from betatrader.venues.gateway import Gateway
 from betatrader.venues.polymarket.sign import Signer
 from betatrader.venues.polymarket.venue import PERMISSION_S, UNKNOWN
 from betatrader.venues.reconcile import order_reports
@@ -408,9 +409,57 @@ def test_several_leave_in_one_request(world: World) -> None:
         ]
 
     world.fake.rest["POST /orders"] = answers
-    commands = [approved(n) for n in (1, 2, 3)]
-    world.do(lambda: world.venue.submit_many(commands, clock.now_ns()))
+    world.do(lambda: world.venue.submit_many([(approved(n), clock.now_ns()) for n in (1, 2, 3)]))
     assert world.kinds() == ["OrderAccepted", "OrderRejected", "OrderInDoubt"]
+
+
+def test_each_order_of_a_request_is_found_again_after_a_restart(world: World) -> None:
+    """Its hash is made from the time of its own Step, which is what the journal has of it."""
+    gateway, first_ns = Gateway(world.venue), clock.now_ns()
+    orders = [approved(n, "0.55") for n in (1, 2, 3)]
+    world.fake.rest["POST /orders"] = cut
+    for n, one in enumerate(orders):
+        gateway.carry(Step(n, n, first_ns + n * 2_000_000, (one,)), ticket=1 + n)
+    world.do(lambda: gateway.shipped(3, {one.order for one in orders}))
+    (left,) = world.fake.posted("POST /orders")
+    assert len(left["all"]) == 3
+    assert world.kinds() == ["OrderInDoubt"] * 3
+    sent = [world.venue.ids.theirs(one.order) for one in orders]
+    world.stop()
+    world.start()
+    kept = [
+        Order(one.order, one.strategy, one.terms, first_ns + n * 2_000_000)
+        for n, one in enumerate(orders)
+    ]
+    world.go(2).venue.remember(kept)
+    for one, (their_id,) in zip(orders, sent, strict=True):
+        assert their_id in world.venue.ids.theirs(one.order)
+
+
+def test_what_is_refused_of_several_is_told_when_the_others_have_left(world: World) -> None:
+    """Whoever hears of it may cancel them: they must be known by then."""
+    world.fake.rest["POST /orders"] = lambda given: [
+        {"success": True, "errorMsg": "", "orderID": world.venue.ids.theirs(name(n))[0],
+         "status": "live"} for n in (2, 3)
+    ]  # fmt: skip
+    venue = world.venue
+    heard = venue._take
+
+    def cancelling(event: object) -> None:
+        heard(event)  # type: ignore[arg-type]
+        if isinstance(event, OrderRejected):
+            venue.cancel(CancelOrder(name(3), YES), clock.now_ns())
+
+    venue._take = cancelling
+    orders = [approved(1, "0.555"), approved(2), approved(3)]
+    world.do(lambda: venue.submit_many([(one, clock.now_ns()) for one in orders]))
+    assert [given["orderID"] for given in world.fake.posted("DELETE /order")] == [
+        venue.ids.theirs(name(3))[0]
+    ]
+    refused, *others = world.since()
+    assert isinstance(refused, OrderRejected)
+    assert refused.order == name(1)
+    assert not any(isinstance(event, CancelRejected) for event in others)
 
 
 # Cancels.
@@ -485,7 +534,7 @@ def test_several_are_cancelled_in_one_request(world: World) -> None:
         "canceled": [first], "not_canceled": {second: "the order is being matched"},
     }  # fmt: skip
     commands = [CancelOrder(name(number), YES) for number in (1, 2, 3, 9)]
-    world.do(lambda: world.venue.cancel_many(commands))
+    world.do(lambda: world.venue.cancel_many(commands, clock.now_ns()))
     assert world.fake.posted("DELETE /orders") == [{"all": [first, second, third]}]
     found = {event.order: event for event in world.since()}
     assert isinstance(found[name(1)], OrderCanceled)
@@ -495,7 +544,7 @@ def test_several_are_cancelled_in_one_request(world: World) -> None:
         assert found[one].reason == reason
     for reply, kind in ((refuse(400, "no"), "CancelRejected"), (cut, "OrderInDoubt")):
         world.fake.rest["DELETE /orders"] = reply
-        world.do(lambda: world.venue.cancel_many(commands[1:3]))
+        world.do(lambda: world.venue.cancel_many(commands[1:3], clock.now_ns()))
         assert world.kinds() == [kind, kind]
 
 

@@ -61,7 +61,8 @@ def limit_amounts(price: int, size: int, *, selling: bool) -> Amounts:
     dollars, finer = divmod(price * shares, SCALE * BASE)
     if finer:
         raise ValueError(f"the price {show(price)} is finer than the venue's")
-    return _sided(dollars, shares // BASE, selling=selling)
+    given = shares // BASE
+    return Amounts(given, dollars) if selling else Amounts(dollars, given)
 
 
 def market_buy_amounts(price: int, dollars: int, tick: int) -> Amounts:
@@ -86,7 +87,3 @@ def check_price(price: int, tick: int) -> None:
         raise ValueError(f"invalid price ({show(price)}), min: {least} - max: {most}")
     if price % tick:
         raise ValueError(f"invalid price ({show(price)}): not a multiple of {show(tick)}")
-
-
-def _sided(dollars: int, shares: int, *, selling: bool) -> Amounts:
-    return Amounts(shares, dollars) if selling else Amounts(dollars, shares)

@@ -5,7 +5,10 @@ ERC-7739 for deposit wallets. Pure.
 """
 
 from functools import cache
+from struct import Struct as Layout
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from betatrader.venues.polymarket.keccak import keccak
 
@@ -72,18 +75,19 @@ _WALLET_NAME, _WALLET_VERSION = keccak(b"DepositWallet"), keccak(b"1")
 NOTHING = bytes(32)
 
 
-class OrderData(NamedTuple):
-    """What is hashed of an order, in its order. Amounts are whole base units of 10^-6, `timestamp`
-    is in ms; `wallets` are maker and signer, addresses of 32 bytes each, and `kind` is side and
-    signature type, words alike."""
+_ORDER = Layout(">32s24xQ64s32s24xQ24xQ64s24xQ32s32s")
+"""The words of an order, of which amounts, times and our salts are far below 2^64."""
 
-    salt: int
-    wallets: bytes
+
+class Terms(Struct, frozen=True, gc=False):
+    """What an order asks for, in the venue's units (10^-6), and what makes it unique."""
+
     token: int
+    selling: bool
     maker_amount: int
     taker_amount: int
-    kind: bytes
-    timestamp: int
+    salt: int
+    timestamp_ms: int
     metadata: bytes = NOTHING
     builder: bytes = NOTHING
 
@@ -101,30 +105,29 @@ def domain_separator(exchange: Exchange, chain: int) -> bytes:
     )
 
 
-def order_contents(order: OrderData) -> bytes:
-    """The hash of the order alone, without its domain."""
-    salt, wallets, token, maker_amount, taker_amount, kind, timestamp, metadata, builder = order
+def order_contents(terms: Terms, wallets: bytes, kind: bytes) -> bytes:
+    """The hash of the order alone, without its domain. `wallets` are maker and signer, addresses of
+    32 bytes each, and `kind` is side and signature type, words alike. Raises struct.error where a
+    number is not below 2^64."""
     return keccak(
-        b"".join(
-            (
-                _ORDER_HASH,
-                salt.to_bytes(32),
-                wallets,
-                token.to_bytes(32),
-                maker_amount.to_bytes(32),
-                taker_amount.to_bytes(32),
-                kind,
-                timestamp.to_bytes(32),
-                metadata,
-                builder,
-            )
+        _ORDER.pack(
+            _ORDER_HASH,
+            terms.salt,
+            wallets,
+            terms.token.to_bytes(32),
+            terms.maker_amount,
+            terms.taker_amount,
+            kind,
+            terms.timestamp_ms,
+            terms.metadata,
+            terms.builder,
         )
     )
 
 
 def order_digest(separator: bytes, contents: bytes) -> bytes:
     """What is signed, and the id that the venue knows the order by."""
-    return keccak(b"\x19\x01" + separator + contents)
+    return keccak(b"".join((b"\x19\x01", separator, contents)))
 
 
 def wallet_digest(separator: bytes, contents: bytes, chain: int, wallet: bytes) -> bytes:

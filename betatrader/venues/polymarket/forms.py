@@ -9,6 +9,8 @@ import hashlib
 from functools import lru_cache
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.money import SCALE, show
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
@@ -18,12 +20,13 @@ from betatrader.venues.polymarket.amounts import (
     limit_amounts,
     market_buy_amounts,
 )
-from betatrader.venues.polymarket.sign import Terms
+from betatrader.venues.polymarket.eip712 import Terms
 
 VENUE = "POLYMARKET"
 SALT_MASK = (1 << 53) - 1
 """The salt goes into JSON as a number, which some read as a double."""
 
+BUY, MARKET, GTC = Side.BUY, OrderType.MARKET, TimeInForce.GTC
 KINDS = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "FAK", TimeInForce.FOK: "FOK"}
 FORCES = {
     "GTC": TimeInForce.GTC,
@@ -45,7 +48,7 @@ class Rules(NamedTuple):
     neg_risk: bool
 
 
-class Form(NamedTuple):
+class Form(Struct, frozen=True, gc=False):
     """An order's kind and amounts in the venue's words."""
 
     kind: str
@@ -72,9 +75,10 @@ def number_of(instrument: InstrumentId) -> int:
 
 def kind_of(terms: OrderTerms) -> str:
     """GTC, FAK or FOK: a market order that may wait takes what is there, and ends."""
-    if terms.type is OrderType.MARKET and terms.time_in_force is TimeInForce.GTC:
-        return "FAK"
-    return KINDS[terms.time_in_force]
+    force = terms.time_in_force
+    if force is GTC:
+        return "FAK" if terms.type is MARKET else "GTC"
+    return KINDS[force]
 
 
 def form_of(terms: OrderTerms, rules: Rules) -> Form:
@@ -82,14 +86,14 @@ def form_of(terms: OrderTerms, rules: Rules) -> Form:
     kind = kind_of(terms)
     if terms.post_only and kind != "GTC":
         raise UnmappableError(f"post-only is for orders that rest, not for {kind}")
-    if terms.type is OrderType.MARKET and not terms.price:
+    if not terms.price and terms.type is MARKET:
         raise UnmappableError("a market order needs a collar price here")
     if kind == "GTC" and terms.quantity < rules.least_size:
         least = show(rules.least_size)
         raise UnmappableError(f"below the venue's minimum of {least} shares")
     try:
         check_price(terms.price, rules.tick)
-        amounts = amounts_of(terms, rules.tick)
+        amounts = _amounts(terms, kind, rules.tick)
     except ValueError as error:
         raise UnmappableError(str(error)) from None
     if not amounts.maker or not amounts.taker:
@@ -99,8 +103,12 @@ def form_of(terms: OrderTerms, rules: Rules) -> Form:
 
 def amounts_of(terms: OrderTerms, tick: int) -> Amounts:
     """The amounts alone; raises ValueError."""
-    buying = terms.side is Side.BUY
-    if buying and kind_of(terms) != "GTC":
+    return _amounts(terms, kind_of(terms), tick)
+
+
+def _amounts(terms: OrderTerms, kind: str, tick: int) -> Amounts:
+    buying = terms.side is BUY
+    if buying and kind != "GTC":
         return market_buy_amounts(terms.price, terms.price * terms.quantity // SCALE, tick)
     return limit_amounts(terms.price, terms.quantity, selling=not buying)
 

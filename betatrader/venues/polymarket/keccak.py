@@ -28,28 +28,26 @@ def _kept() -> Hash:
     module: Any = _keccak
     library = module._raw_keccak_lib
     reset, absorb, digest = library.keccak_reset, library.keccak_absorb, library.keccak_digest
-    shown = _raw_api.get_raw_buffer
-    free: list[tuple[Any, Any, Any]] = []
+    free: list[tuple[Any, Any, Any, Any]] = []
 
     def hashed(data: bytes) -> bytes:
         state = free.pop() if free else _state()
-        _, pointer, out = state
-        failed = reset(pointer) or absorb(pointer, data, len(data))
-        failed = failed or digest(pointer, out, BYTES, 1)
-        if failed:
-            raise ValueError(f"keccak fails with {failed}")
-        found: bytes = shown(out)
+        _, pointer, out, shown = state
+        if reset(pointer) or absorb(pointer, data, len(data)) or digest(pointer, out, BYTES, 1):
+            raise ValueError("keccak fails")
+        found: bytes = shown[:]
         free.append(state)
         return found
 
     return hashed
 
 
-def _state() -> tuple[Any, Any, Any]:
-    """A state of the library's, its pointer, and where a digest goes."""
+def _state() -> tuple[Any, Any, Any, Any]:
+    """A state of the library's, its pointer, where a digest goes, and that as bytes."""
     made: Any = _keccak.new(digest_bits=8 * BYTES)
-    buffer: Any = _raw_api.create_string_buffer
-    return made, made._state.get(), buffer(BYTES)
+    api: Any = _raw_api
+    out = api.create_string_buffer(BYTES)
+    return made, made._state.get(), out, api.ffi.buffer(out)
 
 
 def _chosen() -> Hash:

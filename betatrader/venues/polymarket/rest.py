@@ -197,7 +197,8 @@ class Rest:
     async def place_many(self, bodies: list[str]) -> list[wire.Placed]:
         """Send up to 15 orders in one request; each has an answer of its own, in their order."""
         text = "[" + ",".join(bodies) + "]"
-        return _as(list[wire.Placed], await self._signed("POST", "/orders", "", text))
+        answer = await self._signed("POST", "/orders", "", text, timeout_s=ORDER_S)
+        return _as(list[wire.Placed], answer)
 
     async def cancel(self, order_id: str) -> wire.Canceled:
         """Take one order off the book."""

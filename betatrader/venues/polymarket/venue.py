@@ -4,7 +4,7 @@ Reports come over the user channel, the market over another, questions go over R
 without a clear answer is in doubt: it is never sent again, and the venue is asked for its hash.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import anyio
 import msgspec
@@ -40,6 +40,7 @@ from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent, body_of
 from betatrader.venues.polymarket.sign import Signer
 from betatrader.venues.polymarket.statement import Statement
 from betatrader.venues.polymarket.user import UserStream
+from betatrader.venues.venue import Timed
 
 VENUE = forms.VENUE
 AWAY = "not sent: the venue is away"
@@ -136,16 +137,22 @@ class PolymarketVenue:
 
     def submit(self, command: Approved, now_ns: int) -> None:
         """Sign and send an order; where it cannot leave, or has no form here, it is refused."""
-        sent = self._made(command, now_ns)
-        if sent is not None:
-            self._sending.place([sent])
+        made = self._made(command, now_ns)
+        if isinstance(made, Sent):
+            self._sending.place([made])
+        else:
+            self._take(made)
 
-    def submit_many(self, commands: Iterable[Approved], now_ns: int) -> None:
-        """Send several orders in one request (POST /orders)."""
-        made = [self._made(command, now_ns) for command in commands]
-        sent = [one for one in made if one is not None]
+    def submit_many(self, orders: Sequence[Timed]) -> None:
+        """Send several orders in one request (POST /orders). What is refused here is told when the
+        others are on their way: whoever hears it may cancel them."""
+        made = [self._made(command, now_ns) for command, now_ns in orders]
+        sent = [one for one in made if isinstance(one, Sent)]
         if sent:
             self._sending.place(sent)
+        for one in made:
+            if isinstance(one, OrderRejected):
+                self._take(one)
 
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Send a cancel: it needs no permission of the breaker, and has a rate limit of its own."""
@@ -154,14 +161,14 @@ class PolymarketVenue:
             return
         self._sending.cancel(command.order)
 
-    def cancel_many(self, commands: Iterable[CancelOrder]) -> None:
+    def cancel_many(self, commands: Sequence[CancelOrder], now_ns: int) -> None:
         """Send several cancels in one request (DELETE /orders)."""
         known = []
         for command in commands:
             if self.ids.theirs(command.order):
                 known.append(command.order)
             else:
-                self._take(CancelRejected(clock.now_ns(), command.order, UNKNOWN))
+                self._take(CancelRejected(now_ns, command.order, UNKNOWN))
         self._sending.cancel_many(known)
 
     def cancel_all(self) -> bool:
@@ -195,25 +202,22 @@ class PolymarketVenue:
         """Whether an order was sent and not answered yet."""
         return self._sending.busy
 
-    def _made(self, command: Approved, now_ns: int) -> Sent | None:
-        """The signed order, or None where it was refused here."""
+    def _made(self, command: Approved, now_ns: int) -> Sent | OrderRejected:
+        """The signed order, or why it does not leave."""
         terms, order = command.terms, command.order
         reason = self._held_back(terms)
         rules = self._listing.rules.get(forms.token_of(terms.instrument))
         if not reason and (rules is None or not self._listing.knows(terms.instrument)):
             reason = "not sent: the market is not listed"
         if reason or rules is None:
-            self._take(OrderRejected(now_ns, order, reason))
-            return None
+            return OrderRejected(now_ns, order, reason)
         try:
             form = forms.form_of(terms, rules)
         except forms.UnmappableError as error:
-            self._take(OrderRejected(now_ns, order, f"not sent: {error}"))
-            return None
+            return OrderRejected(now_ns, order, f"not sent: {error}")
         if not self.rest.limits.take("order"):
             text = "not sent: it would go over the venue's rate limit"
-            self._take(OrderRejected(now_ns, order, text))
-            return None
+            return OrderRejected(now_ns, order, text)
         assert self.rest.keys is not None
         signed = self.ids.sign(order, terms, now_ns, form, rules)
         body = body_of(signed.json, self.rest.keys, form)
