@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from running import until
 from websockets.exceptions import InvalidStatus
 
 from betatrader.model.market import (
@@ -97,6 +98,7 @@ class Running:
         old = self.server.market.before(event)
         self.exchange.on_market(event)
         self.server.market.tell(event, old)
+        self.server.trading.wake()
 
     def play(self, event: Any) -> None:
         self.do(lambda: self._play(event))
@@ -199,6 +201,23 @@ def test_ccxt_hears_the_venues_own_words_for_what_it_refuses(venue: Running) -> 
         ccxt_client(venue, secret="wrong").fetch_balance()
     with pytest.raises(ccxt.AuthenticationError, match="-2015"):
         ccxt_client(venue, key="x" * 64).fetch_balance()
+
+
+def test_ccxt_places_a_stop_that_waits_and_sells_as_the_market_falls(venue: Running) -> None:
+    client = ccxt_client(venue)
+    assert "STOP_LOSS_LIMIT" in client.load_markets()["BTC/USDT"]["info"]["orderTypes"]
+    client.create_order("BTC/USDT", "limit", "buy", 0.001, 50001)
+    with pytest.raises(ccxt.OrderImmediatelyFillable, match="would trigger immediately"):
+        client.create_order("BTC/USDT", "limit", "sell", 0.0009, 45000, {"stopPrice": 50500})
+    stop = client.create_order("BTC/USDT", "limit", "sell", 0.0009, 45000, {"stopPrice": 48000})
+    shown = client.fetch_order(stop["id"], "BTC/USDT")
+    assert (shown["status"], shown["stopPrice"]) == ("open", 48000.0)
+    assert shown["info"]["isWorking"] is False
+    assert client.fetch_balance()["BTC"]["used"] == 0.0009, "it is locked"
+    venue.play(Quote(1, COIN, parse("47999"), SCALE, parse("48001"), SCALE, 9))
+    until(lambda: client.fetch_order(stop["id"], "BTC/USDT")["status"] == "closed", 10)
+    sold = client.fetch_order(stop["id"], "BTC/USDT")
+    assert (sold["status"], sold["filled"], sold["average"]) == ("closed", 0.0009, 47999.0)
 
 
 def test_the_official_sdk_reads_places_queries_cancels_and_sees_a_fill(venue: Running) -> None:
