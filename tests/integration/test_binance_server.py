@@ -95,10 +95,7 @@ class Running:
             self.server.close()
 
     def _play(self, event: Any) -> None:
-        old = self.server.market.before(event)
-        self.exchange.on_market(event)
-        self.server.market.tell(event, old)
-        self.server.trading.wake()
+        self.server.play(event)
 
     def play(self, event: Any) -> None:
         self.do(lambda: self._play(event))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from betatrader.model.market import InstrumentListed, InstrumentStatus
+from betatrader.model.market import InstrumentListed, InstrumentStatus, PublicTrade
 from betatrader.model.money import parse
 from betatrader.ops import clock
 from betatrader.venues.binance.serve.server import BinanceServer
@@ -45,6 +45,11 @@ def of(server: BinanceServer) -> dict[str, Act]:
         for owner in sorted({account.owner for account in server.keys.all()}):
             server.exchange.deposit(parse(given["amount"]), owner)
 
+    def trade(given: Given) -> None:
+        """Others trade the least of the pair `symbol` at `price`: stops go by the last price."""
+        spot, _ = server.market.pool(given["symbol"])
+        server.play(PublicTrade(clock.now_ns(), spot.id, parse(given["price"]), spot.lot, False))
+
     def region(given: Given) -> None:
         """The address that clients come from is `served`, or nothing is answered to it."""
         server.troubles = server.troubles._replace(elsewhere=given["served"] != "true")
@@ -55,6 +60,7 @@ def of(server: BinanceServer) -> dict[str, Act]:
         "key": key,
         "region": region,
         "status": status,
+        "trade": trade,
         "rules": rules,
         "deposit": deposit,
         "cut": lambda _: server.cut_all(),

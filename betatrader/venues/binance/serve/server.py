@@ -120,11 +120,15 @@ class BinanceServer:
             in_a_row = in_a_row + 1 if wait_s <= 0 else 0
             if wait_s > 0 or in_a_row % YIELD_EVERY == 0:
                 await anyio.sleep(max(0.0, wait_s))
-            self._deliver(event.time_ns)
-            old = self.market.before(event)
-            self.exchange.on_market(event)
-            self.market.tell(event, old)
-            self._wake.set()
+            self.play(event)
+
+    def play(self, event: MarketInput) -> None:
+        """One event of the market, to the exchange and to all who listen."""
+        self._deliver(event.time_ns)
+        old = self.market.before(event)
+        self.exchange.on_market(event)
+        self.market.tell(event, old)
+        self._wake.set()
 
     async def deliver(self) -> None:
         """Let requests arrive and reports leave when their time has come, until cancelled."""

@@ -1,0 +1,61 @@
+"""A stop that rests at the venue sells while nobody of ours is there."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from running import all_gone, family, run, until, up
+from test_refusals import act
+from test_setup import served
+
+BUYS_ONCE = """
+from betatrader.engine.strategy import Place, Strategy
+from betatrader.model.money import SCALE
+from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
+
+
+class BuysOnce(Strategy):
+    name = "buys_once"
+    bought = False
+
+    def on_quote(self, view, market):
+        if self.bought or not market.id.startswith("BTC") or not view.may_add_risk_in(market) or not 0 < market.bid < market.ask:
+            return None
+        self.bought = True
+        definition = market.definition
+        quantity = 9 * SCALE * SCALE // market.ask // definition.lot * definition.lot
+        price = market.ask + 20 * definition.tick
+        terms = OrderTerms(market.id, Side.BUY, OrderType.LIMIT, price, quantity, TimeInForce.GTC)
+        return [Place(terms, "once", stop=market.bid * 9 // 10)]
+"""
+
+
+def guards(state: str) -> list[dict[str, Any]]:
+    orders = json.loads(run("orders", "--json").stdout or "[]")
+    return [one for one in orders if one["strategy"] == "guard" and one["state"] == state]
+
+
+def test_a_stop_at_binance_sells_while_the_trader_is_dead(own_home: Path) -> None:
+    strategy = own_home.parent / "buys_once.py"
+    strategy.write_text(BUYS_ONCE)
+    command = ("up", "--strategy", str(strategy))
+    with served("binance", own_home.parent) as (told, more):
+        with up(*command, **more) as running:
+            running.runtime()
+            [stop] = until(lambda: guards("ACCEPTED"), 30)
+            # The children first: what outlives its parent is told to end, and cancels what rests.
+            processes = [*family(running.process.pid), running.process.pid]
+            for pid in processes:
+                os.kill(pid, signal.SIGKILL)
+            assert all_gone(processes)
+            running.process.wait(10)
+        act(told, "trade", symbol="BTCUSDT", price="1")
+        with up(*command, **more) as again:
+            again.runtime()
+            [sold] = until(lambda: json.loads(run("fills", "--json").stdout), 30)
+            status, report, errors = again.end()
+    assert status == 0, errors
+    assert (sold["order"], sold["side"]) == (stop["id"], "SELL")
+    assert all(report["invariants"].values()), report["invariants"]
