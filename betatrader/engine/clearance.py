@@ -51,12 +51,8 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
         return False
     if terms.side is not BUY:
         return _sale(state, market, terms)
-    worth = price * quantity // SCALE + 1
-    if (
-        worth > near.order_notional
-        or worth <= definition.min_notional
-        or price > (market.ask or market.bid)
-    ):
+    worth, best = price * quantity // SCALE + 1, market.ask or market.bid
+    if price > best or worth > near.order_notional or worth <= definition.min_notional:
         return False
     here = spent = worth
     for order in orders.open.values():

@@ -8,7 +8,7 @@ nevertheless, and closes where the venue's is missing or the market has gone thr
 from itertools import islice
 
 from betatrader.engine.market import Market
-from betatrader.engine.proposal import BUY, GUARD, SELL, Proposal
+from betatrader.engine.proposal import GUARD, SELL, Proposal
 from betatrader.engine.state import State
 from betatrader.engine.strategy import Place
 from betatrader.engine.sweeping import WORKING
@@ -119,9 +119,9 @@ def stop_protection(proposal: Proposal) -> Breach:
 def makes_way(state: State, intent: Place) -> Place | None:
     """The same sale in the stop's place, where that is what stands in its way."""
     terms = intent.terms
-    if terms.side is BUY or intent.replaces:
-        return None
     guard, seen = standing(state, terms.instrument), state.markets[terms.instrument]
-    if guard is None or guard.filled or not getattr(seen.definition, "replaces", False):
+    if guard is None or guard.filled or intent.replaces:
+        return None
+    if not seen.definition.replaces:  # type: ignore[union-attr]  # only pairs are guarded
         return None
     return Place(terms, intent.reason, intent.stop, intent.uses_forecast, guard.id)

@@ -21,7 +21,9 @@ class BuysOnce(Strategy):
     bought = False
 
     def on_quote(self, view, market):
-        if self.bought or not market.id.startswith("BTC") or not view.may_add_risk_in(market) or not 0 < market.bid < market.ask:
+        if self.bought or not market.id.startswith("BTC"):
+            return None
+        if not view.may_add_risk_in(market) or not 0 < market.bid < market.ask:
             return None
         self.bought = True
         definition = market.definition

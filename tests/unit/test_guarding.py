@@ -157,6 +157,17 @@ def test_where_the_venue_cannot_replace_a_sale_is_refused_while_it_stands() -> N
     assert made.refused_by(terms(SELL, "10.20", "0.5")) == "short_sale"
 
 
+def test_a_sale_that_has_another_to_replace_leaves_it_where_it_is() -> None:
+    made, stop = guarded()
+    sale = made.propose(terms(SELL, "10.20", "0.2"))
+    assert isinstance(sale, Approved)
+    made.take(OrderCanceled(3 * SECOND, stop.order))
+    made.take(OrderAccepted(3 * SECOND, sale.order))
+    placed(made, 4.0)
+    larger = replace(terms(SELL, "10.30", "0.5"))
+    assert made.refused_by(larger, replaces=sale.order) == "short_sale"
+
+
 def test_what_a_sale_leaves_is_guarded_again() -> None:
     made, stop = guarded()
     sale = made.propose(terms(SELL, "10.20", "0.2"))
