@@ -335,6 +335,7 @@ async def _resumed(setup: Any, folder: Path) -> Any:
 
 
 def _planned(kind: str, image: str | None, *, as_json: bool) -> Work:
+    from betatrader.release.planning import REGISTRY
     from betatrader.release.standing import planned
 
     async def work(setup: Any, folder: Path) -> None:
@@ -352,6 +353,7 @@ def _planned(kind: str, image: str | None, *, as_json: bool) -> Work:
         click.echo(f"{kind} of {made.record.image} (fly files of {made.record.revision[:12]})")
         for step in steps:
             click.echo("\n" + "\n".join(step.told()))
+        click.echo(f"\n{REGISTRY}")
 
     return work
 

@@ -15,6 +15,10 @@ from betatrader.release.configuration import Files
 from betatrader.release.record import Held, Record, author, refused
 from betatrader.release.releasing import Setup, Target, survey
 
+REGISTRY = (
+    "fly asks the registry for the image as the first app is deployed: where it has none, the "
+    "release ends there, and nothing has changed."
+)
 GATE = "one machine of this image and digest, ready, seen in Redis, no error burst"
 INTEL_GATE = GATE.replace("one machine", "machines", 1)
 IMMEDIATE_GATE = "the machine has started with this image; nothing goes back by itself"

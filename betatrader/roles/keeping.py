@@ -32,9 +32,9 @@ def shipped(mode: str) -> Fenced:
 
 
 def runs(home: Path) -> list[Path]:
-    """The journals of all runs, of either account, the last one last."""
+    """The journals of all runs, of either account, the last one last; other folders are no runs."""
     found = [run for mode in ("paper", "live") for run in journals(home, mode).glob("*/")]
-    return sorted(found, key=lambda path: path.name)
+    return sorted((run for run in found if _RUN.fullmatch(run.name)), key=lambda run: run.name)
 
 
 def new_run(home: Path, now_ns: int) -> str:
@@ -42,7 +42,7 @@ def new_run(home: Path, now_ns: int) -> str:
 
     Of two runs the later is told by its id alone, on a clock that was ahead and put right too.
     """
-    numbers = (int(run.name, 16) for run in runs(home) if _RUN.fullmatch(run.name))
+    numbers = (int(run.name, 16) for run in runs(home))
     return f"{max(now_ns // 1_000_000, max(numbers, default=0) + 1):0{_DIGITS}x}"
 
 

@@ -36,4 +36,6 @@ def test_a_run_after_one_of_1970_is_the_last(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_run_of_ours_counts_for_nothing(tmp_path: Path) -> None:
     (keeping.journals(tmp_path, "paper") / "my copy").mkdir(parents=True)
-    assert begin(tmp_path, NOW) == f"{1_800_000_000_000:x}"
+    begun = begin(tmp_path, NOW)
+    assert begun == f"{1_800_000_000_000:x}"
+    assert [path.name for path in keeping.runs(tmp_path)] == [begun]
