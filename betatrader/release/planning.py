@@ -71,6 +71,8 @@ async def prepare(
     target = Target(chosen, files, folder)
     stored = await schemas.stored(setup.redis)
     schemas.check_readable(str(chosen), stored, files.reads, records)
+    configuration.write(files, folder)
+    await check_image(setup, target)
     await check_secrets(setup, files)
     record = Record(
         id=secrets.token_hex(4),
@@ -83,8 +85,14 @@ async def prepare(
         reads=files.reads,
         files=dict(files.text),
     )
-    configuration.write(files, folder)
     return Plan(record, target, over)
+
+
+async def check_image(setup: Setup, target: Target) -> None:
+    """Raises NoImageError where the registry does not have the image."""
+    app = app_name(ORDER[0], setup.settings.prefix)
+    path = str(target.folder / f"{ORDER[0]}.toml")
+    await setup.fly.look_for(fly.find_image(app, path, target.image))
 
 
 async def check_secrets(setup: Setup, files: Files) -> None:
