@@ -257,6 +257,27 @@ def test_a_release_that_was_killed_is_found_refused_and_resumed(account: World) 
     assert account.status()["releases"][0]["result"] == "done"
 
 
+@pytest.mark.parametrize("words", [("rollback",), ("deploy", "--resume")])
+def test_a_dry_run_after_a_release_was_killed_prints_what_is_done_then(
+    account: World, words: tuple[str, ...]
+) -> None:
+    cut_off(account)
+    before = account.state()["apps"]
+    dry = account.release(*words, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert account.state()["apps"] == before
+    printed = [line.split()[1:] for line in dry.stdout.splitlines() if line.startswith("  fly ")]
+    given = len(account.commands())
+    assert account.release(*words, *FAST).returncode == 0
+    done = [
+        [f"fly/{Path(word).name}" if word.endswith(".toml") else word for word in command]
+        for command in account.commands()[given:]
+        if command[:2] in (["machine", "stop"], ["machine", "destroy"], ["deploy", "-c"])
+    ]
+    assert done == printed
+    assert len(done) == {"rollback": 4, "deploy": 2}[words[0]]
+
+
 def test_a_release_that_was_killed_is_taken_back_by_rollback(account: World) -> None:
     cut_off(account)
     done = account.release("rollback", *FAST)
