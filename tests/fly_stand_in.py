@@ -342,7 +342,7 @@ def deploy(args: argparse.Namespace) -> None:
     app = args.app or config["app"]
     with state() as found:
         app_of(found, app)
-    if args.build_only:
+    if args.build_only and not args.image:
         build(app, args)
         return
     if not args.image:
@@ -352,6 +352,9 @@ def deploy(args: argparse.Namespace) -> None:
     if not known:
         text = f'failed to fetch an image or build from source: could not find image "{args.image}"'
         raise Failed(text)
+    if args.build_only:
+        print(f"Searching for image '{args.image}' remotely...\nimage found", file=sys.stderr)
+        return
     kind = fault("deploy", app)
     if kind == "registry":
         raise Failed("failed to get manifest: MANIFEST_UNKNOWN")

@@ -36,7 +36,7 @@ EVENTS = 1_000_000
 ROUNDS = 3
 GOAL_S = 5.0
 LATENCY_NS = 1_000_000
-RUN = "bench"
+RUN = f"{1:0{journal.RUN_DIGITS}x}"
 MAKER = msgspec.structs.replace(SETUP, strategies=(("market_maker", {}),))
 
 

@@ -27,6 +27,7 @@ from betatrader.store.journal import Journal
 from betatrader.venues.gateway import Gateway
 
 ASKED = "BETATRADER_SOAK_EVENTS"
+RUN = f"{1:0{journal.RUN_DIGITS}x}"
 EVENTS = 10_000_000
 FEWEST = 1_000_000
 EVENTS_AN_ORDER = 10
@@ -49,7 +50,7 @@ def run(recorded: list[MarketInput], progress: Callable[[str], None]) -> list[Re
     events = _asked()
     with tempfile.TemporaryDirectory(prefix="bt-soak-") as name:
         engine, venue = Engine(RICH, [Churn(EVENTS_A_TURN)]), Ending()
-        kept = Journal(Path(name) / "bench", "bench", "0", SETUP)
+        kept = Journal(Path(name) / RUN, RUN, "0", SETUP)
         trader = opened(engine, recorded, Gateway(venue), kept)
         venue.report = trader.take
         began = time.perf_counter()

@@ -68,6 +68,8 @@ class SimulatedService:
         self.log = structlog.get_logger()
         self.port = 0
         self.schema = Schema()
+        self.shares = None  # the only trader of its account
+        self.database = 0
 
     @property
     def web(self) -> "SimulatedService":

@@ -7,6 +7,7 @@ ladder       live status, allow: the ladder to real money
 control      halt, reduce, resume, cancel-all, flatten, limits confirm
 direct       the same without Redis, to the trader's /control
 show         status, orders, fills, positions, signals, events, limits
+sharing      limits shares: each trader's part of its account's
 status       what status gathers
 past         what is known of a run, live or ended
 sentences    records in sentences and in fields

@@ -111,8 +111,6 @@ def deploy(
     if (image is None) != resume:
         raise click.UsageError("Give an image, or --resume.")
     if more.pop("dry_run"):
-        if image is None:
-            raise click.UsageError("--dry-run goes with an image.")
         _run(prefix, project, _planned("deploy", image, as_json=as_json), **more)
         return
     work = _resumed if resume else _done("deploy", image)
@@ -335,25 +333,28 @@ async def _resumed(setup: Any, folder: Path) -> Any:
 
 
 def _planned(kind: str, image: str | None, *, as_json: bool) -> Work:
-    from betatrader.release.planning import REGISTRY
-    from betatrader.release.standing import planned
+    from betatrader.release.standing import planned, planned_rest
 
     async def work(setup: Any, folder: Path) -> None:
-        made, steps = await planned(setup, kind, image, folder)
+        if kind == "deploy" and image is None:  # --resume
+            made, steps = await planned_rest(setup, folder)
+        else:
+            made, steps = await planned(setup, kind, image, folder)
         if as_json:
             print_json(
                 {
-                    "kind": kind,
+                    "kind": made.record.kind,
                     "image": made.record.image,
                     "revision": made.record.revision,
                     "steps": [step._asdict() for step in steps],
                 }
             )
             return
-        click.echo(f"{kind} of {made.record.image} (fly files of {made.record.revision[:12]})")
+        click.echo(
+            f"{made.record.kind} of {made.record.image} (fly files of {made.record.revision[:12]})"
+        )
         for step in steps:
             click.echo("\n" + "\n".join(step.told()))
-        click.echo(f"\n{REGISTRY}")
 
     return work
 

@@ -153,6 +153,33 @@ def limits_show(as_json: bool) -> None:
     _print(known, rows, as_json=as_json, empty="no limits known")
 
 
+@limits.command("shares")
+@click.option("--give-back", type=int, metavar="N", help="Free that of database N, for good.")
+@json_option
+def limits_shares(give_back: int | None, as_json: bool) -> None:
+    """Which share of the account's limits each of its traders has (docs/scaling.md).
+
+    \b
+    Examples:
+      betatrader limits shares
+      betatrader limits shares --give-back 1
+    """
+    from betatrader.cli.sharing import shares
+
+    rows = asyncio.run(shares(give_back))
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("account", "database", "share", "trades"),
+        [
+            (r["account"], str(r["database"]), r["share"], ", ".join(r["trades"]) or "-")
+            for r in rows
+        ],
+        "no trader has led yet",
+    )
+
+
 limits.add_command(limits_confirm)
 
 

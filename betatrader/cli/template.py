@@ -34,6 +34,10 @@ stage = "micro"           # micro: the venue's minimum size, few orders a day; f
 micro_orders_a_day = 5
 daily_usd = 20            # bought in a day (UTC); a higher value waits for `limits confirm`
 
+[shard]                   # one of several traders of one account, each in a database of its own
+share = 1                 # of the limits that add up; together they may have 1
+account = ""              # whose limits these are; another name has limits of its own
+
 # [binance]               # keys come from the environment: BETATRADER_BINANCE__KEY, …__SECRET
 # symbols = ["BTCUSDT"]
 # recv_window_ms = 2000   # an order that arrives later is refused by the venue

@@ -6,6 +6,7 @@ Amounts are decimal numbers, converted exactly.
 
 reader   tables beside the structs that they should be, and every problem at once
 live     the table of real money, and what the modes ask of the rest
+shard    a trader's share of its account's limits
 venues   the tables of the real venues
 """
 
@@ -20,6 +21,7 @@ import msgspec
 
 from betatrader.config.live import Live, fault
 from betatrader.config.reader import ENVIRONMENT, Reader, Section
+from betatrader.config.shard import Shard, too_small
 from betatrader.config.venues import Binance, Polymarket, elsewhere
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.limits import SECOND_NS, Limits
@@ -195,6 +197,7 @@ class Config(Section, frozen=True, kw_only=True):
     risk: Risk = Risk()
     paper: Paper = Paper()
     live: Live = Live()
+    shard: Shard = Shard()
     binance: Binance = Binance()
     polymarket: Polymarket = Polymarket()
     feed: Feed = Feed()
@@ -268,6 +271,9 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
         path, text = wrong
         raise ConfigurationError([f"{reader.place(path)}: {'.'.join(path)}: {text}"])
     _no_venue_twice(config, reader)
+    small = too_small(config)
+    if small:
+        raise ConfigurationError([f"{reader.place(('shard', 'share'))}: shard.share: {small}"])
     for venue in config.paper.venues:
         far = elsewhere(getattr(config, venue))
         if far:

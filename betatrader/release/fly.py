@@ -140,6 +140,12 @@ def deploy(app: str, configuration: str, image: Image, strategy: str = "") -> li
     ]
 
 
+def find_image(app: str, configuration: str, image: Image) -> list[str]:
+    """The command that looks for an image as a deploy would, and ends there: nothing is built,
+    since an image is named, and nothing is put in place."""
+    return ["deploy", "--build-only", "-c", configuration, "-a", app, "--image", str(image)]
+
+
 def stop(app: str, machine: str) -> list[str]:
     """The command that lets a machine drain and end."""
     return ["machine", "stop", machine, "-a", app, "--signal", "SIGTERM", "--wait-timeout", "60s"]
@@ -198,8 +204,16 @@ class Fly:
 
     async def deploy(self, command: list[str]) -> None:
         """Raises NoImageError, FlyError. What it has left behind must be looked at either way."""
+        await self._with_image(command, DEPLOY_S, told=True)
+
+    async def look_for(self, command: list[str]) -> None:
+        """Raises NoImageError where the registry does not have the image that `find_image` names,
+        FlyError where nobody can say. Changes nothing."""
+        await self._with_image(command, CHANGE_S, told=False)
+
+    async def _with_image(self, command: list[str], limit_s: float, *, told: bool) -> None:
         for left in reversed(range(TRIES)):
-            answer = await self._run(command, DEPLOY_S, told=True)
+            answer = await self._run(command, limit_s, told=told)
             said = (answer.output + answer.errors).lower()
             if answer.status == 0:
                 return

@@ -140,6 +140,26 @@ def surplus(wanted: Wanted, sight: Sight) -> list[Machine]:
     return [machine for machine in running if machine.id != kept.id]
 
 
+def one_colour(
+    role: str, running: Sequence[Machine], wanted: str, *, immediate: bool = False
+) -> list[Machine]:
+    """Of two colours that a release left in its middle the wanted one stays, if it is well; else
+    the other one does, until a deploy replaces it."""
+    if len({m.image for m in running}) < 2:
+        return list(running)
+    right = [m for m in running if m.image == wanted and m.state == "started"]
+    well = [m for m in right if m.healthy or immediate]
+    if well and role in SEVERAL:  # those that are not well may become so
+        well = [m for m in running if m.image == wanted]
+    return well or [m for m in running if m.image != wanted]
+
+
+def stands(role: str, running: Sequence[Machine], wanted: str) -> bool:
+    """Whether an app runs an image already, on as many machines as it may: no deploy is needed."""
+    alone = len(running) == 1 or (bool(running) and role in SEVERAL)
+    return alone and all(m.image == wanted and m.state == "started" for m in running)
+
+
 def in_force(app: str, machines: Sequence[Machine], secrets: Sequence[AppSecret]) -> str:
     """What runs at an app, and whether with its secrets as they were set last: one clause."""
     named = ", ".join(f"machine {m.id} ({m.state})" for m in machines if m.runs)

@@ -12,13 +12,10 @@ from betatrader.model.errors import ConfigurationError, RefusedError
 from betatrader.release import configuration, credentials, fly, schemas
 from betatrader.release.apps import APPS, ORDER, Image, app_name, image
 from betatrader.release.configuration import Files
+from betatrader.release.gates import one_colour, stands
 from betatrader.release.record import Held, Record, author, refused
 from betatrader.release.releasing import Setup, Target, survey
 
-REGISTRY = (
-    "fly asks the registry for the image as the first app is deployed: where it has none, the "
-    "release ends there, and nothing has changed."
-)
 GATE = "one machine of this image and digest, ready, seen in Redis, no error burst"
 INTEL_GATE = GATE.replace("one machine", "machines", 1)
 IMMEDIATE_GATE = "the machine has started with this image; nothing goes back by itself"
@@ -37,16 +34,19 @@ class Step(NamedTuple):
     gate: str
     staged: tuple[str, ...] = ()
     """Secrets that are set and not in force yet: this release puts them into force."""
+    removes: tuple[str, ...] = ()
+    """The commands that remove what a release which was cut off has left over."""
 
     def told(self) -> list[str]:
         """The same in lines."""
         lines = [
             f"{self.app}: from {self.before or 'nothing'}",
+            *(f"  {command}" for command in self.removes),
             f"  {self.command or 'it runs this image already'}",
             f"  gate: {self.gate}",
         ]
         if self.staged:
-            lines.insert(1, f"  staged secrets go into force: {', '.join(self.staged)}")
+            lines.insert(-2, f"  staged secrets go into force: {', '.join(self.staged)}")
         return lines
 
 
@@ -75,6 +75,8 @@ async def prepare(
     target = Target(chosen, files, folder)
     stored = await schemas.stored(setup.redis)
     schemas.check_readable(str(chosen), stored, files.reads, records)
+    configuration.write(files, folder)
+    await check_image(setup, target)
     await check_secrets(setup, files)
     record = Record(
         id=secrets.token_hex(4),
@@ -87,8 +89,14 @@ async def prepare(
         reads=files.reads,
         files=dict(files.text),
     )
-    configuration.write(files, folder)
     return Plan(record, target, over)
+
+
+async def check_image(setup: Setup, target: Target) -> None:
+    """Raises NoImageError where the registry does not have the image."""
+    app = app_name(ORDER[0], setup.settings.prefix)
+    path = str(target.folder / f"{ORDER[0]}.toml")
+    await setup.fly.look_for(fly.find_image(app, path, target.image))
 
 
 async def check_secrets(setup: Setup, files: Files) -> None:
@@ -105,18 +113,30 @@ async def check_secrets(setup: Setup, files: Files) -> None:
 
 async def steps(setup: Setup, plan: Plan) -> list[Step]:
     """What would be done, in its order."""
-    now = plan.record.before
-    order = ORDER if plan.record.kind == "deploy" else tuple(reversed(ORDER))
-    return [await _step(setup, role, plan.target.image, now[role]) for role in order]
+    kind, wanted = plan.record.kind, plan.target.image
+    if kind == "rotate":
+        return [await _step(setup, "trading", wanted, again=True)]
+    order = ORDER if kind == "deploy" else tuple(reversed(ORDER))
+    return [await _step(setup, role, wanted) for role in order]
 
 
-async def _step(setup: Setup, role: str, wanted: Image, before: str) -> Step:
-    app = app_name(role, setup.settings.prefix)
+async def _step(setup: Setup, role: str, wanted: Image, *, again: bool = False) -> Step:
+    app, immediate = app_name(role, setup.settings.prefix), setup.settings.immediate
+    running = [m for m in await setup.fly.machines(app) if m.runs]
+    stays = one_colour(role, running, str(wanted), immediate=immediate)
+    removes = tuple(
+        shlex.join(["fly", *command])
+        for m in running
+        if m not in stays
+        for command in (fly.stop(app, m.id), fly.destroy(app, m.id))
+    )
+    before = " and ".join(dict.fromkeys(m.image for m in running))
     words = fly.deploy(app, f"fly/{role}.toml", wanted, setup.settings.strategy)
     staged = tuple(s.name for s in await setup.fly.secrets(app) if s.waits)
-    command = "" if before == str(wanted) and not staged else shlex.join(["fly", *words])
-    gate = IMMEDIATE_GATE if setup.settings.immediate else GATES[role]
-    return Step(app, command, before, gate, staged)
+    stood = stands(role, stays, str(wanted)) and not staged and not again
+    gate = IMMEDIATE_GATE if immediate else GATES[role]
+    command = "" if stood else shlex.join(["fly", *words])
+    return Step(app, command, before, gate, staged, removes)
 
 
 def version_before(records: Sequence[Record], now: str) -> str:

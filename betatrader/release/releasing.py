@@ -18,7 +18,16 @@ from betatrader.release import configuration, fly, schemas
 from betatrader.release.apps import ORDER, SEVERAL, Image, app_name, image
 from betatrader.release.configuration import Files
 from betatrader.release.fly import Fly, FlyError, Machine, NoImageError
-from betatrader.release.gates import Problem, Sight, Wanted, in_force, judge, surplus
+from betatrader.release.gates import (
+    Problem,
+    Sight,
+    Wanted,
+    in_force,
+    judge,
+    one_colour,
+    stands,
+    surplus,
+)
 from betatrader.release.record import Book, Lock, Record
 from betatrader.store import functions, keys
 from betatrader.store.connection import AWAY, Client
@@ -145,9 +154,7 @@ async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) 
     staged = [s.name for s in await setup.fly.secrets(app) if s.waits]
     if staged:
         setup.tell(f"{app}: staged secrets go into force: {', '.join(staged)}")
-    right = [m for m in running if m.image == wanted and m.state == "started"]
-    alone = len(running) == 1 or (running and role in SEVERAL)
-    if again or staged or not alone or right != running:
+    if again or staged or not stands(role, running, wanted):
         path = str(target.folder / f"{role}.toml")
         await setup.fly.deploy(fly.deploy(app, path, target.image, setup.settings.strategy))
         if not any(m.runs for m in await setup.fly.machines(app)):
@@ -158,17 +165,10 @@ async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) 
 
 
 async def _one_colour(setup: Setup, role: str, wanted: str) -> list[Machine]:
-    """Of two colours that a release left in its middle the wanted one stays, if it is well; else
-    the other one does, until a deploy replaces it. What remains runs."""
+    """Remove one of two colours that a release left in its middle. What remains runs."""
     app = app_name(role, setup.settings.prefix)
     running = [m for m in await setup.fly.machines(app) if m.runs]
-    if len({m.image for m in running}) < 2:
-        return running
-    right = [m for m in running if m.image == wanted and m.state == "started"]
-    well = [m for m in right if m.healthy or setup.settings.immediate]
-    if well and role in SEVERAL:  # those that are not well may become so
-        well = [m for m in running if m.image == wanted]
-    stays = well or [m for m in running if m.image != wanted]
+    stays = one_colour(role, running, wanted, immediate=setup.settings.immediate)
     await _remove(setup, app, [m for m in running if m not in stays])
     return stays
 

@@ -105,6 +105,12 @@ async def planned(
     return plan, await planning.steps(setup, plan)
 
 
+async def planned_rest(setup: Setup, folder: Path) -> tuple[Plan, list[Step]]:
+    """What going on with the release that was cut off would do."""
+    plan = await _rest(setup, folder)
+    return plan, await planning.steps(setup, plan)
+
+
 async def carry_out(setup: Setup, kind: str, wanted: str | None, folder: Path) -> Record:
     """A deploy or a rollback, from its checks to its record."""
     plan = await _plan(setup, kind, wanted, folder)
@@ -117,17 +123,24 @@ async def carry_out(setup: Setup, kind: str, wanted: str | None, folder: Path) -
 
 async def go_on(setup: Setup, folder: Path) -> Record:
     """The release that was cut off, from where it stands."""
+    record, target, held = await _rest(setup, folder)
+    assert held is not None
+    lock = await setup.book.take(record, held)
+    setup.tell(f"going on with {held.told(held.seen_ns)}")
+    return await release(setup, target, record, lock)
+
+
+async def _rest(setup: Setup, folder: Path) -> Plan:
     held = await _dead(setup)
     if held is None:
         raise RefusedError("no release was cut off\nThere is nothing to go on with.")
     record = planning.resumed(await setup.book.records(), held)
-    wanted = image(record.image)
     files = configuration.Files(record.revision, record.files, record.reads)
     configuration.write(files, folder)
     await survey_for(setup, record)
-    lock = await setup.book.take(record, held)
-    setup.tell(f"going on with {held.told(held.seen_ns)}")
-    return await release(setup, Target(wanted, files, folder), record, lock)
+    target = Target(image(record.image), files, folder)
+    await planning.check_image(setup, target)
+    return Plan(record, target, held)
 
 
 async def survey_for(setup: Setup, record: Record) -> None:

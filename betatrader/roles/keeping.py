@@ -4,7 +4,6 @@ A paper account is no account at a venue. Whoever goes live on the same home beg
 venue states, and comes back to the paper account as it was.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +11,7 @@ from pathlib import Path
 from betatrader.model.errors import RefusedError, UsageError
 from betatrader.ops.files import Taken, lock
 from betatrader.store.functions import LIVE_JOURNAL, SHIPPED_JOURNAL, Fenced
-
-_DIGITS = 11
-"""Of a run's id, with zeros before it where a clock begins in 1970; enough until the year 2527."""
-_RUN = re.compile(rf"[0-9a-f]{{{_DIGITS},}}")
+from betatrader.store.journal import RUN_DIGITS, is_run
 
 TRADING_LOCK = "trading.lock"
 """In the home; a trader holds it from its start to its end."""
@@ -32,9 +28,9 @@ def shipped(mode: str) -> Fenced:
 
 
 def runs(home: Path) -> list[Path]:
-    """The journals of all runs, of either account, the last one last; other folders are no runs."""
+    """The journals of all runs, of either account, the last one last."""
     found = [run for mode in ("paper", "live") for run in journals(home, mode).glob("*/")]
-    return sorted((run for run in found if _RUN.fullmatch(run.name)), key=lambda run: run.name)
+    return sorted((run for run in found if is_run(run)), key=lambda path: path.name)
 
 
 def new_run(home: Path, now_ns: int) -> str:
@@ -43,7 +39,7 @@ def new_run(home: Path, now_ns: int) -> str:
     Of two runs the later is told by its id alone, on a clock that was ahead and put right too.
     """
     numbers = (int(run.name, 16) for run in runs(home))
-    return f"{max(now_ns // 1_000_000, max(numbers, default=0) + 1):0{_DIGITS}x}"
+    return f"{max(now_ns // 1_000_000, max(numbers, default=0) + 1):0{RUN_DIGITS}x}"
 
 
 @contextmanager

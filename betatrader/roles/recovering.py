@@ -27,7 +27,7 @@ def recover(root: Path, engine: Engine, described: Described) -> Recovered | Non
     `described` are the strategies as configured now: one keeps its memory where it is the same
     as then, and starts anew where it is not. Raises UsageError where the journal is damaged.
     """
-    for folder in sorted((path for path in root.glob("*") if path.is_dir()), reverse=True):
+    for folder in sorted(filter(journal.is_run, root.glob("*/")), reverse=True):
         for path in reversed(_files(folder)):
             try:
                 reader = Reader(path, last=True)

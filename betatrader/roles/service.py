@@ -27,7 +27,15 @@ from betatrader.ops.process import age_s
 from betatrader.ops.webhook import Webhook
 from betatrader.roles import ROLES
 from betatrader.store import functions, keys, schema
-from betatrader.store.connection import AWAY, Client, client, connected
+from betatrader.store.connection import (
+    AWAY,
+    Client,
+    client,
+    connected,
+    database_of,
+    in_database,
+)
+from betatrader.store.shares import Shares
 
 PORTS = {"trading": 8701, "intel": 8702, "jobs": 8703}
 DRAIN_S = 8.0
@@ -83,6 +91,9 @@ class Service:
         self.failure: BetatraderError | None = None
         self.log = structlog.get_logger()
         self.redis: Client
+        self.shares: Shares | None = None
+        """Where all traders of this account see each other's share of its limits."""
+        self.database = 0
         self.schema = schema.Schema()
         """What this process writes in Redis and in its journal."""
         self.alerts = Webhook(config.alerts, role, __version__)
@@ -95,7 +106,7 @@ class Service:
         self.web = health.application(
             lambda: self._not_ready, lambda: {**self._build, **self.facts()}
         )
-        self._blocking: list[Client] = []
+        self._own_clients: list[Client] = []
         self.port = 0
         self._redis_url = redis_url
         self._ready_ms = 0
@@ -103,8 +114,14 @@ class Service:
 
     def new_blocking(self) -> Client:
         """A client for one reader that waits at the server; closed with the service."""
-        self._blocking.append(client(self._redis_url, blocking=True))
-        return self._blocking[-1]
+        self._own_clients.append(client(self._redis_url, blocking=True))
+        return self._own_clients[-1]
+
+    def _find_shares(self) -> None:
+        self.database = database_of(self.redis)
+        root = self.redis if self.database == 0 else in_database(self._redis_url, 0)
+        self._own_clients += [root] if root is not self.redis else []
+        self.shares = Shares(root, keys.shares(self.config.mode, self.config.shard.account))
 
     def ready(self) -> None:
         """All that this role needs stands."""
@@ -133,6 +150,7 @@ class Service:
         self.port = sockets[0].getsockname()[1]
         async with connected(self._redis_url, PATIENCE_S) as self.redis:
             await functions.load(self.redis)
+            self._find_shares()
             self.schema = await schema.begin(self.redis, _unreleased(self.config))
             try:
                 async with anyio.create_task_group() as group:
@@ -150,7 +168,7 @@ class Service:
                 await self.alerts.finish(LAST_ALERTS_S)
             with anyio.CancelScope(shield=True), contextlib.suppress(*AWAY):
                 await self.redis.delete(keys.beat(self.role))
-            for reader in self._blocking:
+            for reader in self._own_clients:
                 await reader.aclose()
 
     async def _watch_signals(

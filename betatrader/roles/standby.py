@@ -10,6 +10,7 @@ import anyio
 import structlog
 
 from betatrader.config.live import bound
+from betatrader.config.shard import shared
 from betatrader.engine.engine import Engine
 from betatrader.model.account import VenueConnection
 from betatrader.model.errors import BetatraderError
@@ -39,7 +40,7 @@ class Standby:
         self.described = strategies.described(config.strategies)
         loaded = strategies.load_all(config.strategies)
         limits = bound(strategies.limits_of(config.risk, config.strategies, loaded), config)
-        self.engine = Engine(limits, loaded)
+        self.engine = Engine(shared(limits, config.shard), loaded)
         folder = keeping.journals(service.home, config.mode)
         self.recovered = recover(folder, self.engine, self.described)
         self.take: Callable[[Event], None] = self._watch

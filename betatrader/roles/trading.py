@@ -33,6 +33,7 @@ from betatrader.roles.desks import Desk
 from betatrader.roles.ladder import Witness, permit
 from betatrader.roles.leading import Leadership
 from betatrader.roles.service import Service
+from betatrader.roles.sharing import Sharing
 from betatrader.roles.standby import Standby
 from betatrader.roles.trader import Trader
 from betatrader.store import keys
@@ -64,6 +65,8 @@ PAUSE_S = 0.5
 async def serve(service: Service) -> None:
     """Trade until told to stop or the feed ends; then drain, and write the final summary."""
     await permit(service)
+    sharing = Sharing(service)
+    await sharing.check()
     leadership = Leadership(service)
     standby = Standby(service)
     control = open_control(service, leadership.may_order)
@@ -75,7 +78,9 @@ async def serve(service: Service) -> None:
                 async with anyio.create_task_group() as leading:
                     leading.start_soon(leadership.keep)
                     await standby.finish(leadership.lease.epoch)
-                    await _trade(TradingRole(service, leadership, standby), control)
+                    if await sharing.claim():
+                        leading.start_soon(sharing.keep)
+                        await _trade(TradingRole(service, leadership, standby), control)
                     leading.cancel_scope.cancel()
                 await leadership.leave()
             group.cancel_scope.cancel()

@@ -9,6 +9,7 @@ audit       the trader's way out: audit records, requests, summary
 functions   the server-side functions: safe trimming, the claim of a job's slot
 shipping    the journal's second home, a Redis stream
 acl         the users of the durable Redis
+shares      which part of an account's limits each of its traders has
 lease       who may write: one trader, with a fencing token that only grows
 journal     every event and every answer on disk, framed and chained
 journal_reader  reads it back, and tells a crash's torn tail from damage

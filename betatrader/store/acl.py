@@ -119,6 +119,7 @@ USERS: dict[str, User] = {
                 "get set hgetall hset",
                 both=(keys.RUN, keys.KEPT, keys.LADDER, keys.summary(ANY_RUN)),
             ),
+            Grant("fcall|bt_share hgetall hset", both=(f"{keys.SHARES}*",)),
             Grant("xadd", writes=(keys.audit(ANY_RUN), keys.REQUESTS)),
             *_consumes(keys.signals(ANY_RUN), keys.instructions(ANY_RUN)),
             _beat("trading"),
@@ -146,6 +147,7 @@ USERS: dict[str, User] = {
             ),
             Grant("xadd", writes=(keys.instructions(ANY_RUN),)),
             Grant("hset", writes=(keys.LADDER,)),
+            Grant("hdel", writes=(f"{keys.SHARES}*",)),
             *_CHORES,
             Grant(
                 "get set del watch hget hset hgetall hdel expire xadd xrange xrevrange",

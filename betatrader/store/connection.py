@@ -51,6 +51,18 @@ def client(url: str, *, blocking: bool = False) -> Client:
         ) from error
 
 
+def database_of(redis: Client) -> int:
+    """The number of the database that a client works in."""
+    return int(redis.connection_pool.connection_kwargs.get("db") or 0)
+
+
+def in_database(url: str, number: int) -> Client:
+    """A client of another database of the same server."""
+    made = client(url)
+    made.connection_pool.connection_kwargs["db"] = number
+    return made
+
+
 @asynccontextmanager
 async def connected(url: str, patience_s: float = 5.0) -> AsyncIterator[Client]:
     """A client that has been answered; raises UnreachableError after `patience_s` of silence."""

@@ -113,6 +113,35 @@ local function lease_release(keys, args)
   return 1
 end
 
+-- Whether two names to trade may mean one instrument; `*` at an end: all that begins so.
+local function meet(a, b)
+  if a == b then return true end
+  if string.sub(a, -1) ~= '*' or string.sub(b, -1) ~= '*' then return false end
+  local size = math.min(#a, #b) - 1
+  return string.sub(a, 1, size) == string.sub(b, 1, size)
+end
+
+-- Take a share of an account's limits, in place of the one before, if all then have the whole or
+-- less and nothing is traded twice. KEYS: shares. ARGV: database, units, the most, "keep" or
+-- "look", the limits that are shared, names to trade.
+local function share(keys, args)
+  local sum, text = tonumber(args[2]), args[2]
+  for i = 5, #args do text = text .. ' ' .. args[i] end
+  for database, theirs in pairs(fields(redis.call('HGETALL', keys[1]))) do
+    if database ~= args[1] then
+      sum = sum + tonumber(string.match(theirs, '^%d+'))
+      for name in string.gmatch(theirs, ' ([^ ]+)') do
+        for i = 6, #args do
+          if meet(name, args[i]) then return {'double', database} end
+        end
+      end
+    end
+  end
+  if sum > tonumber(args[3]) then return {'over', ''} end
+  if args[4] == 'keep' then redis.call('HSET', keys[1], args[1], text) end
+  return {'fits', ''}
+end
+
 -- The epoch and number of the last entry that a fenced stream was given, or may not go below.
 local function top(stream)
   if redis.call('EXISTS', stream) == 0 then return 0, 0 end
@@ -173,6 +202,7 @@ redis.register_function{function_name='bt_fence', callback=ship, flags={'allow-o
 redis.register_function{function_name='bt_lease_acquire', callback=lease_acquire, flags={'allow-oom'}}
 redis.register_function{function_name='bt_lease_renew', callback=lease_renew, flags={'allow-oom'}}
 redis.register_function{function_name='bt_lease_release', callback=lease_release, flags={'allow-oom'}}
+redis.register_function{function_name='bt_share', callback=share, flags={'allow-oom'}}
 redis.register_function{function_name='bt_trim', callback=trim, flags={'allow-oom'}}
 redis.register_function{function_name='bt_claim', callback=claim, flags={'allow-oom'}}
 redis.register_function{function_name='bt_finish', callback=finish, flags={'allow-oom'}}

@@ -1,5 +1,6 @@
 """The server-side functions (functions.lua), loaded by every role at its start."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -57,6 +58,16 @@ async def lease_renew(redis: Client, holder: str, epoch: int, ttl_ms: int) -> in
 async def lease_release(redis: Client, holder: str, epoch: int) -> None:
     """Give it back."""
     await _called(redis, "bt_lease_release", 1, keys.LEASE, holder, epoch)
+
+
+async def share(
+    redis: Client, place: str, mine: tuple[int, int, str, Sequence[str]], most: int, *, keep: bool
+) -> tuple[str, str]:
+    """ "fits", "over" the whole with the others', or "double" and the database that trades it."""
+    *numbers, whole, traded = mine
+    how = "keep" if keep else "look"
+    found = await _called(redis, "bt_share", 1, place, *numbers, most, how, whole, *traded)
+    return found[0].decode(), found[1].decode()
 
 
 class Fenced(NamedTuple):

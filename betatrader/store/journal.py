@@ -13,6 +13,7 @@ not fit is damage, and is refused. `CLOSED` beside the files says where a run th
 """
 
 import os
+import re
 from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
@@ -38,6 +39,10 @@ ROTATE_BYTES = 16 * 1024 * 1024
 SUFFIX, PACKED = ".btj", ".btj.zst"
 CLOSED = "closed.json"
 """In a run's folder: its `End`. A file of its own, so that a version without it reads the rest."""
+
+RUN_DIGITS = 11
+"""Of a run's id, with zeros before it where a clock begins in 1970; enough until the year 2527."""
+_RUN = re.compile(rf"[0-9a-f]{{{RUN_DIGITS},}}")
 
 Record = Event | Step
 
@@ -199,6 +204,12 @@ class Journal:
         )
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder beside others is a run's. One whose name is no run's id is somebody's own, a
+    copy of a journal for instance: it is neither recovered from, nor packed, nor removed."""
+    return bool(_RUN.fullmatch(folder.name))
+
+
 def files(path: Path) -> list[Path]:
     """The files of a journal in their order; a single file stands for itself.
 
@@ -236,7 +247,7 @@ def pack_closed(root: Path, run: str, number: int) -> int:
     closed = [
         path
         for path in sorted(root.glob(f"*/*{SUFFIX}"))
-        if (path.parent.name, path.name) < current
+        if is_run(path.parent) and (path.parent.name, path.name) < current
     ]
     for path in closed:
         pack(path)
@@ -245,7 +256,8 @@ def pack_closed(root: Path, run: str, number: int) -> int:
 
 def retain(root: Path, most_bytes: int) -> int:
     """Remove the oldest closed files below `root` until the rest fits; returns how many."""
-    closed = sorted(root.glob(f"*/*{PACKED}"), key=lambda path: (path.parent.name, path.name))
+    found = (path for path in root.glob(f"*/*{PACKED}") if is_run(path.parent))
+    closed = sorted(found, key=lambda path: (path.parent.name, path.name))
     total = sum(path.stat().st_size for path in closed)
     removed = 0
     for path in closed:

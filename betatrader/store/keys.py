@@ -17,6 +17,7 @@ function or transaction touches shares a tag. `acl.py` gives each role its own o
 | bt:{trading}:RUN:summary | string | trading | command line, jobs | one |
 | bt:{intel}:requests | stream | trading | intel (group) | upkeep, what is read |
 | bt:{role:NAME}:beat | hash, expires | each role | command line, supervisor | one a role |
+| bt:{shares}:MODE, :ACCOUNT | hash, in database 0 | trading | both | a field a trader |
 | bt:{release}:lock | string | release | release | one |
 | bt:{release}:schema | string | release | release, each role | one |
 | bt:{release}:records | stream | release | release | 400 entries |
@@ -37,6 +38,7 @@ RUN = "bt:{trading}:run"
 LADDER = "bt:{trading}:ladder"
 KEPT = "bt:{trading}:kept"
 REQUESTS = "bt:{intel}:requests"
+SHARES = "bt:{shares}:"
 RELEASE_LOCK = "bt:{release}:lock"
 RELEASES = "bt:{release}:records"
 RELEASE_SCHEMA = "bt:{release}:schema"
@@ -68,6 +70,11 @@ def run_of(key: str) -> str:
     """The run that a key belongs to; "" where it is of none."""
     parts = key.split(":")
     return parts[2] if key.startswith(f"{TRADING}:") and len(parts) > 3 else ""
+
+
+def shares(mode: str, account: str) -> str:
+    """The shares of an account's limits, by trader; in database 0 for those of all databases."""
+    return f"{SHARES}{mode}{f':{account}' if account else ''}"
 
 
 def beat(role: str) -> str:

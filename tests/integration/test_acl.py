@@ -55,6 +55,7 @@ LEASE = "FCALL bt_lease_acquire 2 bt:{lease:trading}:l bt:{lease:trading}:e me 1
 SHIP = "FCALL bt_ship 2 bt:{trading}:journal bt:{trading}:fence 1"
 TRIM = "FCALL bt_trim 1 bt:{intel}:requests 9-0"
 CLAIM = "FCALL bt_claim 2 bt:{job:x}:state bt:{job:x}:history 1 me 1000 3"
+SHARE = "FCALL bt_share 1 bt:{shares}:live 0 1 100 keep x"
 ORDER = "XADD bt:{trading}:r1:instructions * d x"
 AUDIT = "XADD bt:{trading}:r1:audit * d x"
 SIGNAL = "XADD bt:{trading}:r1:signals * d x"
@@ -66,7 +67,7 @@ NOBODY = ("SET bt:{lease:trading}:l x", "HSET bt:{lease:trading}:x holder me")
 REFUSED = {
     "trading": (ORDER, SIGNAL, ANSWER, TRIM, CLAIM, "SCAN 0", "DEL bt:{trading}:r1:audit"),
     "intel": (
-        *(LEASE, SHIP, TRIM, CLAIM, ORDER, AUDIT, TAKE, HALTED, *NOBODY),
+        *(LEASE, SHIP, SHARE, TRIM, CLAIM, ORDER, AUDIT, TAKE, HALTED, *NOBODY),
         "GET bt:{trading}:run",
         "XRANGE bt:{trading}:journal - +",
         "XRANGE bt:{trading}:r1:signals - +",
@@ -77,7 +78,7 @@ REFUSED = {
         "INFO",
     ),
     "jobs": (
-        *(LEASE, SHIP, ORDER, AUDIT, SIGNAL, TAKE, ANSWER, HALTED, *NOBODY),
+        *(LEASE, SHIP, SHARE, ORDER, AUDIT, SIGNAL, TAKE, ANSWER, HALTED, *NOBODY),
         "SET bt:{trading}:run x",
         "XRANGE bt:{trading}:journal - +",
         "XTRIM bt:{trading}:journal MAXLEN 0",
@@ -87,7 +88,7 @@ REFUSED = {
         "INFO",
     ),
     "operator": (
-        *(LEASE, SHIP, AUDIT, SIGNAL, TAKE, ANSWER, HALTED, *NOBODY),
+        *(LEASE, SHIP, SHARE, AUDIT, SIGNAL, TAKE, ANSWER, HALTED, *NOBODY),
         "SET bt:{trading}:run x",
         "UNLINK bt:{trading}:journal",
         "XADD bt:{trading}:journal * d x",
@@ -222,6 +223,8 @@ async def test_each_role_does_its_work_as_its_own_user(
         assert (await asyncio.to_thread(command, port, "jobs", "run", "stream_upkeep"))["status"]
         assert await asyncio.to_thread(command, port, "orders")
         assert await asyncio.to_thread(command, port, "jobs", "history", "pnl_report")
+        (share,) = await asyncio.to_thread(command, port, "limits", "shares")
+        assert (share["account"], share["database"], share["share"]) == ("paper", 0, "1")
     finally:
         for process in roles.values():
             process.send_signal(signal.SIGTERM)
@@ -230,6 +233,9 @@ async def test_each_role_does_its_work_as_its_own_user(
         "jobs": 0,
         "trading": 0,
     }
+    await admin.hset(f"{keys.SHARES}paper", "7", "1 x")
+    left = await asyncio.to_thread(command, port, "limits", "shares", "--give-back", "7")
+    assert [one["database"] for one in left] == [0]
     refused = {(line["username"], line["object"]) for line in await admin.acl_log(128)}
     assert refused <= {("intel", "function|load"), ("jobs", "function|load")}
 

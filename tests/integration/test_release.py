@@ -81,9 +81,9 @@ def test_a_release_moves_three_apps_to_one_image_in_their_order(account: World) 
     assert done.returncode == 0, done.stderr
     assert account.runs() == at("v2")
     assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v2")
-    deploys = [c[c.index("-a") + 1] for c in account.commands("deploy")]
+    deploys = [c[c.index("-a") + 1] for c in account.commands("deploy", "-c")]
     assert deploys[-3:] == ["betatrader-jobs", "betatrader-intel", "betatrader-trading"]
-    images = {c[c.index("--image") + 1] for c in account.commands("deploy")[-3:]}
+    images = {c[c.index("--image") + 1] for c in account.commands("deploy", "-c")[-3:]}
     assert images == {"registry.fly.io/betatrader-trading:v2"}
     record = json.loads(done.stdout)
     assert (record["kind"], record["result"], record["digest"]) == ("deploy", "done", "sha256:v2")
@@ -108,14 +108,14 @@ def test_the_plan_and_a_dry_run_print_each_command_and_change_nothing(account: W
             assert f"fly deploy -c fly/{app}.toml -a betatrader-{app} --image " in told
         assert told.count("--image registry.fly.io/betatrader-trading:v2") == 3
     assert account.runs() == at("v1")
-    assert len(account.commands("deploy")) == 3
+    assert len(account.commands("deploy", "-c")) == 3
     back = account.release("rollback", "v1", "--dry-run", "--json")
     assert [s["command"] for s in json.loads(back.stdout)["steps"]] == ["", "", ""]
 
 
 def test_an_app_that_runs_the_image_is_left_alone(account: World) -> None:
     assert account.release("deploy", "v1", *FAST).returncode == 0
-    assert len(account.commands("deploy")) == 3
+    assert len(account.commands("deploy", "-c")) == 3
 
 
 @pytest.mark.parametrize("role", ["jobs", "intel", "trading"])
@@ -257,6 +257,27 @@ def test_a_release_that_was_killed_is_found_refused_and_resumed(account: World) 
     assert account.status()["releases"][0]["result"] == "done"
 
 
+@pytest.mark.parametrize("words", [("rollback",), ("deploy", "--resume")])
+def test_a_dry_run_after_a_release_was_killed_prints_what_is_done_then(
+    account: World, words: tuple[str, ...]
+) -> None:
+    cut_off(account)
+    before = account.state()["apps"]
+    dry = account.release(*words, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert account.state()["apps"] == before
+    printed = [line.split()[1:] for line in dry.stdout.splitlines() if line.startswith("  fly ")]
+    given = len(account.commands())
+    assert account.release(*words, *FAST).returncode == 0
+    done = [
+        [f"fly/{Path(word).name}" if word.endswith(".toml") else word for word in command]
+        for command in account.commands()[given:]
+        if command[:2] in (["machine", "stop"], ["machine", "destroy"], ["deploy", "-c"])
+    ]
+    assert done == printed
+    assert len(done) == {"rollback": 4, "deploy": 2}[words[0]]
+
+
 def test_a_release_that_was_killed_is_taken_back_by_rollback(account: World) -> None:
     cut_off(account)
     done = account.release("rollback", *FAST)
@@ -311,9 +332,16 @@ def test_nothing_begins_with_an_image_a_file_or_an_account_that_is_wrong(account
     state = account.state()
     del state["registry"]["registry.fly.io/betatrader-trading:v2"]
     account.change(registry=state["registry"])
-    absent = account.release("deploy", "v2", *FAST)
-    assert absent.returncode == 2
-    assert "betatrader-trading:v2 is not in the registry" in absent.stderr
+    for words in (("plan", "v2"), ("deploy", "v2", "--dry-run"), ("deploy", "v2", *FAST)):
+        absent = account.release(*words)
+        assert (absent.returncode, absent.stdout) == (2, "")
+        assert absent.stderr.splitlines() == [
+            "registry.fly.io/betatrader-trading:v2 is not in the registry",
+            "Push it (docs/deploy.md says how), or mend the tag.",
+        ]
+    assert [one["image"] for one in account.status()["releases"]] == [
+        "registry.fly.io/betatrader-trading:v1"
+    ], "nothing was begun"
     account.change(user="")
     stranger = account.release("deploy", "v2", *FAST)
     assert stranger.returncode == 4

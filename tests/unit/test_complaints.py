@@ -158,9 +158,12 @@ def test_t12_nothing_that_starts_a_trader_offers_to_delete_what_it_knows() -> No
     assert of_up == usual | {"live"}
 
 
+RUN = "00000000001"
+
+
 def test_t12_a_start_reads_the_journal_before_it_and_changes_no_byte_of_it(tmp_path: Path) -> None:
     setup = Setup(limits=msgspec.Raw(msgspec.msgpack.encode(Limits())), strategies=())
-    log = Journal(tmp_path / "r1", "r1", "0", setup)
+    log = Journal(tmp_path / RUN, RUN, "0", setup)
     for event in (
         Started(0, 1, TradingState.ACTIVE),
         InstrumentListed(0, coin()),

@@ -35,7 +35,7 @@ def test_every_error_is_told_at_once_with_line_field_and_suggestion() -> None:
         'nope = 1\n[risk]\ndaily_los_usd = 5\nopen_orders = -5\ncollar = "x"\n[feed]\nspeed = 0\n'
     )
     assert problems(text) == [
-        "f.toml line 1: nope: unknown field; known: mode, log_level, risk, paper, live, "
+        "f.toml line 1: nope: unknown field; known: mode, log_level, risk, paper, live, shard, "
         "binance, polymarket, feed, strategies, intel, jobs, journal, reconcile, lease, health, "
         "watchdog, alerts",
         "f.toml line 3: risk.daily_los_usd: unknown field; did you mean `daily_loss_usd`?",

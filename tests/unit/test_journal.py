@@ -29,6 +29,8 @@ from betatrader.store import journal, journal_reader
 from betatrader.store.journal import Journal, JournalBrokenError, Setup
 from betatrader.store.journal_reader import Reader, repair
 
+RUNS = tuple(f"{n:011x}" for n in (1, 2, 3))
+
 SETUP = Setup(
     limits=msgspec.Raw(msgspec.msgpack.encode(Limits())), strategies=(("market_maker", {}),)
 )
@@ -270,31 +272,35 @@ def test_pages_that_a_power_cut_lost_are_a_torn_tail_wherever_they_lie(
 
 
 def test_the_oldest_closed_files_go_first(tmp_path: Path) -> None:
-    for run in ("a", "b"):
+    mine = f"{RUNS[0]}.copy"
+    for run in (*RUNS[:2], mine):
         for number in (1, 2):
             path = tmp_path / run / f"{number:06d}.btj.zst"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(bytes(100))
     assert journal.retain(tmp_path, 250) == 2
     assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.glob("*/*"))] == [
-        "b/000001.btj.zst",
-        "b/000002.btj.zst",
+        f"{mine}/000001.btj.zst",
+        f"{mine}/000002.btj.zst",
+        f"{RUNS[1]}/000001.btj.zst",
+        f"{RUNS[1]}/000002.btj.zst",
     ]
 
 
 def test_what_older_runs_left_open_is_packed_and_still_reads(tmp_path: Path) -> None:
-    for run in ("1", "2", "3"):
+    for run in (*RUNS, f"{RUNS[0]}.copy"):
         written(tmp_path / run)
-    torn = tmp_path / "1" / "000001.btj"
+    torn = tmp_path / RUNS[0] / "000001.btj"
     torn.write_bytes(torn.read_bytes()[:-3])
-    assert journal.pack_closed(tmp_path, "3", 1) == 2
-    assert [p.name for p in sorted(tmp_path.glob("*/*"))] == [
-        "000001.btj.zst",
-        "000001.btj.zst",
-        "000001.btj",
+    assert journal.pack_closed(tmp_path, RUNS[2], 1) == 2
+    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.glob("*/*"))] == [
+        f"{RUNS[0]}/000001.btj.zst",
+        f"{RUNS[0]}.copy/000001.btj",
+        f"{RUNS[1]}/000001.btj.zst",
+        f"{RUNS[2]}/000001.btj",
     ]
-    assert read(tmp_path / "2") == records(20)
-    reader = Reader(tmp_path / "1")
+    assert read(tmp_path / RUNS[1]) == records(20)
+    reader = Reader(tmp_path / RUNS[0])
     assert (len(list(reader)), reader.torn > 0) == (19, True)
 
 
@@ -409,7 +415,7 @@ def test_a_journal_that_broke_is_not_closed(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_run_goes_with_its_last_file(tmp_path: Path) -> None:
-    for path in closed(tmp_path / "a").glob("*.btj"):
+    for path in closed(tmp_path / RUNS[0]).glob("*.btj"):
         journal.pack(path)
     assert journal.retain(tmp_path, 0) == 3
     assert list(tmp_path.glob("*/*")) == []

@@ -53,8 +53,8 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only run of this user's home: 20 records in one file."""
     monkeypatch.setenv("BETATRADER_HOME", str(tmp_path))
-    folder = tmp_path / "journal" / "r1"
-    log = Journal(folder, "r1", "0", SETUP)
+    folder = tmp_path / "journal" / "00000000001"
+    log = Journal(folder, "00000000001", "0", SETUP)
     for n in range(20):
         log.append(quote("1", "2", float(n)))
     log.close()
@@ -94,7 +94,7 @@ def test_no_trader_begins_while_a_journal_is_cut(torn: Path) -> None:
 def test_a_copy_outside_of_the_home_is_repaired_beside_a_trader(
     ask: Ask, torn: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    copy = tmp_path_factory.mktemp("copy") / "r1"
+    copy = tmp_path_factory.mktemp("copy") / "00000000001"
     shutil.copytree(torn.parent, copy)
     with lock(torn.parents[2] / keeping.TRADING_LOCK):
         repaired = ask("journal", "verify", "--repair", "--json", str(copy))
@@ -149,7 +149,7 @@ def test_verify_says_whether_the_run_was_closed(ask: Ask, run_folder: Path) -> N
 
 
 def test_a_closed_run_with_its_end_cut_off_is_damage(ask: Ask, torn: Path) -> None:
-    (torn.parent / CLOSED).write_text('{"run":"r1","file":1,"sequence":20,"chain":""}')
+    (torn.parent / CLOSED).write_text('{"run":"00000000001","file":1,"sequence":20,"chain":""}')
     for words in (["verify"], ["verify", "--repair"]):
         refused = ask("journal", *words)
         assert (refused.status, len(refused.err.splitlines())) == (2, 2)

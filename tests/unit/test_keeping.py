@@ -35,7 +35,9 @@ def test_a_run_after_one_of_1970_is_the_last(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_of_ours_counts_for_nothing(tmp_path: Path) -> None:
-    (keeping.journals(tmp_path, "paper") / "my copy").mkdir(parents=True)
-    begun = begin(tmp_path, NOW)
-    assert begun == f"{1_800_000_000_000:x}"
-    assert [path.name for path in keeping.runs(tmp_path)] == [begun]
+    assert keeping.runs(tmp_path) == []
+    for name in ("my copy", "zzz", f"{1_900_000_000_000:x}.bak", "ABCDEF012345", "abc"):
+        (keeping.journals(tmp_path, "paper") / name).mkdir(parents=True)
+    (keeping.journals(tmp_path, "paper") / f"{1_950_000_000_000:x}").write_text("a file")
+    assert begin(tmp_path, NOW) == f"{1_800_000_000_000:x}"
+    assert [path.name for path in keeping.runs(tmp_path)] == [f"{1_800_000_000_000:x}"]

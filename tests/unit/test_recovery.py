@@ -60,6 +60,7 @@ from betatrader.store.journal_reader import Reader
 from betatrader.venues.reconcile import missing_fills, order_reports, unexplained
 
 BUY, SELL = Side.BUY, Side.SELL
+RUN = "00000000001"
 UNDER_WAY = 2 * SECOND
 Report = OrderAccepted | Fill
 
@@ -279,8 +280,8 @@ def test_t8_every_interleaving_of_reports_and_reconciliation_counts_a_fill_once(
 def journaled(folder: Path) -> tuple[Approved, list[Report]]:
     """A trader's journal of one order and all that is reported of it, one report twice."""
     puppet = Puppet()
-    log = Journal(folder / "r1", "r1", "0", SETUP)
-    trader = Trader(Engine(Limits(), [puppet]), "r1", Silent(), log)  # type: ignore[arg-type]
+    log = Journal(folder / RUN, RUN, "0", SETUP)
+    trader = Trader(Engine(Limits(), [puppet]), RUN, Silent(), log)  # type: ignore[arg-type]
     trader.take(Started(0, 1, TradingState.ACTIVE))
     trader.take(CashFlow(0, "SIM", parse("100")))
     trader.take(InstrumentListed(0, coin()))
@@ -301,28 +302,41 @@ def journaled(folder: Path) -> tuple[Approved, list[Report]]:
     ]
 
 
+def test_a_copy_of_a_journal_beside_it_is_not_recovered_from(tmp_path: Path) -> None:
+    """Whatever sorts last: a copy that somebody has put away there tells of an older account."""
+    journaled(tmp_path)
+    whole = (tmp_path / RUN / "000001.btj").read_bytes()
+    for name in (f"{RUN}.copy", "my copy", "zzz"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "000001.btj").write_bytes(whole[: frame_ends(whole)[2]])
+    (tmp_path / "zzz" / "000001.btj").write_bytes(b"damaged")
+    recovered = recover(tmp_path, Engine(Limits(), [Puppet()]), ())
+    assert recovered is not None
+    assert recovered[:2] == (RUN, len(list(Reader(tmp_path / RUN))))
+
+
 def test_t29_a_kill_after_any_record_of_the_fill_path_counts_each_fill_once(
     tmp_path: Path,
 ) -> None:
     """The journal ends after each record, or within the next; of what the venue did, as much or
     more had happened. Then we ask it, and hear its reports again."""
     order, told = journaled(tmp_path / "whole")
-    whole = (tmp_path / "whole" / "r1" / "000001.btj").read_bytes()
-    records = [entry.record for entry in Reader(tmp_path / "whole" / "r1")]
+    whole = (tmp_path / "whole" / RUN / "000001.btj").read_bytes()
+    records = [entry.record for entry in Reader(tmp_path / "whole" / RUN)]
     answered = [n for n, one in enumerate(records, 1) if isinstance(one, Step)]
     sent = next(n for n in answered if any(isinstance(c, Approved) for c in records[n - 1].changes))
     ends, root = frame_ends(whole), tmp_path / "cut"
-    (root / "r1").mkdir(parents=True)
+    (root / RUN).mkdir(parents=True)
     assert len(records) >= sent + 4
     for kept in range(sent, len(records) + 1):
         heard = sum(report in records[:kept] for report in told)
         for happened in range(heard, len(told) + 1):
             for torn in (0, 9 * (kept < len(records))):
-                (root / "r1" / "000001.btj").write_bytes(whole[: ends[kept] + torn])
+                (root / RUN / "000001.btj").write_bytes(whole[: ends[kept] + torn])
                 books = Books()
                 engine = books.scene.engine = Engine(Limits(), [Puppet()])
                 recovered = recover(root, engine, ())
-                assert recovered == ("r1", kept, torn)
+                assert recovered == (RUN, kept, torn)
                 for report in told[:happened]:
                     books.happen(order, report)
                 engine.process(Started(SECOND, 2, TradingState.ACTIVE, reconcile=True))
