@@ -56,7 +56,7 @@ def due(state: State, limits: Limits, seen: Market) -> OrderTerms | None:
         and order.strategy != GUARD
     )
     quantity = (state.portfolio.quantity(seen.id) - offered) // lot * lot
-    trigger = seen.stop // tick * tick
+    trigger = -(-seen.stop // tick) * tick  # rather a little early than late
     price = (trigger - trigger * limits.collar // SCALE) // tick * tick
     if (
         price <= 0
