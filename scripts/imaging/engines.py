@@ -38,7 +38,7 @@ def found_engine(wanted: str = "") -> "Engine":
         if wanted in ("", name) and works():
             return Buildah() if name == "buildah" else Docker(name)
     raise Failed(
-        f"no way to build an image: {wanted or 'docker and podman'} does not answer"
+        f"no way to build an image: {wanted or 'neither docker nor podman'} {'does not answer' if wanted else 'answers'}"
         f"{'' if wanted else ', and buildah with runc is not here for root'}\n"
         "Start docker or podman; or on Debian, as root: apt-get install buildah runc mmdebstrap"
     )
