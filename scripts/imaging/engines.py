@@ -37,9 +37,11 @@ def found_engine(wanted: str = "") -> "Engine":
     for name, works in ways.items():
         if wanted in ("", name) and works():
             return Buildah() if name == "buildah" else Docker(name)
+    missing = f"{wanted} does not answer"
+    if not wanted:
+        missing = "neither docker nor podman answers, and buildah with runc is not here for root"
     raise Failed(
-        f"no way to build an image: {wanted or 'docker and podman'} does not answer"
-        f"{'' if wanted else ', and buildah with runc is not here for root'}\n"
+        f"no way to build an image: {missing}\n"
         "Start docker or podman; or on Debian, as root: apt-get install buildah runc mmdebstrap"
     )
 
