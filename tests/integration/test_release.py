@@ -237,7 +237,7 @@ def cut_off(account: World) -> None:
     """A release of v2 that is killed while fly works at trading."""
     account.fail("deploy", "trading", "hangs")
     process = account.start("deploy", "v2", *FAST)
-    until(lambda: len(account.runs()["trading"]) == 2, 20)
+    until(lambda: len(account.runs()["trading"]) == 2, 60)
     process.kill()
     process.communicate(timeout=10)
 
@@ -293,7 +293,7 @@ def test_redis_going_away_leaves_a_release_that_can_be_gone_on_with(
 ) -> None:
     account.fail("deploy", "trading", "slow")
     process = account.start("deploy", "v2", *FAST)
-    until(lambda: len(account.runs()["trading"]) == 2, 20)
+    until(lambda: len(account.runs()["trading"]) == 2, 60)
     os.kill(server.pid, signal.SIGSTOP)
     try:
         _, errors = process.communicate(timeout=60)
@@ -312,7 +312,7 @@ def test_two_releases_at_once_are_refused_and_a_signal_says_where_it_stands(
 ) -> None:
     account.fail("deploy", "trading", "hangs")
     first = account.start("deploy", "v2", *FAST)
-    until(lambda: len(account.runs()["trading"]) == 2, 20)
+    until(lambda: len(account.runs()["trading"]) == 2, 60)
     second = account.release("deploy", "v2", *FAST)
     assert second.returncode == 6
     assert "machines" in second.stderr or "under way" in second.stderr
