@@ -194,6 +194,8 @@ class World:
         for fault in self.plan.faults:  # until its time comes a fault changes nothing
             self.loop.call_at(fault.at_s, self._begin, fault)
         await asyncio.sleep(FAULTS_END_S)
+        for trader in self.traders:  # what waits for an order, or a write, comes no more
+            trader.disk.kill_after_order = trader.disk.kill_after_writes = 0
         self.judge.faults_end()
         while self.loop.time() < self.quotes_until and not self.judge.trades_again:  # noqa: ASYNC110
             await asyncio.sleep(0.2)

@@ -6,13 +6,14 @@ from binance_scenes import symbol
 from binance_served import COIN, Served
 
 from betatrader.chaos.loop import Process
-from betatrader.model.command import Approved
+from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.market import Quote
 from betatrader.model.money import SCALE, parse
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
 from betatrader.ops import clock
 from betatrader.venues.binance import orders, rules
+from betatrader.venues.binance.serve.running import OWNER
 
 NAME = ClientOrderId("5" * 32)
 STOP = OrderTerms(
@@ -80,3 +81,22 @@ def test_the_venue_sells_at_the_stop_with_nobody_there_to_ask_for_it(
     served.go(1.0)
     assert "Fill 5" in served.since()
     assert served.rests() == set()
+
+
+def test_of_one_that_is_refused_while_its_cancel_is_under_way_nothing_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each request has its own answer: the refusal is not taken for that of the cancel."""
+    served = Served(monkeypatch)
+    served.place(1, "50001")
+    high = msgspec.structs.replace(STOP, quantity=parse("0.0009"), trigger=parse("60000"))
+    stop = Approved(NAME, StrategyId("guard"), high)
+
+    def both() -> None:
+        served.venue.submit(stop, clock.now_ns())
+        served.venue.cancel(CancelOrder(NAME, COIN), clock.now_ns())
+
+    served.loop.call_soon(both)
+    served.go(1.0)
+    assert sorted(served.since()) == ["CancelRejected 5", "OrderRejected 5"]
+    assert served.server.trading.of(OWNER).open() == []

@@ -46,6 +46,9 @@ WORDS = {
 Tell = Callable[[str, Record, str, Execution | None], None]
 """Told of each change of an order: owner, order, execution type, and the execution it is of."""
 
+Waiting = dict[ClientOrderId, "asyncio.Future[OrderEvent]"]
+"""Requests that the exchange has not answered: placing and cancelling of one order apart."""
+
 
 class Trading:
     """The exchange as the venue's requests see it. `tell` hears what becomes of every order."""
@@ -63,7 +66,8 @@ class Trading:
         self._tell = tell
         self._orders = 0
         self._executions = 0
-        self._waiting: dict[ClientOrderId, asyncio.Future[OrderEvent]] = {}
+        self._placing: Waiting = {}
+        self._canceling: Waiting = {}
 
     def of(self, owner: str) -> Books:
         """The orders of an account."""
@@ -156,6 +160,7 @@ class Trading:
         self.of(owner).add(record)
         now = self._now_ns()
         event = await self._answered(
+            self._placing,
             record.name,
             lambda: self._exchange.submit(
                 SubmitOrder(record.name, NOBODY, record.terms), now, owner
@@ -212,25 +217,27 @@ class Trading:
         command = CancelOrder(record.name, record.terms.instrument)
         now = self._now_ns()
         event = await self._answered(
-            record.name, lambda: self._exchange.cancel(command, now, owner)
+            self._canceling, record.name, lambda: self._exchange.cancel(command, now, owner)
         )
         if isinstance(event, CancelRejected) or record.status != "CANCELED":
             raise unknown
         return record
 
-    async def _answered(self, name: ClientOrderId, ask: Callable[[], None]) -> OrderEvent:
-        future = asyncio.get_running_loop().create_future()
-        self._waiting[name] = future
+    async def _answered(
+        self, waiting: Waiting, name: ClientOrderId, ask: Callable[[], None]
+    ) -> OrderEvent:
+        future: asyncio.Future[OrderEvent] = asyncio.get_running_loop().create_future()
+        waiting[name] = future
         ask()
         self.wake()
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await future  # type: ignore[no-any-return]
+                return await future
         except TimeoutError:
             text = "Timeout waiting for response from backend server. Send status unknown; "
             raise Refusal(504, -1007, f"{text}execution status unknown.") from None
         finally:
-            self._waiting.pop(name, None)
+            waiting.pop(name, None)
 
     def restarted(self) -> None:
         """What was open is no more."""
@@ -243,24 +250,30 @@ class Trading:
 
     def deliver(self, reports: list[tuple[str, OrderEvent]]) -> None:
         """All that is due: each report to the order's record and its owner, then the answers."""
-        last: dict[ClientOrderId, OrderEvent] = {}
+        placed: dict[ClientOrderId, OrderEvent] = {}
+        gone: dict[ClientOrderId, OrderEvent] = {}
         for owner, event in reports:
             record = self.of(owner).by_name.get(event.order)
             if record is not None:
                 self._take(owner, record, event)
-            last.setdefault(event.order, event)
-            if isinstance(event, OrderRejected | CancelRejected | OrderCanceled):
-                last[event.order] = event
-        for name, event in last.items():
-            future = self._waiting.get(name)
-            if future is not None and not future.done():
-                future.set_result(event)
+            ends = isinstance(event, OrderRejected | OrderCanceled)
+            if ends or isinstance(event, CancelRejected):
+                gone[event.order] = event
+            if ends or (event.order not in placed and not isinstance(event, CancelRejected)):
+                placed[event.order] = event
+        for waiting, answers in ((self._placing, placed), (self._canceling, gone)):
+            for name, answer in answers.items():
+                future = waiting.get(name)
+                if future is not None and not future.done():
+                    future.set_result(answer)
 
     def _take(self, owner: str, record: Record, event: OrderEvent) -> None:
         record.updated_ms = self._now_ns() // 1_000_000
         match event:
             case OrderAccepted():
                 self._tell(owner, record, "NEW", None)
+            case OrderRejected() if record.name not in self._placing:  # who asked is gone
+                self.of(owner).forget(record)
             case Fill():
                 self._fill(owner, record, event)
             case OrderCanceled() | OrderExpired() if record.is_open:
