@@ -349,6 +349,8 @@ def deploy(args: argparse.Namespace) -> None:
         raise Failed("failed to fetch an image or build from source: no image, and no builder here")
     with state() as found:
         known = args.image in found["registry"]
+        if args.image in found.get("docker", {}) and not args.remote_only:
+            known, args.image = True, pushed(found, app, args.image, build_only=args.build_only)
     if not known:
         text = f'failed to fetch an image or build from source: could not find image "{args.image}"'
         raise Failed(text)
@@ -380,6 +382,15 @@ def deploy(args: argparse.Namespace) -> None:
     note(app, args.image)
     if os.environ.get("FLY_EMIT_RELEASE_JSON"):
         print(json.dumps({"id": "r", "version": 1, "image_ref": args.image}))
+
+
+def pushed(found: dict[str, Any], app: str, image: str, *, build_only: bool) -> str:
+    """This machine's own image comes first; it gets to the registry under a tag of fly's making."""
+    if build_only:
+        return image
+    made = f"registry.fly.io/{app}:deployment-{secrets.token_hex(13).upper()}"
+    found["registry"][made] = found["docker"][image]
+    return made
 
 
 def bluegreen(
@@ -664,7 +675,7 @@ def parser() -> Parser:
     one.add_argument("--build-arg", action="append", default=[])
     one.add_argument("--ha", choices=["true", "false"], default="true")
     one.add_argument("-y", "--yes", action="store_true")
-    for name in ("--no-public-ips", "--build-only", "--push"):
+    for name in ("--no-public-ips", "--build-only", "--push", "--remote-only"):
         one.add_argument(name, action="store_true")
     command(machine, "machine", "list").add_argument("--json", action="store_true")
     for verb in ("stop", "start", "clone", "destroy"):

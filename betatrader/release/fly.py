@@ -132,9 +132,13 @@ class Answer(NamedTuple):
 
 
 def deploy(app: str, configuration: str, image: Image, strategy: str = "") -> list[str]:
-    """The command that puts an image into an app; without an image fly would build what is here."""
+    """The command that puts an image into an app; without an image fly would build what is here.
+
+    `--remote-only`: fly would else take an image of this name from a Docker on this machine first,
+    and push it under a tag of its own making.
+    """
     return [
-        *("deploy", "-c", configuration, "-a", app, "--image", str(image)),
+        *("deploy", "-c", configuration, "-a", app, "--image", str(image), "--remote-only"),
         *("--ha=false", "--no-public-ips", "--yes", "--wait-timeout", WAIT),
         *(("--strategy", strategy) if strategy else ()),
     ]
@@ -143,7 +147,8 @@ def deploy(app: str, configuration: str, image: Image, strategy: str = "") -> li
 def find_image(app: str, configuration: str, image: Image) -> list[str]:
     """The command that looks for an image as a deploy would, and ends there: nothing is built,
     since an image is named, and nothing is put in place."""
-    return ["deploy", "--build-only", "-c", configuration, "-a", app, "--image", str(image)]
+    words = ["deploy", "--build-only", "--remote-only", "-c", configuration, "-a", app]
+    return [*words, "--image", str(image)]
 
 
 def stop(app: str, machine: str) -> list[str]:

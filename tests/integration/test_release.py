@@ -360,6 +360,23 @@ def test_nothing_begins_with_an_image_a_file_or_an_account_that_is_wrong(account
         assert "Traceback" not in done.stderr
 
 
+def test_an_image_that_only_this_machines_docker_has_is_none_and_never_goes_out(
+    account: World,
+) -> None:
+    image = "registry.fly.io/betatrader-trading:v2"
+    state = account.state()
+    entry = state["registry"].pop(image)
+    account.change(registry=state["registry"], docker={image: entry})
+    for words in (("plan", "v2"), ("deploy", "v2", *FAST)):
+        absent = account.release(*words)
+        assert absent.returncode == 2, absent.stderr
+        assert f"{image} is not in the registry" in absent.stderr
+    account.change(registry={**state["registry"], image: entry})
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v2")
+
+
 def test_a_fly_file_with_a_wrong_line_stops_a_release(account: World) -> None:
     path = account.checkout / "fly/jobs.toml"
     path.write_text(path.read_text().replace('app = "--role jobs"', 'app = "--role job"'))
