@@ -49,7 +49,7 @@ NEXT: tuple[Change, ...] = (
         "        )\n",
     ),
 )
-SERVE = "    await permit(service)\n    leadership"
+SERVE = "    await permit(service)\n"
 CRASHES: Change = ("roles/trading.py", SERVE, f"    raise ValueError('a broken build')\n{SERVE}")
 NEVER_READY: Change = ("roles/trading.py", SERVE, f"    await anyio.sleep_forever()\n{SERVE}")
 
