@@ -50,6 +50,9 @@ held until that is believed, which takes an order in doubt and two looks, 10 s e
 FEW_ORDERS = 4
 """So many may be open at each venue where the account is guarded."""
 
+FEWEST_ORDERS, MORE_S = 50, 30.0
+"""A run holds so many orders; one whose trader was often halted goes on for so much longer."""
+
 QUIET_S = 60.0
 """From the last quote until the books must agree: pairs that were merged are believed late."""
 
@@ -159,7 +162,8 @@ class World:
         self.open_files: list[MappedFile] = []
         within_s = LIVENESS_S if len(self.sites) == 1 else LIVENESS_OF_BOTH_S
         late_s = max(site.venue.late_s for site in self.sites)
-        self.quotes_until = FAULTS_END_S + within_s + late_s
+        self.live_by = FAULTS_END_S + within_s + late_s
+        self.quotes_until = self.live_by + MORE_S
         self._striking: list[object] = []
 
     # The run.
@@ -197,9 +201,11 @@ class World:
         for trader in self.traders:  # what waits for an order, or a write, comes no more
             trader.disk.kill_after_order = trader.disk.kill_after_writes = 0
         self.judge.faults_end()
-        while self.loop.time() < self.quotes_until and not self.judge.trades_again:  # noqa: ASYNC110
+        while self.loop.time() < self.live_by and not self.judge.trades_again:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
         self.judge.liveness_ends()
+        while self.loop.time() < self.quotes_until and self.judge.orders < FEWEST_ORDERS:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
         self.quotes_until = self.loop.time()
         deadline = self.loop.time() + QUIET_S
         await asyncio.sleep(3.0)
