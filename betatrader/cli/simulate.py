@@ -7,7 +7,7 @@ import click
 from betatrader.cli.output import Finite, print_json, print_table
 
 SEEDS, BUG_SEEDS = 100, 250
-"""Unless said otherwise. Of the planted bugs one is seen as late as by the 168th seed."""
+"""Unless said otherwise. Of the planted bugs one is seen as late as by the 188th seed."""
 
 
 @click.command()

@@ -115,7 +115,7 @@ def test_the_judge_sees_a_planted_bug(bug: str) -> None:
 
 
 def test_the_bug_that_is_seen_last_is_within_what_the_command_runs() -> None:
-    last = 167
+    last = 187
     assert simulate.once(make(last), "late-fills-dropped").wrong
     assert not simulate.once(make(last)).wrong
     assert last < BUG_SEEDS
