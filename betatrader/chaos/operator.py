@@ -5,7 +5,6 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from betatrader.chaos import bus
-from betatrader.model.command import Booked, Step
 from betatrader.model.instruction import (
     CancelAll,
     Flatten,
@@ -107,16 +106,8 @@ class Operator:
         while world.loop.time() < deadline:
             async for entry, data in records.pages(redis, run.decode(), after):
                 after = entry
-                if name.encode() in data and _acknowledges(data, name):
+                if name.encode() in data and records.acknowledges(records.unseal(data)[1], name):
                     self._loose = False
                     return True
             await asyncio.sleep(LOOK_S)
         return False
-
-
-def _acknowledges(data: bytes, name: str) -> bool:
-    _, record = records.unseal(data)
-    return isinstance(record, Step) and any(
-        isinstance(change, Booked) and change.kind == "acknowledged" and change.subject == name
-        for change in record.changes
-    )

@@ -162,8 +162,8 @@ class World:
         self.open_files: list[MappedFile] = []
         within_s = LIVENESS_S if len(self.sites) == 1 else LIVENESS_OF_BOTH_S
         late_s = max(site.venue.late_s for site in self.sites)
-        self.live_by = FAULTS_END_S + within_s + late_s
-        self.quotes_until = self.live_by + MORE_S
+        self._live_by = FAULTS_END_S + within_s + late_s
+        self.quotes_until = self._live_by + MORE_S
         self._striking: list[object] = []
 
     # The run.
@@ -201,7 +201,7 @@ class World:
         for trader in self.traders:  # what waits for an order, or a write, comes no more
             trader.disk.kill_after_order = trader.disk.kill_after_writes = 0
         self.judge.faults_end()
-        while self.loop.time() < self.live_by and not self.judge.trades_again:  # noqa: ASYNC110
+        while self.loop.time() < self._live_by and not self.judge.trades_again:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
         self.judge.liveness_ends()
         while self.loop.time() < self.quotes_until and self.judge.orders < FEWEST_ORDERS:  # noqa: ASYNC110

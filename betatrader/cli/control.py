@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from betatrader.cli.output import json_option, print_json
-from betatrader.model.command import Booked, CancelOrder, StateChanged, Step
+from betatrader.model.command import CancelOrder, StateChanged, Step
 from betatrader.model.errors import BetatraderError, DeadlineError, UnreachableError
 from betatrader.model.instruction import (
     CancelAll,
@@ -149,10 +149,7 @@ async def _acknowledgement(
         async for entry, data in records.pages(redis, run, after):
             after = entry
             _, record = records.unseal(data)
-            if isinstance(record, Step) and any(
-                isinstance(c, Booked) and c.kind == "acknowledged" and c.subject == wanted
-                for c in record.changes
-            ):
+            if isinstance(record, Step) and records.acknowledges(record, wanted):
                 return await _answer(redis, record)
         await asyncio.sleep(0.02)
     return None

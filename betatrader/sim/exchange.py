@@ -268,11 +268,9 @@ class SimulatedExchange(Transit):
         return "" if found is not None and found[0] == owner else GONE
 
     def bid(self, name: InstrumentId) -> int:
-        """The best bid for it here, without our own; 0 where none stands."""
+        """The best bid of others that has something left here; 0 where none stands."""
         pool = self.pools.get(name)
-        if pool is None:
-            return 0
-        return pool.book.best_bid or (pool.quote.bid if pool.quote is not None else 0)
+        return pool.best_bid_left() if pool is not None else 0
 
     def _arrive_cancel(self, command: CancelOrder, now_ns: int, owner: str) -> None:
         found = self._owners.get(command.order)

@@ -82,6 +82,10 @@ class Pool:
         """The best recorded price of a side; 0 where none is known."""
         return next((price for price, _ in self._levels(side)), 0)
 
+    def best_bid_left(self) -> int:
+        """The best recorded bid of which something is left; 0 where none is."""
+        return next((price for price, _ in self._left(Side.BUY)), 0)
+
     def woken(self, bid: int, ask: int) -> list[WorkingOrder]:
         """The stops that these prices wake: they wait no more."""
         stops = self.stops.values()
@@ -107,9 +111,14 @@ class Pool:
     def recorded_against(self, terms: OrderTerms) -> Iterator[Level]:
         """Recorded levels that an order at these terms may take, best first, less what is taken."""
         side = Side.SELL if terms.side is Side.BUY else Side.BUY
-        for price, size in self._levels(side):
+        for price, left in self._left(side):
             if price > terms.price if terms.side is Side.BUY else price < terms.price:
                 return
+            yield price, left
+
+    def _left(self, side: Side) -> Iterator[Level]:
+        """Recorded levels of a side, best first, less what is taken."""
+        for price, size in self._levels(side):
             left = size - self.taken.get((side, price), 0)
             if left > 0:
                 yield price, left

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from betatrader.model.command import Step
+from betatrader.model.command import Booked, Step
 from betatrader.model.event import Event, decode_audit
 from betatrader.store import keys
 from betatrader.store.bus import FIELD, Seen, open_envelope
@@ -22,6 +22,16 @@ def unseal(data: bytes) -> tuple[str, Record]:
     this version does not read."""
     envelope = open_envelope(data)
     return envelope.id, decode_audit(envelope.body)
+
+
+def acknowledges(record: Record, instruction: str) -> bool:
+    """Whether a record says that the trader obeys this instruction, by its id."""
+    return isinstance(record, Step) and any(
+        isinstance(change, Booked)
+        and change.kind == "acknowledged"
+        and change.subject == instruction
+        for change in record.changes
+    )
 
 
 async def pages(redis: Client, run: str, after: bytes = b"-") -> AsyncIterator[tuple[bytes, bytes]]:
