@@ -168,8 +168,6 @@ class Answering:
 
     def _guard(self) -> None:
         """Bring the stops that venues keep to what is held."""
-        if self.state.trading_state is TradingState.HALTED:
-            return  # what rests is cancelled
         guarded = {
             o.terms.instrument for o in self.state.orders.open.values() if o.strategy == GUARD
         }

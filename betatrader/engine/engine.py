@@ -276,7 +276,7 @@ class Engine(Answering):
         self._note(Alert("warning", text))
 
     def _on_cancel_all(self, event: instruction.CancelAll, _seen: object) -> None:
-        self._cancel_resting(event.reason or "cancel-all")
+        self._cancel_resting(event.reason or "cancel-all", but=GUARD if event.keeps_stops else "")
         self._acknowledge(event)
 
     def _on_flatten(self, event: instruction.Flatten, _seen: object) -> None:

@@ -14,6 +14,7 @@ from betatrader.engine.strategy import Place
 from betatrader.engine.sweeping import WORKING
 from betatrader.model.command import CancelOrder
 from betatrader.model.ids import InstrumentId
+from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import Spot
 from betatrader.model.limits import SECOND_NS, Limits
 from betatrader.model.money import SCALE, cost, show
@@ -47,6 +48,8 @@ def due(state: State, limits: Limits, seen: Market) -> OrderTerms | None:
     definition = seen.definition
     if not seen.stop or type(definition) is not Spot or not definition.stops:
         return None
+    if state.trading_state is TradingState.HALTED:
+        return None  # nothing rests then
     lot, tick = definition.lot, definition.tick
     offered = sum(
         order.remaining
@@ -66,6 +69,11 @@ def due(state: State, limits: Limits, seen: Market) -> OrderTerms | None:
     ):
         return None
     return OrderTerms(seen.id, SELL, OrderType.STOP, price, quantity, trigger=trigger)
+
+
+def outlives_us(order: Order) -> bool:
+    """Whether it is a stop that goes on guarding where a trader ends."""
+    return order.strategy == GUARD and order.state in WORKING
 
 
 def next_step(state: State, limits: Limits, seen: Market) -> Place | CancelOrder | None:

@@ -27,8 +27,8 @@ def overdue(state: State, limits: Limits) -> list[Change]:
     cancels: list[Change] = []
     stale: dict[str, int] = {}
     for order in state.orders.open.values():
-        if order.state not in WORKING or order.strategy in CLOSING:
-            continue
+        if order.state not in WORKING or order.strategy in (*CLOSING, GUARD):
+            continue  # of a stop at the venue `guarding` says what becomes
         name = order.terms.instrument
         if state.away and state.account_of(name) in state.away:
             continue
@@ -37,7 +37,7 @@ def overdue(state: State, limits: Limits) -> list[Change]:
             cancels.append(CancelOrder(order.id, name, "it came to rest after all was cancelled"))
         elif state.barred and order.terms.side is BUY and state.account_of(name) in state.barred:
             cancels.append(CancelOrder(order.id, name, "the venue does not serve us from here"))
-        elif age > limits.stale_data_ns and order.strategy != GUARD:
+        elif age > limits.stale_data_ns:
             cancels.append(CancelOrder(order.id, name, "market data is stale"))
             stale[name] = stale.get(name, 0) + 1
     alerts = [

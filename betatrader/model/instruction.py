@@ -37,7 +37,10 @@ class Resume(Instruction, frozen=True, gc=False, array_like=True, tag="resume"):
 
 
 class CancelAll(Instruction, frozen=True, gc=False, array_like=True, tag="cancel_all"):
-    """Cancel every order that rests."""
+    """Cancel every order that rests; with `keeps_stops` all but those that venues keep to guard
+    what is held."""
+
+    keeps_stops: bool = False
 
 
 class Flatten(Instruction, frozen=True, gc=False, array_like=True, tag="flatten"):

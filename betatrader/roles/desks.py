@@ -13,6 +13,7 @@ import structlog
 
 from betatrader import config as configuration
 from betatrader.config import Config
+from betatrader.engine.guarding import outlives_us
 from betatrader.engine.state import State
 from betatrader.model.account import CancelRejected, CashFlow, VenueConnection
 from betatrader.model.errors import UnreachableError
@@ -54,6 +55,9 @@ class Desk(Protocol):
     on_question: Callable[[], None]
     """Called where the books are to be compared soon: the venue was away, or contradicts us."""
 
+    outlives_us: bool
+    """Whether what rests there rests on where this process ends."""
+
     async def egress(self) -> Egress | None:
         """Whether the venue serves this machine's address; None where it gives no answer."""
 
@@ -92,6 +96,7 @@ class PaperDesk:
     """The simulated exchange in this process, on recorded and generated markets."""
 
     venue_type: type[PaperVenue] = PaperVenue
+    outlives_us = False
 
     def __init__(self, ground: Ground, state: Callable[[], State], take: Take) -> None:
         config = ground.config
@@ -217,6 +222,8 @@ class Choice(NamedTuple):
 class RemoteDesk:
     """A venue in another process: the reference venue, or one with a real venue's protocol."""
 
+    outlives_us = True
+
     def __init__(self, choice: Choice, state: Callable[[], State], take: Take) -> None:
         self.venue = choice.make(self._told, self._shown)
         self._choice = choice
@@ -274,11 +281,13 @@ class RemoteDesk:
         await anyio.sleep_forever()
 
     async def settle(self) -> None:
-        """Return when nothing is under way; the market is not followed any more."""
+        """Return when nothing is under way, and nothing rests but what is to outlive us; the market
+        is not followed any more."""
         self._quiet = True
         while True:
             await anyio.sleep(0.01)
-            if not open_at(self._state(), self.venue.name) and not self.venue.busy:
+            left = [o for o in open_at(self._state(), self.venue.name) if not outlives_us(o)]
+            if not left and not self.venue.busy:
                 return
 
     async def verdicts(self, limits: Limits) -> dict[str, bool]:

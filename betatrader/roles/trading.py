@@ -338,8 +338,10 @@ class TradingRole:
         await self.accounts.keep(float(self.service.config.reconcile.every_seconds))
 
     async def drain(self) -> None:
-        """Cancel what rests, wait for what is under way, judge the run, and write it all down."""
-        self.trader.take(CancelAll(clock.now_ns(), "drain", "betatrader", "stopping"))
+        """Cancel what rests (stops that venues keep stay), wait for what is under way, judge the
+        run, and write it all down."""
+        stay = all(desk.outlives_us for desk in self.standby.desks)
+        self.trader.take(CancelAll(clock.now_ns(), "drain", "betatrader", "stopping", stay))
         settle_s = SETTLE_S + 2 * self.service.config.paper.latency_ms / 1000
         with anyio.move_on_after(LAST_LOOK_S):
             with anyio.move_on_after(settle_s if self.trader.broken is None else BROKEN_SETTLE_S):

@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from running import all_gone, family, run, until, up
+import pytest
+from running import Up, all_gone, family, run, until, up
 from test_refusals import act
 from test_setup import served
 
@@ -39,7 +40,17 @@ def guards(state: str) -> list[dict[str, Any]]:
     return [one for one in orders if one["strategy"] == "guard" and one["state"] == state]
 
 
-def test_a_stop_at_binance_sells_while_the_trader_is_dead(own_home: Path) -> None:
+def kill_all(running: Up) -> None:
+    """The children first: what outlives its parent is told to end, and cancels what rests."""
+    processes = [*family(running.process.pid), running.process.pid]
+    for pid in processes:
+        os.kill(pid, signal.SIGKILL)
+    assert all_gone(processes)
+    running.process.wait(10)
+
+
+@pytest.mark.parametrize("planned", [False, True], ids=["killed", "told to end"])
+def test_a_stop_at_binance_sells_while_the_trader_is_dead(own_home: Path, planned: bool) -> None:
     strategy = own_home.parent / "buys_once.py"
     strategy.write_text(BUYS_ONCE)
     command = ("up", "--strategy", str(strategy))
@@ -47,12 +58,12 @@ def test_a_stop_at_binance_sells_while_the_trader_is_dead(own_home: Path) -> Non
         with up(*command, **more) as running:
             running.runtime()
             [stop] = until(lambda: guards("ACCEPTED"), 30)
-            # The children first: what outlives its parent is told to end, and cancels what rests.
-            processes = [*family(running.process.pid), running.process.pid]
-            for pid in processes:
-                os.kill(pid, signal.SIGKILL)
-            assert all_gone(processes)
-            running.process.wait(10)
+            if planned:
+                status, report, errors = running.end()
+                assert (status, report["open_orders"]) == (0, 1), errors
+                assert all(report["invariants"].values()), report["invariants"]
+            else:
+                kill_all(running)
         act(told, "trade", symbol="BTCUSDT", price="1")
         with up(*command, **more) as again:
             again.runtime()

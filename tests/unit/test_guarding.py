@@ -4,8 +4,10 @@ import pytest
 from msgspec.structs import replace
 from scenes import COIN, SECOND, Scene, coin, quote, terms
 
+from betatrader.engine.guarding import outlives_us
 from betatrader.engine.strategy import Place
 from betatrader.model.account import (
+    CancelRejected,
     Fill,
     OrderAccepted,
     OrderCanceled,
@@ -14,7 +16,7 @@ from betatrader.model.account import (
     PositionTransfer,
 )
 from betatrader.model.command import Alert, Approved, CancelOrder, Refused, Step
-from betatrader.model.instruction import Halt, TimerFired
+from betatrader.model.instruction import CancelAll, Halt, Started, TimerFired, TradingState
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import parse
 from betatrader.model.order import Order, OrderState, OrderType, Side
@@ -221,6 +223,40 @@ def test_a_halt_cancels_it_and_none_follows() -> None:
     assert CancelOrder(stop.order, COIN, "halted by the operator") in step.changes
     made.take(OrderCanceled(3 * SECOND, stop.order))
     assert tick(made, 4.0) == []
+
+
+def test_one_that_came_to_rest_after_the_halt_is_cancelled_too() -> None:
+    """Its cancel may have overtaken it."""
+    made = scene()
+    made.hold("0.5", stop=parse("9.00"))
+    [stop] = tick(made)
+    assert isinstance(stop, Approved)
+    made.take(Halt(3 * SECOND, "h", "ann", ""))
+    made.take(CancelRejected(3 * SECOND, stop.order, "unknown order"))
+    assert tick(made, 4.0) == [CancelOrder(stop.order, COIN, "nothing is left to guard")]
+
+
+def test_cancel_all_takes_it_away_and_the_next_tick_guards_anew() -> None:
+    made, stop = guarded()
+    step = made.take(CancelAll(3 * SECOND, "c", "ann", "tidy"))
+    assert step is not None
+    assert CancelOrder(stop.order, COIN, "tidy") in step.changes
+    made.take(OrderCanceled(3 * SECOND, stop.order))
+    assert placed(made, 4.0).terms == stop.terms
+
+
+def test_a_planned_end_leaves_it_and_so_does_the_next_start() -> None:
+    made, stop = guarded()
+    bid = made.propose(terms(BUY, "9.90", "0.2"))
+    step = made.take(CancelAll(3 * SECOND, "drain", "betatrader", "stopping", keeps_stops=True))
+    assert step is not None
+    cancels = [change.order for change in step.changes if isinstance(change, CancelOrder)]
+    assert cancels == [bid.order]
+    made.take(OrderCanceled(3 * SECOND, bid.order))
+    assert [outlives_us(one) for one in made.state.orders.open.values()] == [True]
+    made.take(Started(4 * SECOND, 2, TradingState.ACTIVE))
+    assert tick(made, 5.0) == []
+    assert order(made, stop.order).state is OrderState.ACCEPTED
 
 
 def test_data_that_stands_still_is_no_reason_to_take_it_away() -> None:
