@@ -29,7 +29,7 @@ class BuysOnce(Strategy):
         self.bought = True
         definition = market.definition
         quantity = 9 * SCALE * SCALE // market.ask // definition.lot * definition.lot
-        price = market.ask + 20 * definition.tick
+        price = market.ask * 101 // 100 // definition.tick * definition.tick
         terms = OrderTerms(market.id, Side.BUY, OrderType.LIMIT, price, quantity, TimeInForce.GTC)
         return [Place(terms, "once", stop=market.bid * 9 // 10)]
 """
