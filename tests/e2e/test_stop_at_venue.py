@@ -11,27 +11,25 @@ from running import Up, all_gone, family, run, until, up
 from test_refusals import act
 from test_setup import served
 
-BUYS_ONCE = """
+HOLDS_SOME = """
 from betatrader.engine.strategy import Place, Strategy
 from betatrader.model.money import SCALE
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
 
 
-class BuysOnce(Strategy):
-    name = "buys_once"
-    bought = False
+class HoldsSome(Strategy):
+    name = "holds_some"
 
     def on_quote(self, view, market):
-        if self.bought or not market.id.startswith("BTC"):
+        if not market.id.startswith("BTC") or view.position(market.id) or view.orders(market.id):
             return None
         if not view.may_add_risk_in(market) or not 0 < market.bid < market.ask:
             return None
-        self.bought = True
         definition = market.definition
         quantity = 9 * SCALE * SCALE // market.ask // definition.lot * definition.lot
         price = market.ask * 101 // 100 // definition.tick * definition.tick
         terms = OrderTerms(market.id, Side.BUY, OrderType.LIMIT, price, quantity, TimeInForce.GTC)
-        return [Place(terms, "once", stop=market.bid * 9 // 10)]
+        return [Place(terms, "some", stop=market.bid * 9 // 10)]
 """
 
 
@@ -51,8 +49,8 @@ def kill_all(running: Up) -> None:
 
 @pytest.mark.parametrize("planned", [False, True], ids=["killed", "told to end"])
 def test_a_stop_at_binance_sells_while_the_trader_is_dead(own_home: Path, planned: bool) -> None:
-    strategy = own_home.parent / "buys_once.py"
-    strategy.write_text(BUYS_ONCE)
+    strategy = own_home.parent / "holds_some.py"
+    strategy.write_text(HOLDS_SOME)
     command = ("up", "--strategy", str(strategy))
     with served("binance", own_home.parent) as (told, more):
         with up(*command, **more) as running:
@@ -67,7 +65,7 @@ def test_a_stop_at_binance_sells_while_the_trader_is_dead(own_home: Path, planne
         act(told, "trade", symbol="BTCUSDT", price="1")
         with up(*command, **more) as again:
             again.runtime()
-            [sold] = until(lambda: json.loads(run("fills", "--json").stdout), 30)
+            sold, *_ = until(lambda: json.loads(run("fills", "--json").stdout), 30)
             status, report, errors = again.end()
     assert status == 0, errors
     assert (sold["order"], sold["side"]) == (stop["id"], "SELL")
