@@ -268,7 +268,7 @@ class SimulatedExchange(Transit):
         return "" if found is not None and found[0] == owner else GONE
 
     def bid(self, name: InstrumentId) -> int:
-        """The best bid of others that has something left here; 0 where none stands."""
+        """The best bid of others here, one with something left if there is one; 0 if none stood."""
         pool = self.pools.get(name)
         return pool.best_bid_left() if pool is not None else 0
 

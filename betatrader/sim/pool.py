@@ -83,8 +83,8 @@ class Pool:
         return next((price for price, _ in self._levels(side)), 0)
 
     def best_bid_left(self) -> int:
-        """The best recorded bid of which something is left; 0 where none is."""
-        return next((price for price, _ in self._left(Side.BUY)), 0)
+        """The best recorded bid of which something is left; where none is, what was best."""
+        return next((price for price, _ in self._left(Side.BUY)), 0) or self.best(Side.BUY)
 
     def woken(self, bid: int, ask: int) -> list[WorkingOrder]:
         """The stops that these prices wake: they wait no more."""
