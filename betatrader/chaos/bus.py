@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import copy
 import random
 from typing import Any
 
@@ -36,7 +35,7 @@ class Server:
 
     def remember(self) -> None:
         """Keep the data as it stands, for `fail_over`."""
-        self._older.append(copy.deepcopy(self.store))
+        self._older.append(self.store.copy())
         del self._older[:-1]
 
     def restart_empty(self) -> None:
@@ -48,7 +47,7 @@ class Server:
     def fail_over(self) -> None:
         """A replica takes over that has not seen the last writes, and has been up for long."""
         if self._older:
-            self.store = copy.deepcopy(self._older[-1])
+            self.store = self._older[-1].copy()
         self.made += 1
 
     def now_s(self) -> float:

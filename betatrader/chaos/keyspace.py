@@ -31,6 +31,12 @@ class Group:
         self.last = last
         self.pending: dict[Id, str] = {}
 
+    def copy(self) -> "Group":
+        """Another that changes by itself."""
+        made = Group(self.last)
+        made.pending = dict(self.pending)
+        return made
+
 
 class Stream:
     """Entries by id, in order."""
@@ -39,6 +45,13 @@ class Stream:
         self.entries: dict[Id, dict[bytes, bytes]] = {}
         self.last: Id = (0, 0)
         self.groups: dict[str, Group] = {}
+
+    def copy(self) -> "Stream":
+        """Another that changes by itself; what an entry holds never changes."""
+        made = Stream()
+        made.entries, made.last = dict(self.entries), self.last
+        made.groups = {name: group.copy() for name, group in self.groups.items()}
+        return made
 
 
 class Store:
@@ -50,6 +63,14 @@ class Store:
         self.streams: dict[str, Stream] = {}
         self.now_ms = 0
         self.full = False
+
+    def copy(self) -> "Store":
+        """Another that changes by itself."""
+        made = Store()
+        made.strings = dict(self.strings)
+        made.hashes = {key: dict(fields) for key, fields in self.hashes.items()}
+        made.streams = {key: stream.copy() for key, stream in self.streams.items()}
+        return made
 
     # Commands, as the server does them.
 
