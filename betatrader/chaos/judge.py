@@ -77,7 +77,7 @@ class Judge:
         self._accepted.add(name)
         limits = self._world.config.risk.limits()
         ledger = site.ledger
-        if ledger.largest_total > limits.total_notional * 21 // 20:
+        if ledger.largest_total > limits.total_notional * 11 // 10:
             self.say(f"{ledger.largest_total} at stake, and the limit is {limits.total_notional}")
         if self._world.plan.guarded and entry.terms.side is Side.BUY:
             self._equity = self._equity or self._worth()

@@ -175,10 +175,11 @@ def _order_limits(limits: Limits, ledger: Ledger) -> bool:
 def _position_limits(limits: Limits, ledger: Ledger) -> bool:
     """What was at stake as each buy arrived, by the venue's own prices, was within its limits.
 
-    Prices move while an order is under way: a twentieth of a limit is let pass for that.
+    Prices move while an order is under way, a contract's by some ticks of 2% each: a tenth of a
+    limit is let pass for that.
     """
     return (
-        ledger.largest_stake <= limits.position_notional * 21 // 20
-        and ledger.largest_total <= limits.total_notional * 21 // 20
+        ledger.largest_stake <= limits.position_notional * 11 // 10
+        and ledger.largest_total <= limits.total_notional * 11 // 10
         and ledger.most_positions <= limits.open_positions
     )

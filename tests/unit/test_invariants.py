@@ -133,7 +133,7 @@ def test_the_other_invariants_can_break_too() -> None:
     ledger.lowest_cash = -1
     ledger.shorted = 1
     ledger.most_open = 99
-    ledger.largest_stake = 22 * SCALE
+    ledger.largest_stake = 23 * SCALE
     state.portfolio.cash += 1
     del ledger.orders[order.id]
     assert broken(session) >= {
