@@ -8,7 +8,7 @@ import asyncio
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from betatrader.config import Feed
 from betatrader.config.venues import Polymarket
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow
+from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.errors import BetatraderError
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.instruction import Started, TradingState
@@ -46,6 +47,7 @@ from betatrader.venues.polymarket.serve.server import PolymarketServer
 from betatrader.venues.polymarket.serve.state import Rules as VenueRules
 from betatrader.venues.polymarket.sign import Signer
 from betatrader.venues.polymarket.venue import PolymarketVenue
+from betatrader.venues.venue import Timed
 
 EVENTS = 4_000
 """Of one contract; then the next begins, at a venue and with books of its own."""
@@ -53,7 +55,7 @@ EVENTS = 4_000
 DECISIONS, MOST_RUNS = 2_000, 40
 """So many messages that lead to an order are measured: a hundredth of them is twenty."""
 
-TURNS = 12
+TURNS = 16
 """Of the loop after each event, in which the venue hears and answers."""
 
 SIGNED = 1_000
@@ -66,8 +68,35 @@ SENDS = ("http://x/order", "http://x/orders")
 """Where orders and cancels go, one or several in a request."""
 
 
+class Counted(PolymarketVenue):
+    """The adapter, and how many orders and cancels it was given."""
+
+    orders = cancels = 0
+
+    def submit(self, command: Approved, now_ns: int) -> None:
+        """As the adapter."""
+        self.orders += 1
+        super().submit(command, now_ns)
+
+    def submit_many(self, orders: Sequence[Timed]) -> None:
+        """As the adapter."""
+        self.orders += 1
+        super().submit_many(orders)
+
+    def cancel(self, command: CancelOrder, now_ns: int) -> None:
+        """As the adapter."""
+        self.cancels += 1
+        super().cancel(command, now_ns)
+
+    def cancel_many(self, commands: Sequence[CancelOrder], now_ns: int) -> None:
+        """As the adapter."""
+        self.cancels += 1
+        super().cancel_many(commands, now_ns)
+
+
 class Tap:
-    """Notes when a market message is heard, and when the first order after it is handed over."""
+    """Notes when a market message is heard that an order or a cancel follows from, and when the
+    request that carries it is handed over: an order where there is one, else a cancel."""
 
     def __init__(self, core: Core) -> None:
         self.spans: list[int] = []
@@ -77,8 +106,12 @@ class Tap:
         """What the market channel has said."""
         self.tokens: tuple[str, ...] = ()
         self.heard: Handler | None = None
+        self.venue: Counted | None = None
         self._inner = Direct(core)
         self._began = 0
+        self._cause = 0
+        self._awaited = ""
+        """The method of the request that the message led to; empty: none that is not sent yet."""
 
     async def request(
         self,
@@ -90,12 +123,13 @@ class Tap:
         timeout_s: float = 5.0,
     ) -> Answer:
         """As the transport inside."""
-        if self._began and url in SENDS:
+        if method == self._awaited and url in SENDS:
             span = time.perf_counter_ns() - self._began
-            self._began = 0
+            self._awaited = ""
             self.spans.append(span)
             if method == "POST":
-                self.ordered[len(self.frames) - 1] = span
+                self.ordered[self._cause] = span
+        await asyncio.sleep(0)  # the venue is not heard before the loop's next turn
         return await self._inner.request(
             method, url, headers=headers, body=body, timeout_s=timeout_s
         )
@@ -110,9 +144,19 @@ class Tap:
     def received(self, text: bytes) -> None:
         """One message of the market."""
         self.frames.append(text)
-        self._began = time.perf_counter_ns()
-        if self.heard is not None:
-            self.heard.received(text)
+        venue = self.venue
+        if self.heard is None or venue is None:
+            return
+        orders, cancels = venue.orders, venue.cancels
+        began = time.perf_counter_ns()
+        self.heard.received(text)
+        if venue.orders > orders or (venue.cancels > cancels and not self._awaited):
+            self._began, self._cause = began, len(self.frames) - 1
+            self._awaited = "POST" if venue.orders > orders else "DELETE"
+
+    def forget(self) -> None:
+        """What was to leave has left, or never will."""
+        self._awaited = ""
 
     def lost(self, reason: str) -> None:
         """The market's line has ended."""
@@ -208,7 +252,7 @@ async def _wire_to_wire(feed: Feed) -> Tap:
             user_socket="ws://x/ws/user",
             private_key=KEY,
         )
-        venue = PolymarketVenue(settings, tap, trader.take, trader.take)
+        venue = tap.venue = Counted(settings, tap, trader.take, trader.take)
         venue.remember([])
         trader.connect(Gateway(venue))
         trader.take(Started(now_ns, 1, TradingState.ACTIVE))
@@ -229,6 +273,7 @@ async def _wire_to_wire(feed: Feed) -> Tap:
                 server.play(event)
                 for _ in range(TURNS):
                     await asyncio.sleep(0)
+                tap.forget()
             gc.unfreeze()
             group.cancel_scope.cancel()
         server.close()
