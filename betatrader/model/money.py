@@ -6,6 +6,7 @@ SCALE = 100_000_000
 """Units in one whole: 10^8."""
 
 DECIMALS = 8
+TENS = tuple(10**power for power in range(DECIMALS + 1))
 
 Price = NewType("Price", int)
 Quantity = NewType("Quantity", int)
@@ -56,11 +57,14 @@ def proceeds(price: int, quantity: int) -> Money:
 
 
 def _split(text: str) -> tuple[int, bool]:
-    sign = -1 if text.startswith("-") else 1
-    digits = text[1:] if sign < 0 else text
-    whole, _, part = digits.partition(".")
-    if not (whole + part).isascii() or not (whole + part).isdigit():
+    negative = text.startswith("-")
+    whole, _, part = (text[1:] if negative else text).partition(".")
+    digits = whole + part
+    if not (digits.isascii() and digits.isdigit()):
         raise ValueError(f"{text!r} is not a decimal number")
-    kept = part[:DECIMALS]
-    units = int(whole or "0") * SCALE + (int(kept) * 10 ** (DECIMALS - len(kept)) if kept else 0)
-    return sign * units, not part[DECIMALS:].strip("0")
+    finer = len(part) - DECIMALS
+    if finer <= 0:
+        units, exact = int(digits) * TENS[-finer], True
+    else:
+        units, exact = int(digits[:-finer]), not part[DECIMALS:].strip("0")
+    return -units if negative else units, exact

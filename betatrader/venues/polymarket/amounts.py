@@ -4,6 +4,7 @@ The venue counts in 10^-6. Rounding: the table of its own clients, by tick size.
 """
 
 from decimal import ROUND_FLOOR, Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from betatrader.model.money import SCALE, floor, parse, show
@@ -39,8 +40,12 @@ class Amounts(NamedTuple):
     taker: int
 
 
+@lru_cache(16_384)
 def units(text: str) -> int:
-    """The venue's decimal text (`.48`, `0.5`; empty counts as 0) in units of 10^-8, floored."""
+    """The venue's decimal text (`.48`, `0.5`; empty counts as 0) in units of 10^-8, floored.
+
+    Raises ValueError. Kept, since a market's prices are few and its sizes come again.
+    """
     return floor(text) if text else 0
 
 

@@ -278,7 +278,7 @@ class PolymarketVenue:
         do."""
         await self._greet()
         async with anyio.create_task_group() as group:
-            self._sending.group = group
+            self._sending.open(group)
             try:
                 group.start_soon(self._listing.keep)
                 group.start_soon(self._keep_permission)
@@ -288,7 +288,7 @@ class PolymarketVenue:
                 group.start_soon(self._watch)
                 await self._market.run()
             finally:
-                self._sending.group = None
+                self._sending.close()
                 self.connected = False
 
     async def _greet(self) -> None:
