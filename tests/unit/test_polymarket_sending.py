@@ -1,4 +1,4 @@
-"""Many orders at once at Polymarket: some are under way together, the others wait for their turn."""
+"""Many orders at once at Polymarket: some are under way together, others wait for their turn."""
 
 import anyio
 import pytest
