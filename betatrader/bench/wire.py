@@ -136,19 +136,19 @@ def binance(path: Path, progress: Callable[[str], None]) -> list[Result]:
     """All figures of Binance on this recording."""
     messages = _of_today(recorded(path))
     progress(f"wire: {MESSAGES:,} messages of Binance, market maker, journal on")
-    spans, orders, others = anyio.run(
+    spans, others = anyio.run(
         _wire_to_wire, messages, progress, backend_options={"use_uvloop": True}
     )
     if not spans:
         raise BetatraderError("wire: no message led to an order, so that nothing was measured")
-    note = f"{len(spans)} messages that caused an order or a cancel"
+    note = f"{len(spans)} messages that caused an order"
     signed, theirs = _signed(), wire_ccxt.signed(SIGNED)
     rate = _books(messages)
     return [
         at_most("wire_binance_p50_us", quantile(spans, 0.5) / 1e3, "us", GOAL_P50_US, note),
         at_most("wire_binance_p99_us", quantile(spans, 0.99) / 1e3, "us", GOAL_P99_US),
         Result(name="wire_binance_p999_us", value=quantile(spans, 0.999) / 1e3, unit="us"),
-        *others.results("binance", orders),
+        *others.results("binance", spans),
         Result(
             name="wire_binance_sign_us",
             value=signed,
@@ -175,9 +175,9 @@ def _served() -> BinanceServer:
 
 async def _wire_to_wire(
     messages: list[bytes], progress: Callable[[str], None]
-) -> tuple[list[int], list[int], Beside]:
-    """Spans in ns, ascending, of the messages that led to something sent, those of them that led to
-    an order, and the library that heard the same."""
+) -> tuple[list[int], Beside]:
+    """Spans in ns, ascending, of the messages that led to an order, and the library that heard the
+    same."""
     server = _served()
     tap = Tap(server, _snapshot(messages))
     rules = await tap.request("GET", "http://x/api/v3/exchangeInfo?symbol=BTCUSDT")
@@ -201,23 +201,23 @@ async def _wire_to_wire(
         async with anyio.create_task_group() as group:
             group.start_soon(server.deliver)
             group.start_soon(venue.run)
-            spans, orders = await _played(messages, tap, venue, others)
+            spans = await _played(messages, tap, venue, others)
             group.cancel_scope.cancel()
         server.close()
         journal.close()
-    return sorted(spans), orders, others
+    return sorted(spans), others
 
 
 async def _played(
     messages: list[bytes], tap: Tap, venue: BinanceVenue, others: Beside
-) -> tuple[list[int], list[int]]:
+) -> list[int]:
     """In turns, a part each."""
     with anyio.fail_after(10):
         while not venue.connected:
             if tap.market is not None:
                 tap.market.received(messages[0])  # it counts as reached once data flow
             await anyio.sleep(0.01)
-    market, spans, orders = tap.market, list[int](), list[int]()
+    market, spans = tap.market, list[int]()
     assert market is not None
     gc.collect()
     gc.freeze()
@@ -229,15 +229,14 @@ async def _played(
             began = time.perf_counter_ns()
             market.received(message)
             if tap.sent_ns:
-                spans.append(tap.sent_ns - began)
                 if ORDER in tap.sent:
-                    orders.append(spans[-1])
+                    spans.append(tap.sent_ns - began)
                     ordered.add(place)
                 for _ in range(TURNS):
                     await asyncio.sleep(0)
         others.play(part, ordered)
     gc.unfreeze()
-    return spans, orders
+    return spans
 
 
 def _signed() -> float:

@@ -25,7 +25,7 @@ from betatrader.config import Feed
 from betatrader.config.venues import Polymarket
 from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow
-from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.command import Approved
 from betatrader.model.errors import BetatraderError
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.instruction import Started, TradingState
@@ -41,6 +41,7 @@ from betatrader.sim.faults import Faults, FaultyLink
 from betatrader.store.journal import Journal
 from betatrader.strategies.market_maker import MarketMaker, Parameters
 from betatrader.venues.gateway import Gateway
+from betatrader.venues.pace import Bucket
 from betatrader.venues.polymarket.forms import Rules, form_of
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.market import MarketStream
@@ -71,43 +72,32 @@ GOAL_FASTER, GOAL_FASTER_AS_INSTALLED = 0.1, 0.01
 
 GOAL_BOOKS_PER_S = 20_000
 SENDS = ("http://x/order", "http://x/orders")
-"""Where orders and cancels go, one or several in a request."""
+"""Where orders go, one or several in a request."""
 
 
 class Counted(PolymarketVenue):
-    """The adapter, and how many orders and cancels it was given."""
+    """The adapter, and how often it was given orders."""
 
-    orders = cancels = 0
+    given = 0
 
     def submit(self, command: Approved, now_ns: int) -> None:
         """As the adapter."""
-        self.orders += 1
+        self.given += 1
         super().submit(command, now_ns)
 
     def submit_many(self, orders: Sequence[Timed]) -> None:
         """As the adapter."""
-        self.orders += 1
+        self.given += 1
         super().submit_many(orders)
-
-    def cancel(self, command: CancelOrder, now_ns: int) -> None:
-        """As the adapter."""
-        self.cancels += 1
-        super().cancel(command, now_ns)
-
-    def cancel_many(self, commands: Sequence[CancelOrder], now_ns: int) -> None:
-        """As the adapter."""
-        self.cancels += 1
-        super().cancel_many(commands, now_ns)
 
 
 class Tap:
-    """Notes when a market message is heard that an order or a cancel follows from, and when the
-    request that carries it is handed over: an order where there is one, else a cancel."""
+    """Notes when a market message is heard that an order follows from, and when the request that
+    carries it is handed over."""
 
     def __init__(self, core: Core) -> None:
-        self.spans: list[int] = []
-        self.ordered: dict[int, int] = {}
-        """Those of messages that caused an order, by their places in `frames`."""
+        self.spans: dict[int, int] = {}
+        """In ns, by the places in `frames` of the messages that caused an order."""
         self.frames: list[bytes] = []
         """What the market channel has said."""
         self.tokens: tuple[str, ...] = ()
@@ -117,9 +107,8 @@ class Tap:
         self.unheard: deque[bytes] = deque()
         self._inner = Direct(core)
         self._began = 0
-        self._cause = 0
-        self._awaited = ""
-        """The method of the request that the message led to; empty: none that is not sent yet."""
+        self._awaited = False
+        """Whether the last message led to an order that has not left yet."""
 
     async def request(
         self,
@@ -131,12 +120,9 @@ class Tap:
         timeout_s: float = 5.0,
     ) -> Answer:
         """As the transport inside."""
-        if method == self._awaited and url in SENDS:
-            span = time.perf_counter_ns() - self._began
-            self._awaited = ""
-            self.spans.append(span)
-            if method == "POST":
-                self.ordered[self._cause] = span
+        if self._awaited and method == "POST" and url in SENDS:
+            self.spans[len(self.frames) - 1] = time.perf_counter_ns() - self._began
+            self._awaited = False
         await asyncio.sleep(0)  # the venue is not heard before the loop's next turn
         return await self._inner.request(
             method, url, headers=headers, body=body, timeout_s=timeout_s
@@ -162,16 +148,11 @@ class Tap:
         venue = self.venue
         if self.heard is None or venue is None:
             return
-        orders, cancels = venue.orders, venue.cancels
-        began = time.perf_counter_ns()
+        given = venue.given
+        self._awaited = False
+        self._began = time.perf_counter_ns()
         self.heard.received(text)
-        if venue.orders > orders or (venue.cancels > cancels and not self._awaited):
-            self._began, self._cause = began, len(self.frames) - 1
-            self._awaited = "POST" if venue.orders > orders else "DELETE"
-
-    def forget(self) -> None:
-        """What was to leave has left, or never will."""
-        self._awaited = ""
+        self._awaited = venue.given > given
 
     def lost(self, reason: str) -> None:
         """The market's line has ended."""
@@ -185,13 +166,12 @@ class Tap:
 def run(progress: Callable[[str], None]) -> list[Result]:
     """All figures of Polymarket, on generated contracts."""
     progress(f"wire: contracts at Polymarket, {EVENTS:,} events each, market maker, journal on")
-    spans, orders = list[int](), list[int]()
+    spans = list[int]()
     others = beside(Official, "polymarket-client or py-clob-client-v2", progress)
     for seed in range(1, MOST_RUNS + 1):
         tap = anyio.run(_wire_to_wire, Feed(seed=seed), backend_options={"use_uvloop": True})
-        spans += tap.spans
-        orders += tap.ordered.values()
-        others.play(tap.frames, tap.ordered)
+        spans += tap.spans.values()
+        others.play(tap.frames, tap.spans)
         if len(spans) >= DECISIONS:
             break
     if not spans:
@@ -204,11 +184,11 @@ def run(progress: Callable[[str], None]) -> list[Result]:
             quantile(spans, 0.5) / 1e3,
             "us",
             GOAL_P50_US,
-            f"{len(spans)} messages that caused an order or a cancel",
+            f"{len(spans)} messages that caused an order",
         ),
         at_most("wire_polymarket_p99_us", quantile(spans, 0.99) / 1e3, "us", GOAL_P99_US),
         Result(name="wire_polymarket_p999_us", value=quantile(spans, 0.999) / 1e3, unit="us"),
-        *others.results("polymarket", orders),
+        *others.results("polymarket", spans),
         _beside(
             "wire_polymarket_sign_us",
             signed,
@@ -269,6 +249,8 @@ async def _wire_to_wire(feed: Feed) -> Tap:
         )
         venue = tap.venue = Counted(settings, tap, trader.take, trader.take)
         venue.remember([])
+        for kind in ("order", "cancel"):  # hours of a market pass here in seconds
+            venue.rest.limits.buckets[kind] = Bucket(1e9, 1e9)
         trader.connect(Gateway(venue))
         trader.take(Started(now_ns, 1, TradingState.ACTIVE))
         trader.take(CashFlow(now_ns, "POLYMARKET", DEPOSIT))
@@ -283,7 +265,6 @@ async def _wire_to_wire(feed: Feed) -> Tap:
             gc.collect()
             gc.freeze()
             tap.spans.clear()
-            tap.ordered.clear()
             tap.waits = True
             for first in range(4, len(events), PART):
                 for event in events[first : first + PART]:
@@ -292,7 +273,6 @@ async def _wire_to_wire(feed: Feed) -> Tap:
                 while tap.unheard:
                     tap.hear(tap.unheard.popleft())
                     await _turns()
-                    tap.forget()
             gc.unfreeze()
             group.cancel_scope.cancel()
         server.close()
