@@ -36,6 +36,22 @@ class Failed(Exception):  # noqa: N818  what flyctl did
     """One line, as flyctl ends."""
 
 
+class NoApp(Failed):
+    """There is no app of this name; each command says so in words of its own."""
+
+    def told(self, path: tuple[str, ...]) -> str:
+        """As flyctl at this command: its lists ask the machines' API, others the older one."""
+        name = self.args[0]
+        older = f'Could not find App "{name}"'
+        return {
+            ("machine", "list"): "failed to list VMs: app not found",
+            ("secrets", "list"): "failed to list app secrets: app not found",
+            ("scale", "count"): "failed to list VMs: app not found",
+            ("deploy",): f"the app name {name} could not be found, did you create the app or "
+            "misspell it in the fly.toml file or via -a?",
+        }.get(path, older)
+
+
 @contextlib.contextmanager
 def state() -> Iterator[dict[str, Any]]:
     """What there is, held alone, and written back."""
@@ -51,7 +67,7 @@ def state() -> Iterator[dict[str, Any]]:
 
 def app_of(found: dict[str, Any], name: str) -> dict[str, Any]:
     if name not in found["apps"]:
-        raise Failed(f'Could not find App "{name}"')
+        raise NoApp(name)
     return found["apps"][name]  # type: ignore[no-any-return]
 
 
@@ -523,7 +539,9 @@ def machine(args: argparse.Namespace) -> None:
 def held(machines: list[dict[str, Any]], name: str, kept: dict[str, str]) -> str:
     """Whether the machines have a secret as it was set last."""
     if not machines:
-        return kept["status"]
+        return "Staged"
+    if kept.get("no_time"):  # when it was set is not known
+        return "Unknown"
     have = [m["_secrets"].get(name) == kept["value"] for m in machines]
     return "Deployed" if all(have) else "Partial" if any(have) else "Staged"
 
@@ -724,6 +742,9 @@ def main() -> int:
         args = parser().parse_args()
         need_session(args)
         args.work(args)
+    except NoApp as failed:
+        print(f"Error: {failed.told(args.path)}", file=sys.stderr)
+        return 1
     except Failed as failed:
         print(f"Error: {failed}", file=sys.stderr)
         return 1

@@ -36,6 +36,8 @@ class Step(NamedTuple):
     """Secrets that are set and not in force yet: this release puts them into force."""
     removes: tuple[str, ...] = ()
     """The commands that remove what a release which was cut off has left over."""
+    unknown: tuple[str, ...] = ()
+    """Secrets of which fly cannot say whether they are in force."""
 
     def told(self) -> list[str]:
         """The same in lines."""
@@ -47,6 +49,10 @@ class Step(NamedTuple):
         ]
         if self.staged:
             lines.insert(-2, f"  staged secrets go into force: {', '.join(self.staged)}")
+        if self.unknown:
+            lines.append(
+                f"  fly cannot say whether these secrets are in force: {', '.join(self.unknown)}"
+            )
         return lines
 
 
@@ -132,11 +138,13 @@ async def _step(setup: Setup, role: str, wanted: Image, *, again: bool = False) 
     )
     before = " and ".join(dict.fromkeys(m.image for m in running))
     words = fly.deploy(app, f"fly/{role}.toml", wanted, setup.settings.strategy)
-    staged = tuple(s.name for s in await setup.fly.secrets(app) if s.waits)
+    found = await setup.fly.secrets(app)
+    staged = tuple(s.name for s in found if s.waits)
+    unknown = tuple(s.name for s in found if s.status == fly.UNKNOWN)
     stood = stands(role, stays, str(wanted)) and not staged and not again
     gate = IMMEDIATE_GATE if immediate else GATES[role]
     command = "" if stood else shlex.join(["fly", *words])
-    return Step(app, command, before, gate, staged, removes)
+    return Step(app, command, before, gate, staged, removes, unknown)
 
 
 def version_before(records: Sequence[Record], now: str) -> str:

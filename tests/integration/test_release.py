@@ -581,3 +581,17 @@ def test_a_plan_tells_of_staged_secrets_and_that_their_app_is_deployed(account: 
     steps = json.loads(account.release("plan", "v1", "--json").stdout)["steps"]
     assert [bool(step["command"]) for step in steps] == [False, False, True]
     assert steps[2]["staged"] == names.split(", ")
+
+
+def test_a_secret_of_unknown_standing_is_told_and_restarts_no_app(account: World) -> None:
+    state = account.state()
+    state["apps"]["betatrader-trading"]["secrets"]["REDIS_URL"]["no_time"] = True
+    account.change(apps=state["apps"])
+    before = len(account.commands("deploy", "-c"))
+    plan = account.release("plan", "v1")
+    assert plan.returncode == 0, plan.stderr
+    assert plan.stdout.count("it runs this image already") == 3
+    assert "fly cannot say whether these secrets are in force: REDIS_URL" in plan.stdout
+    done = account.release("deploy", "v1", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert len(account.commands("deploy", "-c")) == before
