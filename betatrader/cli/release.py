@@ -170,6 +170,13 @@ def status(prefix: str, project: Path, *, as_json: bool) -> None:
 @click.option("--venue", default="polymarket", show_default=True)
 @click.option("--traffic-gb", type=click.FloatRange(0), help="Sent in a month.")
 @click.option("--intel-usd", default="0", metavar="USD", help="Models and searches a month.")
+@click.option(
+    "--intel-machines",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="How many there are; no file says so.",
+)
 @click.option("--budget", default="100", show_default=True, metavar="USD")
 @click.option(
     "--project",
