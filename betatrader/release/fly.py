@@ -269,7 +269,8 @@ class Fly:
             app = command[command.index("-a") + 1]
             raise UnreachableError(
                 f"fly knows no app {app} of yours\n"
-                "Create it (docs/deploy.md, once), or name the setup's prefix with --prefix."
+                "Create it (docs/deploy.md, once), or name the setup's prefix with --prefix, "
+                "and where its Redis is not PREFIX-redis, that with --redis-app."
             )
         raise FlyError(
             f"`fly {' '.join(command[:2])}` failed: {answer.reason}\n"

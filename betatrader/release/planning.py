@@ -10,7 +10,7 @@ import msgspec
 
 from betatrader.model.errors import ConfigurationError, RefusedError
 from betatrader.release import configuration, credentials, fly, schemas
-from betatrader.release.apps import APPS, ORDER, Image, app_name, image
+from betatrader.release.apps import ORDER, Image, app_name, apps_of, image
 from betatrader.release.configuration import Files
 from betatrader.release.gates import one_colour, stands
 from betatrader.release.record import Held, Record, author, refused
@@ -108,8 +108,7 @@ async def check_image(setup: Setup, target: Target) -> None:
 async def check_secrets(setup: Setup, files: Files) -> None:
     """Raises ConfigurationError with every missing, extra or doubled secret of every app."""
     problems = []
-    for role in APPS:
-        app = app_name(role, setup.settings.prefix)
+    for role, app in apps_of(setup.settings.prefix, setup.settings.redis_app).items():
         environment = configuration.environment(files, role) if role in files.text else {}
         found = await setup.fly.secrets(app)
         problems += credentials.problems(app, credentials.needs(role, environment), found)

@@ -595,3 +595,51 @@ def test_a_secret_of_unknown_standing_is_told_and_restarts_no_app(account: World
     done = account.release("deploy", "v1", *FAST)
     assert done.returncode == 0, done.stderr
     assert len(account.commands("deploy", "-c")) == before
+
+
+def test_a_second_setup_is_released_beside_the_first_on_its_redis(account: World) -> None:
+    """The apps of another prefix, without a Redis of their own."""
+    for role, secrets in SECRETS.items():
+        if role == "redis":
+            continue
+        account.given("apps", "create", f"second-{role}")
+        lines = "".join(f"{name}={value}\n" for name, value in secrets.items())
+        where = ("--prefix", "second", "--redis-app", "betatrader-redis")
+        done = account.release("secrets", "set", role, *where, given=lines)
+        assert f"staged at second-{role}: " in done.stdout, done.stderr
+    image = "registry.fly.io/betatrader-trading:v2"
+    alone = account.release("plan", image, "--prefix", "second")
+    assert alone.returncode == 4
+    assert "fly knows no app second-redis" in alone.stderr
+    assert "that with --redis-app" in alone.stderr
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.flushall()
+    for words in (("secrets", "check"), ("plan", image), ("deploy", image, *FAST)):
+        done = account.release(*words, *where)
+        assert done.returncode == 0, done.stderr
+    shown = json.loads(account.release("status", *where, "--json").stdout)["apps"]
+    assert [a["app"] for a in shown] == [f"second-{r}" for r in at("")] + ["betatrader-redis"]
+    assert account.runs() == at("v1"), "the first setup is another"
+    apps = account.state()["apps"]
+    tags = {r: [m["image_ref"]["tag"] for m in apps[f"second-{r}"]["machines"]] for r in at("")}
+    assert tags == at("v2")
+
+
+def test_where_redis_is_no_app_of_ours_none_is_asked_for(account: World) -> None:
+    state = account.state()
+    del state["apps"]["betatrader-redis"]
+    account.change(apps=state["apps"])
+    assert "fly knows no app betatrader-redis" in account.release("plan", "v2").stderr
+    where = ("--redis-app", "none")
+    for words in (("secrets", "check"), ("plan", "v2"), ("deploy", "v2", *FAST)):
+        done = account.release(*words, *where)
+        assert done.returncode == 0, done.stderr
+    shown = json.loads(account.release("status", *where, "--json").stdout)["apps"]
+    assert [a["app"] for a in shown] == [f"betatrader-{r}" for r in at("")]
+    assert account.runs() == at("v2")
+    one = account.release("secrets", "set", "redis", *where, given="A=bcdefghijk\n")
+    assert one.returncode == 2
+    url = account.release("status", *where, REDIS_URL="")
+    assert "Set it to the address that its provider names." in url.stderr
+    slip = account.release("status", "--redis-app", "No App")
+    assert (slip.returncode, "'No App' is no name of an app" in slip.stderr) == (2, True)
