@@ -237,7 +237,7 @@ def secrets_rotate(venue: str, *, as_json: bool, order: bool, **more: Any) -> No
 
     Example: betatrader release secrets rotate binance < new-key.env
     """
-    from betatrader.release import credentials, rotating
+    from betatrader.release import credentials, planning, rotating
 
     given = credentials.read(sys.stdin.read())
     rotating.check(venue, given)
@@ -247,11 +247,15 @@ def secrets_rotate(venue: str, *, as_json: bool, order: bool, **more: Any) -> No
         made = await rotating.plan(setup, folder, venue, given)
         config = rotating.tried(venue, made.target.files, given)
         await rotating.prove(setup, config, venue, order=order and not dry_run)
-        return None if dry_run else await rotating.switch(setup, made, venue, given)
+        if dry_run:
+            _show_plan(made, await planning.steps(setup, made, sorted(given)), as_json=as_json)
+            return None
+        return await rotating.switch(setup, made, venue, given)
 
     record = run(work, **more)
     if record is None:
-        click.echo(f"the new key of {venue} is proven; nothing was changed")
+        told = f"\nthe new key of {venue} is proven; nothing was changed"
+        click.echo(told, err=as_json)
         return
     _show(record, as_json=as_json)
     if not as_json:
@@ -282,23 +286,20 @@ def _planned(kind: str, image: str | None, *, as_json: bool) -> Work:
             made, steps = await planned_rest(setup, folder)
         else:
             made, steps = await planned(setup, kind, image, folder)
-        if as_json:
-            print_json(
-                {
-                    "kind": made.record.kind,
-                    "image": made.record.image,
-                    "revision": made.record.revision,
-                    "steps": [step._asdict() for step in steps],
-                }
-            )
-            return
-        click.echo(
-            f"{made.record.kind} of {made.record.image} (fly files of {made.record.revision[:12]})"
-        )
-        for step in steps:
-            click.echo("\n" + "\n".join(step.told()))
+        _show_plan(made, steps, as_json=as_json)
 
     return work
+
+
+def _show_plan(made: Any, steps: list[Any], *, as_json: bool) -> None:
+    record = made.record
+    if as_json:
+        shown = {"kind": record.kind, "image": record.image, "revision": record.revision}
+        print_json({**shown, "steps": [step._asdict() for step in steps]})
+        return
+    click.echo(f"{record.kind} of {record.image} (fly files of {record.revision[:12]})")
+    for step in steps:
+        click.echo("\n" + "\n".join(step.told()))
 
 
 def _show(record: Any, *, as_json: bool) -> None:

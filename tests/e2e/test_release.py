@@ -181,6 +181,16 @@ def test_a_venues_key_is_proven_staged_and_switched_to_and_a_bad_one_is_not(
         assert account.state()["apps"]["betatrader-trading"] == before
 
         new = f"{KEY}={more[KEY]}\n{SECRET}={more[SECRET]}\n"
+        dry = account.release("secrets", "rotate", "binance", "--dry-run", given=new)
+        assert dry.returncode == 0, dry.stderr
+        given = [x.split("  #") for x in dry.stdout.splitlines() if x.startswith("  fly ")]
+        assert given[0][0] == "  fly secrets import --stage -a betatrader-trading"
+        assert given[0][1].endswith(f": {KEY}, {SECRET}")
+        assert " -a betatrader-trading --image registry.fly.io/" in given[1][0]
+        assert len(given) == 2
+        assert more[SECRET] not in dry.stdout + dry.stderr
+        assert account.state()["apps"]["betatrader-trading"] == before
+
         done = account.release("secrets", "rotate", "binance", "--order", *GATES, given=new)
         assert done.returncode == 0, done.stderr
         assert "The old key of binance may be revoked there now" in done.stdout

@@ -105,7 +105,8 @@ def test_the_plan_and_a_dry_run_print_each_command_and_change_nothing(account: W
     assert plan.returncode == dry.returncode == 0, plan.stderr + dry.stderr
     for told in (plan.stdout, dry.stdout):
         for app in ("jobs", "intel", "trading"):
-            assert f"fly deploy -c fly/{app}.toml -a betatrader-{app} --image " in told
+            assert f"/{app}.toml -a betatrader-{app} --image " in told
+        assert told.count("  fly deploy -c ") == 3
         assert told.count("--image registry.fly.io/betatrader-trading:v2") == 3
     assert account.runs() == at("v1")
     assert len(account.commands("deploy", "-c")) == 3
@@ -274,8 +275,27 @@ def test_a_dry_run_after_a_release_was_killed_prints_what_is_done_then(
         for command in account.commands()[given:]
         if command[:2] in (["machine", "stop"], ["machine", "destroy"], ["deploy", "-c"])
     ]
-    assert done == printed
+    assert done == [
+        [f"fly/{Path(word).name}" if word.endswith(".toml") else word for word in command]
+        for command in printed
+    ]
     assert len(done) == {"rollback": 4, "deploy": 2}[words[0]]
+
+
+def test_the_commands_of_a_dry_run_do_by_hand_what_the_rollback_does(account: World) -> None:
+    """With the fly files of the version, whatever lies in the checkout."""
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    path = account.checkout / "fly/trading.toml"
+    path.write_text(path.read_text().replace('VERSION_SEEN = "v2"', 'VERSION_SEEN = "of today"'))
+    dry = account.release("rollback", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert account.runs() == at("v2")
+    printed = [line.split()[1:] for line in dry.stdout.splitlines() if line.startswith("  fly ")]
+    assert len(printed) == 3
+    for command in printed:
+        account.given(*command)
+    assert account.runs() == at("v1")
+    assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v1")
 
 
 def test_a_release_that_was_killed_is_taken_back_by_rollback(account: World) -> None:
