@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -29,11 +30,31 @@ HERE = Path(os.environ["FLY_STAND_IN"])
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 WAIT_S = 40.0
+STAGED = (
+    "Secrets have been staged, but not set on VMs. Deploy or update machines in this app for the "
+    "secrets to take effect."
+)
 RESTARTS = 10
 
 
 class Failed(Exception):  # noqa: N818  what flyctl did
     """One line, as flyctl ends."""
+
+
+class NoApp(Failed):
+    """There is no app of this name; each command says so in words of its own."""
+
+    def told(self, path: tuple[str, ...]) -> str:
+        """As flyctl at this command: its lists ask the machines' API, others the older one."""
+        name = self.args[0]
+        older = f'Could not find App "{name}"'
+        return {
+            ("machine", "list"): "failed to list VMs: app not found",
+            ("secrets", "list"): "failed to list app secrets: app not found",
+            ("scale", "count"): "failed to list VMs: app not found",
+            ("deploy",): f"the app name {name} could not be found, did you create the app or "
+            "misspell it in the fly.toml file or via -a?",
+        }.get(path, older)
 
 
 @contextlib.contextmanager
@@ -51,7 +72,7 @@ def state() -> Iterator[dict[str, Any]]:
 
 def app_of(found: dict[str, Any], name: str) -> dict[str, Any]:
     if name not in found["apps"]:
-        raise Failed(f'Could not find App "{name}"')
+        raise NoApp(name)
     return found["apps"][name]  # type: ignore[no-any-return]
 
 
@@ -123,6 +144,7 @@ def launch(app: str, machine: dict[str, Any]) -> None:
     root = HERE / "machines" / machine["id"]
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
+    (root / "app").write_text(app)
     config = machine["_config"]
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -379,7 +401,7 @@ def deploy(args: argparse.Namespace) -> None:
         bluegreen(app, args.image, config, blues, kind)
     else:
         in_place(app, args.image, config, machines, wait=strategy != "immediate", kind=kind)
-    note(app, args.image)
+    note(app, args.image, config=config)
     if os.environ.get("FLY_EMIT_RELEASE_JSON"):
         print(json.dumps({"id": "r", "version": 1, "image_ref": args.image}))
 
@@ -455,7 +477,7 @@ def replace(
 ) -> None:
     new = make_machine(app, image, config)
     if old is not None:
-        new["id"] = old["id"]
+        new["id"], new["_port"] = old["id"], old["_port"]
         halt(old)
     if kind == "stuck":
         new["state"] = "replacing"
@@ -469,9 +491,13 @@ def replace(
         raise Failed(f"timeout reached waiting for health checks to pass for machine {new['id']}")
 
 
-def note(app: str, image: str, status: str = "complete") -> None:
+def note(
+    app: str, image: str, status: str = "complete", config: dict[str, Any] | None = None
+) -> None:
     with state() as found:
         kept = app_of(found, app)["releases"]
+        if config is not None:
+            found["apps"][app]["last"] = {"image": image, "config": config}
         kept.append({"Version": len(kept) + 1, "Status": status, "ImageRef": image})
 
 
@@ -523,7 +549,9 @@ def machine(args: argparse.Namespace) -> None:
 def held(machines: list[dict[str, Any]], name: str, kept: dict[str, str]) -> str:
     """Whether the machines have a secret as it was set last."""
     if not machines:
-        return kept["status"]
+        return "Staged"
+    if kept.get("no_time"):  # when it was set is not known
+        return "Unknown"
     have = [m["_secrets"].get(name) == kept["value"] for m in machines]
     return "Deployed" if all(have) else "Partial" if any(have) else "Staged"
 
@@ -540,6 +568,12 @@ def secret(args: argparse.Namespace) -> None:
         return
     if not args.stage:
         raise Failed("in tests secrets are staged: without --stage fly restarts the machines")
+    if args.verb == "unset":
+        with state() as found:
+            for name in args.names:  # of one that is not there fly says nothing
+                app_of(found, args.app)["secrets"].pop(name, None)
+        print(STAGED)
+        return
     given = parsed(sys.stdin.read())
     if not given:
         raise Failed("requires at least one SECRET=VALUE pair")
@@ -548,7 +582,7 @@ def secret(args: argparse.Namespace) -> None:
             digest = hashlib.sha256(value.encode()).hexdigest()[:16]
             kept = {"value": value, "digest": digest, "status": "Staged"}
             app_of(found, args.app)["secrets"][name] = kept
-    print("Secrets have been staged, but not set on VMs.")
+    print(STAGED)
 
 
 def parsed(text: str) -> dict[str, str]:
@@ -623,6 +657,103 @@ def proxy(args: argparse.Namespace) -> None:
                 threading.Thread(target=pump, args=pair, daemon=True).start()
 
 
+def scale(args: argparse.Namespace) -> None:
+    """So many machines of what was released last; of those that are too many, the first."""
+    with state() as found:
+        here = app_of(found, args.app)
+        machines, last = list(here["machines"]), here.get("last")
+    if last is None:
+        raise Failed(
+            "this app has no complete releases. Run `fly deploy` to create one and rerun this "
+            "command"
+        )
+    delta = args.count - len(machines)
+    if not delta:
+        print("App already scaled to desired state. No need for changes")
+        return
+    print(f"App '{args.app}' is going to be scaled according to this plan:")
+    region = last["config"].get("primary_region", "iad")
+    print(f"{delta:+4d} machines for group 'app' on region '{region}'")
+    if not args.yes:
+        raise Failed("--yes flag must be specified when not running interactively")
+    print("Executing scale plan")
+    for one in machines[: max(0, -delta)]:
+        halt(one)
+        forget(args.app, one)
+        print(f"  Destroyed {one['id']} group:app region:{one['region']}")
+    for _ in range(delta):
+        one = make_machine(args.app, last["image"], last["config"])
+        launch(args.app, one)
+        keep(args.app, one)
+        print(f"  Created {one['id']} group:app region:{one['region']}")
+
+
+def logs(args: argparse.Namespace) -> None:
+    """What the machines wrote, those that are gone too; without --no-tail it would go on."""
+    if not args.no_tail:
+        raise Failed("in tests a log has an end: without --no-tail fly goes on until interrupted")
+    with state() as found:
+        app_of(found, args.app)
+    for path in sorted(HERE.glob("machines/*/log")):
+        if (path.parent / "app").read_text() != args.app:
+            continue
+        if args.machine in (None, path.parent.name):
+            for line in path.read_text(errors="replace").splitlines():
+                print(f"2026-11-23T12:00:00Z app[{path.parent.name}] arn [info]{line}")
+
+
+def console(args: argparse.Namespace) -> None:
+    """A command on the app's first machine, with its environment."""
+    with state() as found:
+        here = [m for m in app_of(found, args.app)["machines"] if m["state"] == "started"]
+        real = found["real"]
+    if not here:
+        raise Failed(f"app {args.app} has no started VMs.")
+    print(f"Connecting to {here[0]['private_ip']}... complete", file=sys.stderr)
+    if not real:
+        print(f"(played) {args.command}")
+        return
+    text = Path(f"/proc/{here[0]['_pid']}/environ").read_text()
+    environment = dict(pair.partition("=")[::2] for pair in text.split("\0") if pair)
+    done = subprocess.run(shlex.split(args.command), env=environment, check=False)
+    if done.returncode:
+        raise Failed(f"ssh shell: Process exited with status {done.returncode}")
+
+
+def tokens(args: argparse.Namespace) -> None:
+    """An app's, or an organisation's, tokens: made, listed without what they say, revoked."""
+    with state() as found:
+        kept = found.setdefault("tokens", [])
+        if args.verb == "deploy":
+            app_of(found, args.app)
+            number = f"tok{len(kept) + 1}"
+            kept.append({"id": number, "app": args.app, "name": args.name, "revoked": ""})
+            print(f"FlyV1 fm2_{number}")
+        elif args.verb == "list":
+            if not args.app and args.scope != "org" and not args.org:
+                raise Failed(
+                    "the config for your app is missing an app name, add an app field to the "
+                    "fly.toml file or specify with the -a flag"
+                )
+            if args.app:
+                app_of(found, args.app)
+            scope = f'app "{args.app}"' if args.app else f'organization "{args.org}"'
+            print(f"Tokens for {scope}:\nID \tNAME\tCREATED BY\tEXPIRES AT\tREVOKED AT")
+            for one in kept:
+                if one["app"] == (args.app or ""):
+                    print(f"{one['id']}\t{one['name']}\t{found['user']}\t2046\t{one['revoked']}")
+        else:
+            known, number = {one["id"]: one for one in kept}, 0
+            for name in args.ids:
+                if name not in known:
+                    print(f"failed to revoke token {name}: not found", file=sys.stderr)
+                    continue
+                known[name]["revoked"] = "2026-11-26"
+                number += 1
+                print(f"Revoked {name}")
+            print(f"{number} tokens revoked")
+
+
 def releases(args: argparse.Namespace) -> None:
     with state() as found:
         print(json.dumps(app_of(found, args.app)["releases"][::-1]))
@@ -640,7 +771,7 @@ def login(_args: argparse.Namespace) -> None:
 
 
 def said(_args: argparse.Namespace) -> None:
-    """What changes nothing that is modelled here: organisations, addresses, tokens."""
+    """What changes nothing that is modelled here: organisations, addresses."""
     print("done")
 
 
@@ -688,6 +819,21 @@ def parser() -> Parser:
         one = command(secret, "secrets", verb)
         one.add_argument("--json", action="store_true")
         one.add_argument("--stage", action="store_true")
+    one = command(secret, "secrets", "unset")
+    one.add_argument("names", nargs="+")
+    one.add_argument("--stage", action="store_true")
+    one = command(scale, "scale", "count")
+    one.add_argument("count", type=int)
+    one.add_argument("-y", "--yes", action="store_true")
+    one = command(logs, "logs")
+    one.add_argument("-n", "--no-tail", action="store_true")
+    one.add_argument("-m", "--machine")
+    one = command(console, "ssh", "console")
+    one.add_argument("-C", "--command", required=True)
+    one = command(tokens, "tokens", "list")
+    one.add_argument("-s", "--scope", choices=["app", "org"])
+    one.add_argument("-o", "--org")
+    command(tokens, "tokens", "revoke", app=False).add_argument("ids", nargs="+")
     command(releases, "releases").add_argument("--json", action="store_true")
     command(whoami, "auth", "whoami", app=False).add_argument("--json", action="store_true")
     command(login, "auth", "login", app=False)
@@ -702,8 +848,8 @@ def parser() -> Parser:
     command(proxy, "proxy").add_argument("ports")
     one = command(said, "orgs", "create", app=False)
     one.add_argument("name")
-    one = command(said, "tokens", "create", "deploy")
-    one.add_argument("-n", "--name")
+    one = command(tokens, "tokens", "create", "deploy")
+    one.add_argument("-n", "--name", default="flyctl deploy token")
     one.add_argument("-x", "--expiry")
     one = command(said, "ips", "allocate-egress")
     one.add_argument("-r", "--region")
@@ -724,6 +870,9 @@ def main() -> int:
         args = parser().parse_args()
         need_session(args)
         args.work(args)
+    except NoApp as failed:
+        print(f"Error: {failed.told(args.path)}", file=sys.stderr)
+        return 1
     except Failed as failed:
         print(f"Error: {failed}", file=sys.stderr)
         return 1

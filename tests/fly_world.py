@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +60,9 @@ class World:
             subprocess.run([*git, "config", name, value], check=True)
         for path in (PROJECT / "fly").glob("*.toml"):
             (self.checkout / "fly" / path.name).write_text(path.read_text())
+        for name in (".gitignore", "scripts/secrets"):
+            (self.checkout / name).parent.mkdir(exist_ok=True)
+            shutil.copy(PROJECT / name, self.checkout / name)
         schema = self.checkout / "betatrader/model/event.py"
         schema.parent.mkdir(parents=True)
         schema.write_text("SCHEMA_VERSION = 1\n")

@@ -22,6 +22,7 @@ models       models list, train
 simulate     the whole trader under seeded faults
 venue        venue serve
 bench        the benchmarks
-release      release plan, deploy, rollback, status, cost, secrets
+release      release plan, deploy, rollback, status, check, cost, secrets
+over_fly     what each command over `fly` takes, and how it runs
 output       tables, JSON, durations
 """

@@ -1,72 +1,13 @@
 """`release`: plan, deploy, rollback, status, cost, secrets; over the `fly` command."""
 
 import sys
-import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from betatrader.cli.output import Duration, Group, json_option, print_json, print_table
-
-Work = Callable[[Any, Path], Awaitable[Any]]
-
-
-def _options(command: Any) -> Any:
-    """What every command over fly takes."""
-    for option in (
-        click.option(
-            "--prefix",
-            default="betatrader",
-            envvar="BETATRADER_RELEASE_PREFIX",
-            help="Apps are called PREFIX-trading and so on.",
-        ),
-        click.option(
-            "--project",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            default=".",
-            help="The checkout from which a tag's fly files are taken.",
-        ),
-        json_option,
-    ):
-        command = option(command)
-    return command
-
-
-def _gates(command: Any) -> Any:
-    """How patient and how strict the gates are."""
-    for option in (
-        click.option(
-            "--watch",
-            "watch_s",
-            type=Duration(),
-            default="30s",
-            envvar="BETATRADER_RELEASE_WATCH",
-            show_default=True,
-            help="For so long a gate must hold.",
-        ),
-        click.option(
-            "--gate-timeout",
-            "gate_s",
-            type=Duration(),
-            default="3m",
-            show_default=True,
-            help="After so long a gate that does not hold has failed.",
-        ),
-        click.option(
-            "--errors",
-            "most_errors",
-            type=click.IntRange(0),
-            default=5,
-            show_default=True,
-            help="Errors that a role may log before that is a burst.",
-        ),
-        click.option("--immediate", is_flag=True, help="Emergencies: judge no health, and stay."),
-        click.option("--dry-run", is_flag=True, help="Print each command, and change nothing."),
-    ):
-        command = option(command)
-    return command
+from betatrader.cli.output import Group, json_option, print_json, print_table
+from betatrader.cli.over_fly import Work, gates, options, run
 
 
 @click.group(cls=Group)
@@ -86,23 +27,21 @@ def release() -> None:
 
 @release.command()
 @click.argument("image")
-@_options
-def plan(image: str, prefix: str, project: Path, *, as_json: bool) -> None:
+@options
+def plan(image: str, *, as_json: bool, **more: Any) -> None:
     """What a deploy of IMAGE would do; every reason not to begin is told.
 
     Example: betatrader release plan sha-1a2b3c4
     """
-    _run(prefix, project, _planned("deploy", image, as_json=as_json))
+    run(_planned("deploy", image, as_json=as_json), **more)
 
 
 @release.command()
 @click.argument("image", required=False)
-@_options
-@_gates
+@options
+@gates
 @click.option("--resume", is_flag=True, help="Go on with a release that was cut off.")
-def deploy(
-    image: str | None, prefix: str, project: Path, *, as_json: bool, resume: bool, **more: Any
-) -> None:
+def deploy(image: str | None, *, as_json: bool, resume: bool, **more: Any) -> None:
     """Release IMAGE (a tag, or REGISTRY/NAME:TAG) to the three apps; back by itself where a gate
     fails.
 
@@ -111,19 +50,17 @@ def deploy(
     if (image is None) != resume:
         raise click.UsageError("Give an image, or --resume.")
     if more.pop("dry_run"):
-        _run(prefix, project, _planned("deploy", image, as_json=as_json), **more)
+        run(_planned("deploy", image, as_json=as_json), **more)
         return
     work = _resumed if resume else _done("deploy", image)
-    _show(_run(prefix, project, work, **more), as_json=as_json)
+    _show(run(work, **more), as_json=as_json)
 
 
 @release.command()
 @click.argument("image", required=False)
-@_options
-@_gates
-def rollback(
-    image: str | None, prefix: str, project: Path, *, as_json: bool, dry_run: bool, **more: Any
-) -> None:
+@options
+@gates
+def rollback(image: str | None, *, as_json: bool, dry_run: bool, **more: Any) -> None:
     """Back to IMAGE, or to the version before; takes back a release that was cut off, too.
 
     The fly files are those of that version. Refused where it cannot read what is stored today.
@@ -131,14 +68,14 @@ def rollback(
     Example: betatrader release rollback
     """
     if dry_run:
-        _run(prefix, project, _planned("rollback", image, as_json=as_json), **more)
+        run(_planned("rollback", image, as_json=as_json), **more)
         return
-    _show(_run(prefix, project, _done("rollback", image), **more), as_json=as_json)
+    _show(run(_done("rollback", image), **more), as_json=as_json)
 
 
 @release.command()
-@_options
-def status(prefix: str, project: Path, *, as_json: bool) -> None:
+@options
+def status(*, as_json: bool, **more: Any) -> None:
     """What runs, who leads, whether a release is under way, and the last ones.
 
     Example: betatrader release status
@@ -148,7 +85,7 @@ def status(prefix: str, project: Path, *, as_json: bool) -> None:
     async def work(setup: Any, _folder: Path) -> Any:
         return await gather(setup)
 
-    found = _run(prefix, project, work)
+    found = run(work, **more)
     if as_json:
         print_json(found)
         return
@@ -170,6 +107,13 @@ def status(prefix: str, project: Path, *, as_json: bool) -> None:
 @click.option("--venue", default="polymarket", show_default=True)
 @click.option("--traffic-gb", type=click.FloatRange(0), help="Sent in a month.")
 @click.option("--intel-usd", default="0", metavar="USD", help="Models and searches a month.")
+@click.option(
+    "--intel-machines",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="How many there are; no file says so.",
+)
 @click.option("--budget", default="100", show_default=True, metavar="USD")
 @click.option(
     "--project",
@@ -237,8 +181,8 @@ release.add_command(secrets)
 
 
 @secrets.command("check")
-@_options
-def secrets_check(prefix: str, project: Path, *, as_json: bool) -> None:
+@options
+def secrets_check(*, as_json: bool, **more: Any) -> None:
     """Name what is missing, extra or one value under several names; status 3 where there is any.
 
     Example: betatrader release secrets check
@@ -248,7 +192,7 @@ def secrets_check(prefix: str, project: Path, *, as_json: bool) -> None:
     async def work(setup: Any, _folder: Path) -> Any:
         return await checked(setup)
 
-    found = _run(prefix, project, work)
+    found = run(work, **more)
     if as_json:
         print_json(found)
     else:
@@ -262,8 +206,8 @@ def secrets_check(prefix: str, project: Path, *, as_json: bool) -> None:
 
 @secrets.command("set")
 @click.argument("role", type=click.Choice(["trading", "intel", "jobs", "redis"]))
-@_options
-def secrets_set(role: str, prefix: str, project: Path, *, as_json: bool) -> None:
+@options
+def secrets_set(role: str, *, as_json: bool, **more: Any) -> None:
     """Stage NAME=VALUE lines from stdin for an app; they are in force with the next deploy.
 
     Example: betatrader release secrets set trading < trading.env
@@ -276,26 +220,24 @@ def secrets_set(role: str, prefix: str, project: Path, *, as_json: bool) -> None
     async def work(setup: Any, _folder: Path) -> Any:
         return await stage(setup, role, given)
 
-    _run(prefix, project, work, redis=False)
+    app = run(work, redis=False, **more)
     if as_json:
-        print_json({"app": f"{prefix}-{role}", "staged": sorted(given)})
+        print_json({"app": app, "staged": sorted(given)})
     else:
-        click.echo(f"staged at {prefix}-{role}: {', '.join(sorted(given))}; in force with a deploy")
+        click.echo(f"staged at {app}: {', '.join(sorted(given))}; in force with a deploy")
 
 
 @secrets.command("rotate")
 @click.argument("venue", type=click.Choice(["binance", "polymarket"]))
-@_options
-@_gates
+@options
+@gates
 @click.option("--order", is_flag=True, help="Prove it with one small order, cancelled at once.")
-def secrets_rotate(
-    venue: str, prefix: str, project: Path, *, as_json: bool, order: bool, **more: Any
-) -> None:
+def secrets_rotate(venue: str, *, as_json: bool, order: bool, **more: Any) -> None:
     """Prove a venue's new key (NAME=VALUE lines on stdin), stage it, restart the trader with it.
 
     Example: betatrader release secrets rotate binance < new-key.env
     """
-    from betatrader.release import credentials, rotating
+    from betatrader.release import credentials, planning, rotating
 
     given = credentials.read(sys.stdin.read())
     rotating.check(venue, given)
@@ -305,11 +247,15 @@ def secrets_rotate(
         made = await rotating.plan(setup, folder, venue, given)
         config = rotating.tried(venue, made.target.files, given)
         await rotating.prove(setup, config, venue, order=order and not dry_run)
-        return None if dry_run else await rotating.switch(setup, made, venue, given)
+        if dry_run:
+            _show_plan(made, await planning.steps(setup, made, sorted(given)), as_json=as_json)
+            return None
+        return await rotating.switch(setup, made, venue, given)
 
-    record = _run(prefix, project, work, **more)
+    record = run(work, **more)
     if record is None:
-        click.echo(f"the new key of {venue} is proven; nothing was changed")
+        told = f"\nthe new key of {venue} is proven; nothing was changed"
+        click.echo(told, err=as_json)
         return
     _show(record, as_json=as_json)
     if not as_json:
@@ -340,55 +286,20 @@ def _planned(kind: str, image: str | None, *, as_json: bool) -> Work:
             made, steps = await planned_rest(setup, folder)
         else:
             made, steps = await planned(setup, kind, image, folder)
-        if as_json:
-            print_json(
-                {
-                    "kind": made.record.kind,
-                    "image": made.record.image,
-                    "revision": made.record.revision,
-                    "steps": [step._asdict() for step in steps],
-                }
-            )
-            return
-        click.echo(
-            f"{made.record.kind} of {made.record.image} (fly files of {made.record.revision[:12]})"
-        )
-        for step in steps:
-            click.echo("\n" + "\n".join(step.told()))
+        _show_plan(made, steps, as_json=as_json)
 
     return work
 
 
-def _run(
-    prefix: str,
-    project: Path,
-    work: Work,
-    *,
-    redis: bool = True,
-    watch_s: float = 30.0,
-    gate_s: float = 180.0,
-    most_errors: int = 5,
-    immediate: bool = False,
-) -> Any:
-    """Run with all that a release works with; a signal cuts it off, and says where it stands."""
-    from functools import partial
-
-    import anyio
-
-    from betatrader.ops import logs
-    from betatrader.release.releasing import IMMEDIATE, Settings
-    from betatrader.release.standing import with_setup
-
-    logs.configure("error", role="release", version="", instance="release")
-    strategy = IMMEDIATE if immediate else ""
-    settings = Settings(prefix, project.resolve(), watch_s, gate_s, most_errors, strategy)
-
-    def tell(text: str) -> None:
-        click.echo(click.style(text, dim=True), err=True)
-
-    with tempfile.TemporaryDirectory(prefix="betatrader-fly-") as folder:
-        start = partial(with_setup, settings, tell, work, Path(folder), redis=redis)
-        return anyio.run(start)
+def _show_plan(made: Any, steps: list[Any], *, as_json: bool) -> None:
+    record = made.record
+    if as_json:
+        shown = {"kind": record.kind, "image": record.image, "revision": record.revision}
+        print_json({**shown, "steps": [step._asdict() for step in steps]})
+        return
+    click.echo(f"{record.kind} of {record.image} (fly files of {record.revision[:12]})")
+    for step in steps:
+        click.echo("\n" + "\n".join(step.told()))
 
 
 def _show(record: Any, *, as_json: bool) -> None:

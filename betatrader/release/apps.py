@@ -14,6 +14,7 @@ SEVERAL = frozenset({"intel"})
 APPS = (*ORDER, "redis")
 REGISTRY = "registry.fly.io"
 PREFIX = "betatrader"
+NO_REDIS = "none"
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _REPOSITORY = re.compile(r"[a-z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9._-]+)+")
@@ -33,6 +34,22 @@ class Image(NamedTuple):
 def app_name(role: str, prefix: str = PREFIX) -> str:
     """The app of a role; names are the whole world's at fly, hence the prefix."""
     return f"{prefix}-{role}"
+
+
+def apps_of(prefix: str = PREFIX, redis: str = "") -> dict[str, str]:
+    """Each of a setup's apps by what it runs. `redis` names the app that has its Redis, where that
+    is not PREFIX-redis; NO_REDIS: none of ours, it is managed by others or serves from elsewhere.
+    """
+    named = {role: app_name(role, prefix) for role in APPS}
+    if redis == NO_REDIS:
+        del named["redis"]
+    elif redis:
+        if not _PREFIX.fullmatch(redis):
+            raise UsageError(
+                f"{redis!r} is no name of an app\nName the app of its Redis, or write {NO_REDIS}."
+            )
+        named["redis"] = redis
+    return named
 
 
 def image(text: str, prefix: str = PREFIX) -> Image:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from betatrader.model.errors import ConfigurationError, UsageError
+from betatrader.release import fly_files_rules as rules
 from betatrader.release import prices
 from betatrader.release.apps import APPS
 from betatrader.release.prices import Size
@@ -56,6 +57,7 @@ class Plan(NamedTuple):
     volume_gb: int = 1
     egress_address: bool = False
     managed: bool = False
+    intel_machines: int = 1
 
 
 MINIMAL = Plan(
@@ -98,8 +100,9 @@ def bill(
     if region not in prices.REGIONS:
         raise UsageError(f"no region is named {region!r}\nKnown: {', '.join(prices.REGIONS)}.")
     lines = [
-        Line(name, f"{_shown(size)} in {region}", size.price(region))
+        Line(name, f"{_shown(size, number)} in {region}", size.price(region) * number)
         for name, size in plan.machines.items()
+        for number in [plan.intel_machines if name == "intel" else 1]
     ]
     if plan.volume_gb:
         price = prices.VOLUME_GB * plan.volume_gb
@@ -129,11 +132,9 @@ def plan_of(files: Mapping[str, str]) -> tuple[Plan, str]:
         if app not in files:
             continue
         found = _read(app, files[app])
-        vm = (found.get("vm") or [{}])[0]
-        machines[app] = _size(app, vm)
+        machines[app] = _size(app, next(iter(rules.tables(found, "vm")), {}))
         region = region or found.get("primary_region", "")
-        mounts = found.get("mounts", {})
-        for mount in mounts if isinstance(mounts, list) else [mounts] if mounts else []:
+        for mount in rules.tables(found, "mounts"):
             volumes += int(re.sub(r"\D", "", str(mount.get("initial_size", "1"))) or 1)
     return Plan("these files", machines, volumes), region
 
@@ -155,18 +156,17 @@ def _size(app: str, vm: Mapping[str, Any]) -> Size:
     match = re.fullmatch(r"(shared-cpu|performance)-(\d+)x", name)
     if match is None:
         raise ConfigurationError([f"fly/{app}.toml: vm.size: no machine is named {name!r}"])
-    kind, vcpus = match[1].removesuffix("-cpu"), int(match[2])
-    least = 256 * vcpus if kind == "shared" else 2048 * vcpus
-    return Size(kind, vcpus, _megabytes(app, vm.get("memory", least)))
+    kind, vcpus = rules.processor(dict(vm))
+    if kind not in ("shared", "performance"):
+        raise ConfigurationError([f"fly/{app}.toml: vm.cpu_kind: no price is known of {kind!r}"])
+    least = (256 if match[1] == "shared-cpu" else 2048) * int(match[2])  # as the size has it
+    memory = rules.memory(dict(vm)) if {"memory", "memory_mb"} & set(vm) else least
+    if memory is None:
+        raise ConfigurationError([f"fly/{app}.toml: vm.memory: {vm['memory']!r} is no size"])
+    return Size(kind, vcpus, memory)
 
 
-def _megabytes(app: str, memory: object) -> int:
-    match = re.fullmatch(r"(\d+)\s*(mb|gb|)", str(memory).lower())
-    if match is None:
-        raise ConfigurationError([f"fly/{app}.toml: vm.memory: {memory!r} is no size"])
-    return int(match[1]) * (1024 if match[2] == "gb" else 1)
-
-
-def _shown(size: Size) -> str:
+def _shown(size: Size, number: int) -> str:
     kind = "shared-cpu" if size.kind == "shared" else size.kind
-    return f"{kind}-{size.vcpus}x, {size.memory_mb} MB"
+    several = f"{number} x " if number > 1 else ""
+    return f"{several}{kind}-{size.vcpus}x, {size.memory_mb} MB"

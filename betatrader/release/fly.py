@@ -29,12 +29,17 @@ WAIT = "10m"
 TRIES = 3
 LINES_KEPT = 200
 PASSING = "passing"
-DEPLOYED = "Deployed"
-"""A secret that every machine of its app has."""
+WAITING = ("Staged", "Partial")
+"""A secret that no machine of its app has yet, or not every one."""
+
+UNKNOWN = "Unknown"
+"""A secret of which fly cannot say who has it: it does not know when it was set."""
 
 NOT_LOGGED_IN = "no access token available"
 NO_IMAGE = "could not find image"
-NO_APP = "could not find app"
+NO_APP = ("app not found", "could not find app", "could not be found, did you create the app")
+"""As its lists say it, as its older API does, and as `deploy` does."""
+
 NOT_YET = ("failed to get manifest", "machine not found")
 """What a deploy says right after a push, and does not say a moment later."""
 
@@ -104,7 +109,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class AppSecret(msgspec.Struct, frozen=True):
-    """A secret's name, digest and whether machines have it: Deployed, Staged or Partial."""
+    """A secret's name, digest and whether machines have it: Deployed, Staged, Partial, Unknown."""
 
     name: str
     digest: str = ""
@@ -113,7 +118,7 @@ class AppSecret(msgspec.Struct, frozen=True):
     @property
     def waits(self) -> bool:
         """Whether a machine does not have it as it was set last: the next deploy gives it."""
-        return self.status not in ("", DEPLOYED)
+        return self.status in WAITING
 
 
 class Answer(NamedTuple):
@@ -248,7 +253,7 @@ class Fly:
                 except msgspec.DecodeError:
                     answer = answer._replace(errors="Error: its answer is no JSON")
             said = answer.errors.lower()
-            if not left or NOT_LOGGED_IN in said or NO_APP in said:
+            if not left or NOT_LOGGED_IN in said or _lacks_app(said):
                 await self._done(command, answer)
             await anyio.sleep(0.5)
         raise AssertionError("a last try ends either way")
@@ -260,11 +265,12 @@ class Fly:
         said = answer.errors.lower()
         if NOT_LOGGED_IN in said:
             raise UnreachableError("nobody is logged in at fly\nRun `fly auth login`.")
-        if NO_APP in said:
+        if _lacks_app(said):
             app = command[command.index("-a") + 1]
             raise UnreachableError(
                 f"fly knows no app {app} of yours\n"
-                "Create it (docs/deploy.md, once), or name the setup's prefix with --prefix."
+                "Create it (docs/deploy.md, once), or name the setup's prefix with --prefix, "
+                "and where its Redis is not PREFIX-redis, that with --redis-app."
             )
         raise FlyError(
             f"`fly {' '.join(command[:2])}` failed: {answer.reason}\n"
@@ -315,6 +321,10 @@ class Fly:
             for line in lines:
                 if told and line.strip():
                     self._tell(line.rstrip())
+
+
+def _lacks_app(said: str) -> bool:
+    return any(text in said for text in NO_APP)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

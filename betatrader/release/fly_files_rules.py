@@ -216,7 +216,7 @@ def one_machine(found: Found) -> Wrong:
         return
     machine = machines[0]
     kind, cpus = processor(machine)
-    given = megabytes(machine.get("memory", machine.get("memory_mb", 0))) or 0
+    given = memory(machine) or 0
     step, most = (256, 2048) if kind == "shared" else (2048, 8192)
     if given % step or not step * cpus <= given <= most * cpus:
         yield (
@@ -236,6 +236,11 @@ def processor(machine: Found) -> tuple[str, int]:
     size = machine.get("size", "shared-cpu-1x")
     kind, number = size.removesuffix("x").replace("-cpu-", "-").rsplit("-", 1)
     return machine.get("cpu_kind", kind), machine.get("cpus", int(number))
+
+
+def memory(machine: Found) -> int | None:
+    """A machine's memory in MB, None where that is no amount: of two, fly takes `memory_mb`."""
+    return megabytes(machine.get("memory_mb") or machine.get("memory", 0))
 
 
 def image_from_outside(found: Found) -> Wrong:

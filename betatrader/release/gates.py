@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from betatrader.release.apps import SEVERAL
-from betatrader.release.fly import AppSecret, Machine
+from betatrader.release.fly import UNKNOWN, AppSecret, Machine
 
 _HASH = re.compile(r"[0-9a-f]{7,64}")
 
@@ -166,6 +166,9 @@ def in_force(app: str, machines: Sequence[Machine], secrets: Sequence[AppSecret]
     if not named:
         return f"{app} runs no machine"
     waiting = [f"{s.name} ({s.status.lower()})" for s in secrets if s.waits]
+    unknown = [s.name for s in secrets if s.status == UNKNOWN]
+    if unknown and not waiting:
+        return f"{app} runs {named}, and fly cannot say whether it has {', '.join(unknown)}"
     if not waiting:
         return f"{app} runs {named}, and all its secrets are in force"
     return f"{app} runs {named}, and not in force before its next deploy: {', '.join(waiting)}"

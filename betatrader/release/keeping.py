@@ -6,7 +6,7 @@ from typing import Any
 from betatrader.model.errors import UsageError
 from betatrader.model.secret import Secret
 from betatrader.release import configuration, credentials
-from betatrader.release.apps import APPS, app_name, image
+from betatrader.release.apps import apps_of, image
 from betatrader.release.configuration import Files
 from betatrader.release.releasing import Setup, survey
 
@@ -15,8 +15,7 @@ async def checked(setup: Setup) -> dict[str, Any]:
     """Every app's secrets, by name, and every problem."""
     files = await _files(setup)
     secrets, problems = [], []
-    for role in APPS:
-        app = app_name(role, setup.settings.prefix)
+    for role, app in apps_of(setup.settings.prefix, setup.settings.redis_app).items():
         found = await setup.fly.secrets(app)
         environment = configuration.environment(files, role) if role in files.text else {}
         problems += credentials.problems(app, credentials.needs(role, environment), found)
@@ -24,14 +23,18 @@ async def checked(setup: Setup) -> dict[str, Any]:
     return {"secrets": secrets, "problems": problems}
 
 
-async def stage(setup: Setup, role: str, given: Mapping[str, Secret]) -> None:
-    """Set secrets of an app for its next deploy; raises UsageError where one is not its own, or is
-    a placeholder."""
+async def stage(setup: Setup, role: str, given: Mapping[str, Secret]) -> str:
+    """Set secrets of an app for its next deploy, and return its name; raises UsageError where one
+    is not its own, or is a placeholder."""
     environment = {one: "[1]" for settings, _ in credentials.TRADED.values() for one in settings}
     told = credentials.refused(role, credentials.needs(role, environment), given)
     if told:
         raise UsageError("; ".join(told) + "\nNothing was set.")
-    await setup.fly.stage(app_name(role, setup.settings.prefix), credentials.written(given))
+    app = apps_of(setup.settings.prefix, setup.settings.redis_app).get(role)
+    if app is None:
+        raise UsageError("this setup has no Redis of its own at fly\nNothing was set.")
+    await setup.fly.stage(app, credentials.written(given))
+    return app
 
 
 async def _files(setup: Setup) -> Files:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from betatrader.model.errors import ConfigurationError, RefusedError
+from betatrader.ops import home
 from betatrader.release import configuration, credentials, fly, schemas
-from betatrader.release.apps import APPS, ORDER, Image, app_name, image
+from betatrader.release.apps import ORDER, Image, app_name, apps_of, image
 from betatrader.release.configuration import Files
 from betatrader.release.gates import one_colour, stands
 from betatrader.release.record import Held, Record, author, refused
@@ -36,18 +37,31 @@ class Step(NamedTuple):
     """Secrets that are set and not in force yet: this release puts them into force."""
     removes: tuple[str, ...] = ()
     """The commands that remove what a release which was cut off has left over."""
+    unknown: tuple[str, ...] = ()
+    """Secrets of which fly cannot say whether they are in force."""
+    stages: tuple[str, ...] = ()
+    """Secrets that a rotation stages first, by name."""
 
     def told(self) -> list[str]:
         """The same in lines."""
         lines = [
             f"{self.app}: from {self.before or 'nothing'}",
+            *(f"  {self._staging()}" for _ in self.stages[:1]),
             *(f"  {command}" for command in self.removes),
             f"  {self.command or 'it runs this image already'}",
             f"  gate: {self.gate}",
         ]
         if self.staged:
             lines.insert(-2, f"  staged secrets go into force: {', '.join(self.staged)}")
+        if self.unknown:
+            lines.append(
+                f"  fly cannot say whether these secrets are in force: {', '.join(self.unknown)}"
+            )
         return lines
+
+    def _staging(self) -> str:
+        command = shlex.join(["fly", *fly.stage_secrets(self.app)])
+        return f'{command}  # on stdin, each value in """…""": {", ".join(self.stages)}'
 
 
 class Plan(NamedTuple):
@@ -102,8 +116,7 @@ async def check_image(setup: Setup, target: Target) -> None:
 async def check_secrets(setup: Setup, files: Files) -> None:
     """Raises ConfigurationError with every missing, extra or doubled secret of every app."""
     problems = []
-    for role in APPS:
-        app = app_name(role, setup.settings.prefix)
+    for role, app in apps_of(setup.settings.prefix, setup.settings.redis_app).items():
         environment = configuration.environment(files, role) if role in files.text else {}
         found = await setup.fly.secrets(app)
         problems += credentials.problems(app, credentials.needs(role, environment), found)
@@ -111,16 +124,24 @@ async def check_secrets(setup: Setup, files: Files) -> None:
         raise ConfigurationError(problems)
 
 
-async def steps(setup: Setup, plan: Plan) -> list[Step]:
-    """What would be done, in its order."""
+async def steps(setup: Setup, plan: Plan, stages: Sequence[str] = ()) -> list[Step]:
+    """What would be done, in its order; `stages` names the secrets of a rotation. Each command can
+    be given as it stands: the version's fly files are put where it names them, since those of the
+    working tree may be another's."""
     kind, wanted = plan.record.kind, plan.target.image
+    files = home.default_home() / "fly" / f"{wanted.tag}-{plan.target.files.revision[:12]}"
+    files.mkdir(parents=True, exist_ok=True)
+    configuration.write(plan.target.files, files)
     if kind == "rotate":
-        return [await _step(setup, "trading", wanted, again=True)]
+        step = await _step(setup, "trading", wanted, files, again=True)
+        return [step._replace(stages=tuple(stages))]
     order = ORDER if kind == "deploy" else tuple(reversed(ORDER))
-    return [await _step(setup, role, wanted) for role in order]
+    return [await _step(setup, role, wanted, files) for role in order]
 
 
-async def _step(setup: Setup, role: str, wanted: Image, *, again: bool = False) -> Step:
+async def _step(
+    setup: Setup, role: str, wanted: Image, files: Path, *, again: bool = False
+) -> Step:
     app, immediate = app_name(role, setup.settings.prefix), setup.settings.immediate
     running = [m for m in await setup.fly.machines(app) if m.runs]
     stays = one_colour(role, running, str(wanted), immediate=immediate)
@@ -131,12 +152,14 @@ async def _step(setup: Setup, role: str, wanted: Image, *, again: bool = False) 
         for command in (fly.stop(app, m.id), fly.destroy(app, m.id))
     )
     before = " and ".join(dict.fromkeys(m.image for m in running))
-    words = fly.deploy(app, f"fly/{role}.toml", wanted, setup.settings.strategy)
-    staged = tuple(s.name for s in await setup.fly.secrets(app) if s.waits)
+    words = fly.deploy(app, str(files / f"{role}.toml"), wanted, setup.settings.strategy)
+    found = await setup.fly.secrets(app)
+    staged = tuple(s.name for s in found if s.waits)
+    unknown = tuple(s.name for s in found if s.status == fly.UNKNOWN)
     stood = stands(role, stays, str(wanted)) and not staged and not again
     gate = IMMEDIATE_GATE if immediate else GATES[role]
     command = "" if stood else shlex.join(["fly", *words])
-    return Step(app, command, before, gate, staged, removes)
+    return Step(app, command, before, gate, staged, removes, unknown)
 
 
 def version_before(records: Sequence[Record], now: str) -> str:

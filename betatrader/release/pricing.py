@@ -20,6 +20,7 @@ def priced(
     traffic_gb: float | None,
     intel_usd: str,
     budget: str,
+    intel_machines: int = 1,
 ) -> dict[str, Any]:
     """The bill of the fly files there, if there are any, and of the three sizes."""
     place = region or cost.cheapest_region(venue)
@@ -30,11 +31,17 @@ def priced(
         )
     intel, sum_usd = _amount("--intel-usd", intel_usd), _amount("--budget", budget)
     files = {path.stem: path.read_text() for path in sorted(project.glob("fly/*.toml"))}
-    bills = []
+    wanted: list[tuple[cost.Plan, str]] = []
     if files:
         plan, home = cost.plan_of(files)
-        bills.append(cost.bill(plan, region or home or place, traffic_gb=traffic, intel_usd=intel))
-    bills += [cost.bill(p, place, traffic_gb=traffic, intel_usd=intel) for p in cost.SIZES]
+        wanted.append((plan, region or home or place))
+    wanted += [(plan, place) for plan in cost.SIZES]
+    bills = [
+        cost.bill(
+            plan._replace(intel_machines=intel_machines), at, traffic_gb=traffic, intel_usd=intel
+        )
+        for plan, at in wanted
+    ]
     return {
         "prices_as_of": prices.AS_OF,
         "venue": venue,

@@ -47,6 +47,8 @@ class Settings(NamedTuple):
     """After so long a gate that does not hold has failed."""
     most_errors: int
     strategy: str = ""
+    redis_app: str = ""
+    """The app that has its Redis (`apps.apps_of`)."""
 
     @property
     def immediate(self) -> bool:

@@ -15,7 +15,7 @@ from betatrader.ops import home
 from betatrader.ops.clock import iso
 from betatrader.ops.process import cancel_on_signal
 from betatrader.release import configuration, fly, planning
-from betatrader.release.apps import APPS, app_name, image
+from betatrader.release.apps import APPS, app_name, apps_of, image
 from betatrader.release.planning import Plan, Step
 from betatrader.release.record import Book, Held, Record, refused
 from betatrader.release.releasing import Settings, Setup, Target, release, survey
@@ -45,9 +45,7 @@ async def with_setup(
     url = os.environ.get("REDIS_URL")
     if not url:
         raise UnreachableError(
-            "REDIS_URL is not set: a release is kept in the setup's own Redis\n"
-            f"Run `fly proxy 16379:6379 -a {settings.prefix}-redis`, and set it to "
-            "redis://operator:PASSWORD@127.0.0.1:16379."
+            f"REDIS_URL is not set: a release is kept in the setup's own Redis\n{_way(settings)}"
         )
     async with connected(url, 5.0) as client:
         book = Book(client, home.default_home() / "releases.jsonl")
@@ -56,6 +54,14 @@ async def with_setup(
             return await _unless_signalled(work, setup, folder)
         except* RedisError as errors:
             raise _unanswered(url, _first(errors)) from errors
+
+
+def _way(settings: Settings) -> str:
+    app = apps_of(settings.prefix, settings.redis_app).get("redis")
+    if app is None:
+        return "Set it to the address that its provider names."
+    address = "redis://operator:PASSWORD@127.0.0.1:16379"
+    return f"Run `fly proxy 16379:6379 -a {app}`, and set it to {address}."
 
 
 def _unanswered(url: str, error: Exception) -> UnreachableError:
@@ -198,7 +204,10 @@ async def gather(setup: Setup) -> dict[str, Any]:
     dead = held is not None and held.is_dead(now)
     records = (await setup.book.records())[-SHOWN:]
     return {
-        "apps": [await _app(setup, role) for role in APPS],
+        "apps": [
+            await _app(setup, role, app)
+            for role, app in apps_of(setup.settings.prefix, setup.settings.redis_app).items()
+        ],
         "leader": lease.get(b"holder", b"").decode().partition(" ")[0],
         "under_way": held.told(now) if held is not None else "",
         "cut_off": dead,
@@ -217,8 +226,7 @@ async def gather(setup: Setup) -> dict[str, Any]:
     }
 
 
-async def _app(setup: Setup, role: str) -> dict[str, Any]:
-    app = app_name(role, setup.settings.prefix)
+async def _app(setup: Setup, role: str, app: str) -> dict[str, Any]:
     machines = await setup.fly.machines(app)
     beat = await _beat(setup.redis, role)
     return {

@@ -89,28 +89,47 @@ def test_an_upgrade_moves_the_leader_a_broken_one_does_not_and_a_rollback_moves_
     assert os.environ["REDIS_URL"].startswith("unix://")
 
 
-@pytest.mark.timeout(400)
+def shells() -> list[str]:
+    """The guide's commands, as two shells are given them: all up to an upgrade, and what follows,
+    where the way to Redis is opened anew."""
+    guide = (PROJECT / "docs/deploy.md").read_text()
+    first, _, second = guide.partition("\n## An upgrade\n")
+    blocks = [re.findall(r"^```sh\n(.*?)^```$", t, re.M | re.S) for t in (first, second)]
+    assert [len(found) for found in blocks] == [8, 4]
+    (way,) = [block for block in blocks[0] if "fly proxy" in block]
+    return ["".join(blocks[0]), "".join([way, *blocks[1]])]
+
+
+def follow(account: World, script: str, **more: str) -> str:
+    """What a shell says that is given these lines; each of them must end well."""
+    script = script.replace("16379", str(free_port()))
+    done = subprocess.run(
+        ["bash", "-c", f"set -eu; trap 'jobs -p | xargs -r kill' EXIT\n{script}"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=account.checkout,
+        env=account.environment(**more),
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:] + logs(account)
+    return done.stdout
+
+
+@pytest.mark.timeout(700)
 def test_every_command_of_the_guide_leads_from_nothing_to_an_upgrade_and_a_rollback(
     own_home: Path,
 ) -> None:
-    guide = (PROJECT / "docs/deploy.md").read_text()
-    blocks = re.findall(r"^```sh\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 8
-    script = "".join(blocks).replace("16379", str(free_port()))
+    first, second = shells()
     with world(own_home.parent / "w", real=True) as account:
         account.change(user="")
         account.publish("guide")
-        done = subprocess.run(
-            ["bash", "-c", f"set -eu; trap 'kill $(jobs -p)' EXIT\n{script}"],
-            capture_output=True,
-            text=True,
-            timeout=380,
-            cwd=account.checkout,
-            env=account.environment(BETATRADER_RELEASE_WATCH="1.5s"),
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:] + logs(account)
+        follow(account, first, BETATRADER_RELEASE_WATCH="1.5s")
+        assert account.runs() == at("v0.1.0")
+        said = follow(account, second, BETATRADER_RELEASE_WATCH="1.5s")
         assert account.runs() == at("v0.2.0")
+        redis = account.state()["apps"]["betatrader-redis"]["machines"]
+        assert [m["image_ref"]["tag"] for m in redis] == ["v0.2.0"]
         kept = (own_home / "releases.jsonl").read_text().splitlines()
         ended = [json.loads(line) for line in kept]
         assert [(r["kind"], r["result"]) for r in ended if r["result"] != "running"] == [
@@ -119,7 +138,14 @@ def test_every_command_of_the_guide_leads_from_nothing_to_an_upgrade_and_a_rollb
             ("rollback", "done"),
             ("rollback", "done"),
         ]
-        assert "leader: " in done.stdout
+        assert "leader: " in said
+
+        # and where nothing works: without Redis, on the trader's own machine
+        page = (PROJECT / "docs/stolen-key.md").read_text()
+        (directly,) = re.findall(r"`(fly ssh console [^`]*)`", page)
+        assert '"acknowledged_ms"' in follow(account, directly.replace('direct"', 'direct --json"'))
+        follow(account, "fly scale count 0 -a betatrader-trading --yes")
+        assert account.runs() == {**at("v0.2.0"), "trading": []}
 
 
 def test_a_venues_key_is_proven_staged_and_switched_to_and_a_bad_one_is_not(
@@ -155,6 +181,16 @@ def test_a_venues_key_is_proven_staged_and_switched_to_and_a_bad_one_is_not(
         assert account.state()["apps"]["betatrader-trading"] == before
 
         new = f"{KEY}={more[KEY]}\n{SECRET}={more[SECRET]}\n"
+        dry = account.release("secrets", "rotate", "binance", "--dry-run", given=new)
+        assert dry.returncode == 0, dry.stderr
+        given = [x.split("  #") for x in dry.stdout.splitlines() if x.startswith("  fly ")]
+        assert given[0][0] == "  fly secrets import --stage -a betatrader-trading"
+        assert given[0][1].endswith(f": {KEY}, {SECRET}")
+        assert " -a betatrader-trading --image registry.fly.io/" in given[1][0]
+        assert len(given) == 2
+        assert more[SECRET] not in dry.stdout + dry.stderr
+        assert account.state()["apps"]["betatrader-trading"] == before
+
         done = account.release("secrets", "rotate", "binance", "--order", *GATES, given=new)
         assert done.returncode == 0, done.stderr
         assert "The old key of binance may be revoked there now" in done.stdout

@@ -105,7 +105,8 @@ def test_the_plan_and_a_dry_run_print_each_command_and_change_nothing(account: W
     assert plan.returncode == dry.returncode == 0, plan.stderr + dry.stderr
     for told in (plan.stdout, dry.stdout):
         for app in ("jobs", "intel", "trading"):
-            assert f"fly deploy -c fly/{app}.toml -a betatrader-{app} --image " in told
+            assert f"/{app}.toml -a betatrader-{app} --image " in told
+        assert told.count("  fly deploy -c ") == 3
         assert told.count("--image registry.fly.io/betatrader-trading:v2") == 3
     assert account.runs() == at("v1")
     assert len(account.commands("deploy", "-c")) == 3
@@ -274,8 +275,27 @@ def test_a_dry_run_after_a_release_was_killed_prints_what_is_done_then(
         for command in account.commands()[given:]
         if command[:2] in (["machine", "stop"], ["machine", "destroy"], ["deploy", "-c"])
     ]
-    assert done == printed
+    assert done == [
+        [f"fly/{Path(word).name}" if word.endswith(".toml") else word for word in command]
+        for command in printed
+    ]
     assert len(done) == {"rollback": 4, "deploy": 2}[words[0]]
+
+
+def test_the_commands_of_a_dry_run_do_by_hand_what_the_rollback_does(account: World) -> None:
+    """With the fly files of the version, whatever lies in the checkout."""
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    path = account.checkout / "fly/trading.toml"
+    path.write_text(path.read_text().replace('VERSION_SEEN = "v2"', 'VERSION_SEEN = "of today"'))
+    dry = account.release("rollback", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert account.runs() == at("v2")
+    printed = [line.split()[1:] for line in dry.stdout.splitlines() if line.startswith("  fly ")]
+    assert len(printed) == 3
+    for command in printed:
+        account.given(*command)
+    assert account.runs() == at("v1")
+    assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v1")
 
 
 def test_a_release_that_was_killed_is_taken_back_by_rollback(account: World) -> None:
@@ -581,3 +601,65 @@ def test_a_plan_tells_of_staged_secrets_and_that_their_app_is_deployed(account: 
     steps = json.loads(account.release("plan", "v1", "--json").stdout)["steps"]
     assert [bool(step["command"]) for step in steps] == [False, False, True]
     assert steps[2]["staged"] == names.split(", ")
+
+
+def test_a_secret_of_unknown_standing_is_told_and_restarts_no_app(account: World) -> None:
+    state = account.state()
+    state["apps"]["betatrader-trading"]["secrets"]["REDIS_URL"]["no_time"] = True
+    account.change(apps=state["apps"])
+    before = len(account.commands("deploy", "-c"))
+    plan = account.release("plan", "v1")
+    assert plan.returncode == 0, plan.stderr
+    assert plan.stdout.count("it runs this image already") == 3
+    assert "fly cannot say whether these secrets are in force: REDIS_URL" in plan.stdout
+    done = account.release("deploy", "v1", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert len(account.commands("deploy", "-c")) == before
+
+
+def test_a_second_setup_is_released_beside_the_first_on_its_redis(account: World) -> None:
+    """The apps of another prefix, without a Redis of their own."""
+    for role, secrets in SECRETS.items():
+        if role == "redis":
+            continue
+        account.given("apps", "create", f"second-{role}")
+        lines = "".join(f"{name}={value}\n" for name, value in secrets.items())
+        where = ("--prefix", "second", "--redis-app", "betatrader-redis")
+        done = account.release("secrets", "set", role, *where, given=lines)
+        assert f"staged at second-{role}: " in done.stdout, done.stderr
+    image = "registry.fly.io/betatrader-trading:v2"
+    alone = account.release("plan", image, "--prefix", "second")
+    assert alone.returncode == 4
+    assert "fly knows no app second-redis" in alone.stderr
+    assert "that with --redis-app" in alone.stderr
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.flushall()
+    for words in (("secrets", "check"), ("plan", image), ("deploy", image, *FAST)):
+        done = account.release(*words, *where)
+        assert done.returncode == 0, done.stderr
+    shown = json.loads(account.release("status", *where, "--json").stdout)["apps"]
+    assert [a["app"] for a in shown] == [f"second-{r}" for r in at("")] + ["betatrader-redis"]
+    assert account.runs() == at("v1"), "the first setup is another"
+    apps = account.state()["apps"]
+    tags = {r: [m["image_ref"]["tag"] for m in apps[f"second-{r}"]["machines"]] for r in at("")}
+    assert tags == at("v2")
+
+
+def test_where_redis_is_no_app_of_ours_none_is_asked_for(account: World) -> None:
+    state = account.state()
+    del state["apps"]["betatrader-redis"]
+    account.change(apps=state["apps"])
+    assert "fly knows no app betatrader-redis" in account.release("plan", "v2").stderr
+    where = ("--redis-app", "none")
+    for words in (("secrets", "check"), ("plan", "v2"), ("deploy", "v2", *FAST)):
+        done = account.release(*words, *where)
+        assert done.returncode == 0, done.stderr
+    shown = json.loads(account.release("status", *where, "--json").stdout)["apps"]
+    assert [a["app"] for a in shown] == [f"betatrader-{r}" for r in at("")]
+    assert account.runs() == at("v2")
+    one = account.release("secrets", "set", "redis", *where, given="A=bcdefghijk\n")
+    assert one.returncode == 2
+    url = account.release("status", *where, REDIS_URL="")
+    assert "Set it to the address that its provider names." in url.stderr
+    slip = account.release("status", "--redis-app", "No App")
+    assert (slip.returncode, "'No App' is no name of an app" in slip.stderr) == (2, True)

@@ -1,12 +1,18 @@
 """The pure parts of a release: images, gates, secrets, files."""
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
+from betatrader.model.errors import (
+    ConfigurationError,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
 from betatrader.model.secret import Secret
 from betatrader.release import (
     configuration,
@@ -17,7 +23,7 @@ from betatrader.release import (
     rotating,
     schemas,
 )
-from betatrader.release.apps import APPS, image
+from betatrader.release.apps import APPS, Image, image
 from betatrader.release.fly import AppSecret, Check, ImageRef, Machine
 from betatrader.release.gates import Sight, Wanted, in_force, judge, surplus
 from betatrader.release.record import Held, Record, refused
@@ -172,6 +178,35 @@ def test_of_two_that_nobody_leads_the_one_that_is_well_stays() -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        'Could not find App "a"',
+        "failed to list VMs: app not found",
+        "failed to list app secrets: app not found",
+        "the app name a could not be found, did you create the app or misspell it in the "
+        "fly.toml file or via -a?",
+    ],
+)
+async def test_an_app_that_is_not_there_is_told_as_such_in_whatever_words_fly_says_it(
+    said: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "fly"
+    program.write_text(f"#!/bin/sh\necho {shlex.quote(f'Error: {said}')} >&2\nexit 1\n")
+    program.chmod(0o755)
+    asked = fly.Fly(str(program), lambda _line: None)
+    with pytest.raises(UnreachableError, match=r"fly knows no app a of yours\nCreate it"):
+        await asked.machines("a")
+    command = fly.deploy("a", "a.toml", Image("registry.fly.io/a", "v1"))
+    with pytest.raises(UnreachableError, match="fly knows no app a of yours"):
+        await asked.deploy(command)
+
+
+def test_a_secret_of_which_fly_knows_nothing_does_not_wait_for_a_deploy() -> None:
+    found = {s: AppSecret("K", status=s).waits for s in ("Deployed", "Unknown", "Staged", "")}
+    assert [status for status, waits in found.items() if waits] == ["Staged"]
+
+
+@pytest.mark.parametrize(
     ("machines", "secrets", "told"),
     [
         ([], [], "a runs no machine"),
@@ -186,6 +221,11 @@ def test_of_two_that_nobody_leads_the_one_that_is_well_stays() -> None:
             [AppSecret("K", status="Staged"), AppSecret("L", status="Partial")],
             "a runs machine m2 (started), and not in force before its next deploy: "
             "K (staged), L (partial)",
+        ),
+        (
+            [machine()],
+            [AppSecret("K", status="Unknown")],
+            "a runs machine m2 (started), and fly cannot say whether it has K",
         ),
     ],
 )

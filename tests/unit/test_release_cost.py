@@ -52,6 +52,34 @@ def test_the_files_of_this_tree_are_within_it_too() -> None:
     assert jobs["env"]["BETATRADER_JOBS__COST_USD_PER_MONTH"] == str(usd)
 
 
+@pytest.mark.parametrize(
+    ("machine", "size"),
+    [
+        ('[[vm]]\nsize = "shared-cpu-1x"\nmemory_mb = 1024\n', Size("shared", 1, 1024)),
+        ('[[vm]]\nmemory = "256mb"\nmemory_mb = 512\n', Size("shared", 1, 512)),
+        ('[[vm]]\ncpus = 4\nmemory = "1gb"\n', Size("shared", 4, 1024)),
+        (
+            '[[vm]]\ncpu_kind = "performance"\ncpus = 2\nmemory = "4gb"\n',
+            Size("performance", 2, 4096),
+        ),
+        ('[vm]\nsize = "shared-cpu-1x"\nmemory = "512mb"\n', Size("shared", 1, 512)),
+        ('[[vm]]\nsize = "shared-cpu-2x"\n', Size("shared", 2, 512)),
+        ("", Size("shared", 1, 256)),
+    ],
+)
+def test_a_machine_is_priced_as_fly_reads_its_block(machine: str, size: Size) -> None:
+    plan, _ = cost.plan_of({"jobs": f'primary_region = "arn"\n{machine}'})
+    assert plan.machines == {"jobs": size}
+
+
+def test_several_machines_of_intel_are_each_paid_for() -> None:
+    one, three = (
+        cost.bill(cost.MINIMAL._replace(intel_machines=number), "arn") for number in (1, 3)
+    )
+    assert three.usd - one.usd == 2 * cost.MINIMAL.machines["intel"].price("arn")
+    assert any(line.what.startswith("3 x shared-cpu-1x") for line in three.lines)
+
+
 def test_three_sizes_grow_and_hold_what_they_say() -> None:
     bills = [cost.bill(plan, "arn") for plan in cost.SIZES]
     assert [bill.usd for bill in bills] == sorted(bill.usd for bill in bills)
@@ -102,5 +130,7 @@ def test_an_amount_that_is_none_or_a_slip_is_refused_in_a_line(given: dict[str, 
 def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(UsageError, match="no region is named 'mars'"):
         cost.bill(cost.MINIMAL, "mars")
+    with pytest.raises(ConfigurationError, match="'much' is no size"):
+        cost.plan_of({"jobs": '[[vm]]\nmemory = "much"\n'})
     with pytest.raises(ConfigurationError, match="no machine is named 'huge'"):
         cost.plan_of({"jobs": '[[vm]]\nsize = "huge"\n'})
