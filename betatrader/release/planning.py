@@ -10,7 +10,7 @@ import msgspec
 
 from betatrader.model.errors import ConfigurationError, RefusedError
 from betatrader.ops import home
-from betatrader.release import configuration, credentials, fly, schemas
+from betatrader.release import configuration, credentials, fly, pricing, schemas
 from betatrader.release.apps import ORDER, Image, app_name, apps_of, image
 from betatrader.release.configuration import Files
 from betatrader.release.gates import one_colour, stands
@@ -92,6 +92,8 @@ async def prepare(
     configuration.write(files, folder)
     await check_image(setup, target)
     await check_secrets(setup, files)
+    if kind == "deploy":
+        _warn_of_cost(setup, files)
     record = Record(
         id=secrets.token_hex(4),
         kind=kind,
@@ -104,6 +106,13 @@ async def prepare(
         files=dict(files.text),
     )
     return Plan(record, target, over)
+
+
+def _warn_of_cost(setup: Setup, files: Files) -> None:
+    apps = apps_of(setup.settings.prefix, setup.settings.redis_app)
+    told = pricing.warning({role: text for role, text in files.text.items() if role in apps})
+    if told:
+        setup.tell(f"warning: {told}")
 
 
 async def check_image(setup: Setup, target: Target) -> None:

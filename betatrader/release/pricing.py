@@ -1,13 +1,16 @@
 """Bills as `release cost` shows them."""
 
+import tomllib
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from betatrader.model.errors import UsageError
+from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.release import cost, prices
 from betatrader.release.cost import Bill
 
+VARIABLE = "BETATRADER_JOBS__COST_USD_PER_MONTH"
 MOST = 1_000_000_000
 """USD, or GB: what is more is a slip."""
 
@@ -49,6 +52,26 @@ def priced(
         "budget_usd": str(sum_usd),
         "plans": [_shown(bill, sum_usd) for bill in bills],
     }
+
+
+def warning(files: Mapping[str, str]) -> str:
+    """Where jobs tells profit net of another sum than the bill of these fly files; "" where not,
+    and where the bill is not known. It is no mistake: what no file names may be in the sum."""
+    try:
+        plan, region = cost.plan_of(files)
+        usd = cost.bill(plan, region).usd
+        told = tomllib.loads(files.get("jobs", "")).get("env", {}).get(VARIABLE, "0")
+        named = Decimal(str(told))
+    except (ConfigurationError, UsageError, InvalidOperation):
+        return ""  # each of them is told elsewhere
+    if named == usd or not named.is_finite():
+        return ""
+    meaning = (
+        "profit is told too high"
+        if named < usd
+        else "right where models, searches or more machines are in it"
+    )
+    return f"fly/jobs.toml: {VARIABLE} is {told}, the bill of these files {usd}: {meaning}"
 
 
 def _shown(bill: Bill, budget_usd: Decimal) -> dict[str, Any]:

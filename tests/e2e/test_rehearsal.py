@@ -5,13 +5,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -91,12 +92,21 @@ def test_no_order_is_lost_or_doubled(venue: str, name: str) -> None:
 
 @pytest.mark.parametrize("venue", PLAYED)
 def test_a_clean_handover_leaves_at_most_250_ms_without_a_trader(venue: str) -> None:
-    """The issue's own bound, on the median: one handover may meet a busy machine."""
+    """The issue's own bound, on the median: one handover may meet a busy machine. Each of them is
+    within half of the lease: it was handed over, not waited for."""
     found, _ = rehearsed(venue)
     gaps = {one["name"]: one["gap_ms"] for one in found["scenarios"] if one["gap_ms"] is not None}
     assert set(gaps) == CLEAN[venue]
     assert median(gaps.values()) <= 250, gaps
+    assert max(gaps.values()) <= 1000, gaps
     assert found["sound"], found
+
+
+@pytest.mark.parametrize("venue", PLAYED)
+def test_blue_was_killed_before_it_had_drained(venue: str) -> None:
+    found, _ = rehearsed(venue)
+    told = {one["name"]: one["note"] for one in found["scenarios"]}
+    assert " was killed as it drained, " in told["blue killed in the handover"]
 
 
 @pytest.mark.parametrize("venue", PLAYED)
@@ -157,7 +167,13 @@ def test_the_counting_sees_what_is_lost_doubled_and_unexplained(counting: Any) -
 
 @pytest.mark.parametrize(
     ("gaps", "well"),
-    [([], True), ([20.0, 250.0, 900.0], True), ([20.0, 251.0, 900.0], False), ([251.0], False)],
+    [
+        ([], True),
+        ([20.0, 250.0, 900.0], True),
+        ([20.0, 251.0, 900.0], False),
+        ([251.0], False),
+        ([20.0, 30.0, 1001.0], False),
+    ],
 )
 def test_a_run_is_not_sound_where_handovers_took_too_long(
     counting: Any, gaps: list[float], well: bool
@@ -165,3 +181,37 @@ def test_a_run_is_not_sound_where_handovers_took_too_long(
     books = counting.Books(3, 1, 1, 0, 0, 1.0, [])
     outcomes = [counting.Outcome("one", "", 3, 0, 0, 0, gap, None, [], []) for gap in (None, *gaps)]
     assert counting.sound(books, outcomes) is well
+
+
+@pytest.mark.parametrize("statuses", [[-9], [0, 0, -9], [0, 0, 0, 0]])
+def test_a_blue_that_drained_before_the_kill_is_no_kill(
+    counting: Any, statuses: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenarios = sys.modules[counting.Scenario.__module__]
+    struck: list[str] = []
+
+    class Trader(NamedTuple):
+        name: str
+
+        def ended(self) -> int:
+            return statuses[int(self.name)]
+
+    class Stage:
+        leader = Trader("0")
+
+        def strike(self, trader: Trader, number: signal.Signals) -> None:
+            struck.append(f"{trader.name} {number.name}")
+
+    def green(stage: Any, _version: str) -> Trader:
+        return Trader(str(int(stage.leader.name) + 1))
+
+    monkeypatch.setattr(scenarios, "_green", green)
+    monkeypatch.setattr(scenarios, "_takes_over", lambda stage, one: setattr(stage, "leader", one))
+    play = scenarios.killed("next")
+    if statuses[-1] == 0:
+        with pytest.raises(scenarios.BrokenRehearsal, match="drained before the kill, 4 times"):
+            play(Stage())
+    else:
+        last = len(statuses) - 1
+        assert play(Stage()) == f"{last} was killed as it drained, {last + 1} took over"
+    assert struck == [f"{n} {s}" for n in range(len(statuses)) for s in ("SIGTERM", "SIGKILL")]

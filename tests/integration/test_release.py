@@ -663,3 +663,18 @@ def test_where_redis_is_no_app_of_ours_none_is_asked_for(account: World) -> None
     assert "Set it to the address that its provider names." in url.stderr
     slip = account.release("status", "--redis-app", "No App")
     assert (slip.returncode, "'No App' is no name of an app" in slip.stderr) == (2, True)
+
+
+def test_a_check_and_a_plan_warn_of_a_cost_that_is_not_the_bill_and_refuse_nothing(
+    account: World,
+) -> None:
+    right = account.release("check", "fly")
+    assert (right.returncode, right.stderr) == (0, "")
+    path = account.checkout / "fly/trading.toml"
+    path.write_text(path.read_text().replace('memory = "512mb"', 'memory = "1gb"'))
+    account.publish("v3")
+    for words in (("check", "fly"), ("plan", "v3")):
+        done = account.release(*words)
+        assert done.returncode == 0, done.stderr
+        assert "warning: fly/jobs.toml: BETATRADER_JOBS__COST_USD_PER_MONTH is 10.99" in done.stderr
+        assert "profit is told too high" in done.stderr

@@ -1,8 +1,14 @@
 """One order in another's stead, at the simulated Binance: cancelReplace with STOP_ON_FAILURE."""
 
+from functools import partial
+
 import pytest
 from binance_scenes import RefuseError, World, instead, name, order
-from binance_served import Served
+from binance_served import COIN, Served
+
+from betatrader.model.command import CancelOrder
+from betatrader.model.ids import ClientOrderId
+from betatrader.ops import clock
 
 
 @pytest.fixture
@@ -31,6 +37,23 @@ def test_where_the_old_one_is_gone_nothing_is_placed(served: Served) -> None:
     assert served.replace(1, 2, "49000") == ["CancelRejected 1", "OrderRejected 2"]
     assert served.reasons[0] == "Unknown order sent. (-2011)"
     assert served.rests() == set()
+
+
+@pytest.mark.parametrize("replaced_first", [True, False])
+def test_one_that_is_replaced_and_taken_back_at_once_leaves_no_request_without_an_answer(
+    served: Served, replaced_first: bool
+) -> None:
+    """As a trader that is told to end right after it has replaced an order."""
+    served.place(1, "49000")
+    replace = partial(served.venue.submit, instead(1, 2, "49500", "0.001"))
+    cancel = partial(served.venue.cancel, CancelOrder(ClientOrderId(name(1)), COIN))
+    both = (replace, cancel) if replaced_first else (cancel, replace)
+    served.loop.call_soon(lambda: [send(clock.now_ns()) for send in both])
+    served.go(1.0)
+    assert not served.venue.busy
+    placed = "OrderAccepted 2" if replaced_first else "OrderRejected 2"
+    assert sorted(served.since()) == sorted(["CancelRejected 1", placed, "OrderCanceled 1"])
+    assert served.rests() == ({"2"} if replaced_first else set())
 
 
 @pytest.mark.parametrize(

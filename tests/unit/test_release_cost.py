@@ -1,6 +1,7 @@
 """The bill: fly's published prices to the cent, and what a setup costs."""
 
 import math
+import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.release import cost, prices
 from betatrader.release.prices import Size
-from betatrader.release.pricing import priced
+from betatrader.release.pricing import priced, warning
 
 FLY = Path(__file__).resolve().parents[2] / "fly"
 
@@ -78,6 +79,28 @@ def test_several_machines_of_intel_are_each_paid_for() -> None:
     )
     assert three.usd - one.usd == 2 * cost.MINIMAL.machines["intel"].price("arn")
     assert any(line.what.startswith("3 x shared-cpu-1x") for line in three.lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('BETATRADER_JOBS__COST_USD_PER_MONTH = "10.99"', ""),
+        (
+            'BETATRADER_JOBS__COST_USD_PER_MONTH = "9"',
+            "9, the bill of these files 10.99: profit",
+        ),
+        ("", "is 0, the bill of these files 10.99: profit is told too high"),
+        ('BETATRADER_JOBS__COST_USD_PER_MONTH = "30"', "30, the bill of these files 10.99: right"),
+        ('BETATRADER_JOBS__COST_USD_PER_MONTH = "much"', ""),
+        ('BETATRADER_JOBS__COST_USD_PER_MONTH = "nan"', ""),
+    ],
+)
+def test_a_cost_in_jobs_file_that_is_not_the_files_bill_is_warned_of(line: str, why: str) -> None:
+    files = {p.stem: p.read_text() for p in FLY.glob("*.toml")}
+    files["jobs"] = re.sub(r"^BETATRADER_JOBS__COST.*$", line, files["jobs"], flags=re.M)
+    told = warning(files)
+    assert bool(told) == bool(why)
+    assert why in told
 
 
 def test_three_sizes_grow_and_hold_what_they_say() -> None:

@@ -46,8 +46,9 @@ WORDS = {
 Tell = Callable[[str, Record, str, Execution | None], None]
 """Told of each change of an order: owner, order, execution type, and the execution it is of."""
 
-Waiting = dict[ClientOrderId, "asyncio.Future[OrderEvent]"]
-"""Requests that the exchange has not answered: placing and cancelling of one order apart."""
+Waiting = dict[ClientOrderId, "list[asyncio.Future[OrderEvent]]"]
+"""Requests that the exchange has not answered, the eldest first: placing and cancelling of one
+order apart. Two may want to cancel the same one: it is replaced, and taken back at once."""
 
 
 class Trading:
@@ -227,7 +228,7 @@ class Trading:
         self, waiting: Waiting, name: ClientOrderId, ask: Callable[[], None]
     ) -> OrderEvent:
         future: asyncio.Future[OrderEvent] = asyncio.get_running_loop().create_future()
-        waiting[name] = future
+        waiting.setdefault(name, []).append(future)
         ask()
         self.wake()
         try:
@@ -237,7 +238,9 @@ class Trading:
             text = "Timeout waiting for response from backend server. Send status unknown; "
             raise Refusal(504, -1007, f"{text}execution status unknown.") from None
         finally:
-            waiting.pop(name, None)
+            waiting[name].remove(future)
+            if not waiting[name]:
+                del waiting[name]
 
     def restarted(self) -> None:
         """What was open is no more."""
@@ -250,21 +253,21 @@ class Trading:
 
     def deliver(self, reports: list[tuple[str, OrderEvent]]) -> None:
         """All that is due: each report to the order's record and its owner, then the answers."""
-        placed: dict[ClientOrderId, OrderEvent] = {}
-        gone: dict[ClientOrderId, OrderEvent] = {}
+        placed: dict[ClientOrderId, list[OrderEvent]] = {}
+        gone: dict[ClientOrderId, list[OrderEvent]] = {}
         for owner, event in reports:
             record = self.of(owner).by_name.get(event.order)
             if record is not None:
                 self._take(owner, record, event)
             ends = isinstance(event, OrderRejected | OrderCanceled)
             if ends or isinstance(event, CancelRejected):
-                gone[event.order] = event
+                gone.setdefault(event.order, []).append(event)
             if ends or (event.order not in placed and not isinstance(event, CancelRejected)):
-                placed[event.order] = event
+                placed[event.order] = [event]
         for waiting, answers in ((self._placing, placed), (self._canceling, gone)):
-            for name, answer in answers.items():
-                future = waiting.get(name)
-                if future is not None and not future.done():
+            for name, found in answers.items():
+                asked = [future for future in waiting.get(name, ()) if not future.done()]
+                for future, answer in zip(asked, found, strict=False):
                     future.set_result(answer)
 
     def _take(self, owner: str, record: Record, event: OrderEvent) -> None:
