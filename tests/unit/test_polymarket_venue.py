@@ -400,17 +400,47 @@ def test_a_429_is_obeyed(world: World) -> None:
     assert world.kinds() == ["OrderAccepted"]
 
 
-def test_several_leave_in_one_request(world: World) -> None:
-    def answers(given: dict) -> list:
-        hashes = [world.venue.ids.theirs(name(n))[0] for n in (1, 2, 3)]
-        return [
-            {"success": True, "errorMsg": "", "orderID": hashes[0], "status": "live"},
-            {"success": True, "errorMsg": "not enough balance / allowance", "orderID": ""},
-        ]
+REFUSED = {"success": True, "errorMsg": "not enough balance / allowance", "orderID": ""}
 
-    world.fake.rest["POST /orders"] = answers
+
+def place_three(world: World, *answers: int | dict | None) -> dict[str, str]:
+    """Place orders 1 to 3 in one request; what was told of each. A number in the answers is the
+    good answer to that order."""
+
+    def good(number: int) -> dict:
+        their_id = world.venue.ids.theirs(name(number))[0]
+        return {"success": True, "errorMsg": "", "orderID": their_id, "status": "live"}
+
+    world.fake.rest["POST /orders"] = lambda _: [
+        good(one) if isinstance(one, int) else one for one in answers
+    ]
+    world.since()
     world.do(lambda: world.venue.submit_many([(approved(n), clock.now_ns()) for n in (1, 2, 3)]))
-    assert world.kinds() == ["OrderAccepted", "OrderRejected", "OrderInDoubt"]
+    told = {event.order: type(event).__name__ for event in world.since()}
+    return {str(number): told[name(number)] for number in (1, 2, 3)}
+
+
+A, R, D = "OrderAccepted", "OrderRejected", "OrderInDoubt"
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ((1, REFUSED, 3), (A, R, A)),
+        ((1, REFUSED), (A, D, D)),
+        ((REFUSED, 3), (D, D, A)),
+        ((REFUSED, None, 3), (R, D, A)),
+        ((REFUSED, 3, 2), (D, A, A)),
+        ((3, 3, 3), (D, D, A)),
+        ((1, 2, 3, REFUSED), (A, A, A)),
+        ((), (D, D, D)),
+    ],
+)
+def test_an_answer_counts_for_the_order_that_it_is_of(
+    world: World, answers: tuple, told: tuple
+) -> None:
+    """Where one is absent, a refusal is of nobody knows which: none of them is told refused."""
+    assert tuple(place_three(world, *answers).values()) == told
 
 
 def test_each_order_of_a_request_is_found_again_after_a_restart(world: World) -> None:

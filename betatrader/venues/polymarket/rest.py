@@ -194,11 +194,12 @@ class Rest:
         answer = await self._signed("POST", "/order", "", body, timeout_s=ORDER_S)
         return _as(wire.Placed, answer)
 
-    async def place_many(self, bodies: list[str]) -> list[wire.Placed]:
-        """Send up to 15 orders in one request; each has an answer of its own, in their order."""
+    async def place_many(self, bodies: list[str]) -> list[wire.Placed | None]:
+        """Send up to 15 orders in one request; each has an answer of its own, in their order,
+        unless one is absent."""
         text = "[" + ",".join(bodies) + "]"
         answer = await self._signed("POST", "/orders", "", text, timeout_s=ORDER_S)
-        return _as(list[wire.Placed], answer)
+        return _as(list[wire.Placed | None], answer)
 
     async def cancel(self, order_id: str) -> wire.Canceled:
         """Take one order off the book."""
