@@ -799,6 +799,59 @@ def test_an_account_that_is_not_answered_raises(world: World) -> None:
         world.account()
 
 
+BAD_ORDERS = {
+    "a status that is new": {"status": "ORDER_STATUS_PAUSED"},
+    "no number": {"size_matched": "some"},
+    "another shape": {"size_matched": 3},
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ORDERS.values(), ids=BAD_ORDERS)
+@pytest.mark.parametrize("rests", [True, False])
+def test_t17_an_order_that_cannot_be_read_goes_on_and_the_others_are_stated(
+    world: World, bad: dict, rests: bool
+) -> None:
+    """One row must not keep a start from its end, nor end an order that may be live."""
+    strange, good = world.submit(approved(1)), world.submit(approved(2))
+    row = {**order(strange), **bad}
+    world.fake.rest["GET /data/orders"] = lambda _: page(*([row] if rests else []), order(good))
+    world.fake.rest[f"GET /data/order/{strange}"] = lambda _: row
+    found = world.account(name(1), name(2))
+    assert {one: there.state for one, there in found.orders.items()} == dict.fromkeys(
+        (name(1), name(2)), OrderState.ACCEPTED
+    )
+    assert bool(found.by_hand) is ("status" not in bad), "what is left out is an alert"
+
+
+def test_t17_a_trade_that_cannot_be_read_is_left_out_and_told(world: World) -> None:
+    ours = [world.submit(approved(number)) for number in (1, 2)]
+    good, no_side = trade(ours[0], "3"), trade(ours[1], "2", id="second")
+    no_side["maker_orders"][0] |= {"side": "", "asset_id": ""}
+    no_number, no_shape = trade(ours[0], "x", id="third"), {"id": 7}
+    unknown = trade("0x" + "47" * 32, "2", id="fifth")
+    unknown["maker_orders"][0]["side"] = ""
+    rows = page(no_number, no_shape, unknown, no_side, good)
+    world.fake.rest["GET /data/trades"] = lambda _: rows
+    found = world.account()
+    assert [(f.order, f.instrument, f.side, f.quantity) for f in found.fills] == [
+        (name(2), YES, Side.BUY, parse("2")),
+        (name(1), YES, Side.BUY, parse("3")),
+    ], "our own order says what a row leaves out"
+    assert len(found.by_hand) == 3
+    assert any("trade third" in text for text in found.by_hand)
+    world.fake.rest["GET /data/trades"] = lambda _: page(good)
+    assert world.account().by_hand == ()
+
+
+def test_an_end_is_told_though_a_trade_cannot_be_read(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.since()
+    world.fake.rest["GET /data/trades"] = lambda _: page(trade(their_id, "x"), {"id": 7})
+    world.say("user", told("CANCELLATION", their_id, "CANCELED", "4"))
+    world.go(3)
+    assert world.kinds() == ["OrderCanceled"]
+
+
 def test_orders_of_before_a_restart_are_known_again(world: World) -> None:
     command = approved(1)
     their_id = world.submit(command)

@@ -23,6 +23,7 @@ from betatrader.model.account import (
     OrderRejected,
 )
 from betatrader.model.ids import ClientOrderId
+from betatrader.model.order import OrderState
 from betatrader.net.transport import NotSentError
 from betatrader.ops import clock
 from betatrader.venues.polymarket import wire
@@ -251,7 +252,7 @@ class Sending:
                 if found is None:
                     continue
                 self._tell(self._accounts.settled(clock.now_ns(), clock.boot_s(), found))
-                if found.status not in ("LIVE", "DELAYED", "UNMATCHED"):
+                if self._accounts.known(found).state is not OrderState.ACCEPTED:
                     return
             except (OSError, TimeoutError, ValueError) as error:
                 self._log.warning("not_settled", venue=VENUE, order=sent.order, error=str(error))
