@@ -1,10 +1,11 @@
 """Orders of both tokens of a market meet at the simulated Polymarket: MINT and MERGE."""
 
 import pytest
-from msgspec.json import decode
-from poly_scene import CASH, NO, NO_ID, OTHER, YES, YES_ID, Clock, Wallet, market, server
+from msgspec.json import decode, encode
+from poly_scene import CASH, NO, NO_ID, OTHER, YES, YES_ID, Clock, Heard, Wallet, market, server
 
 from betatrader.model.money import parse
+from betatrader.net.transport import Request
 from betatrader.ops import clock
 from betatrader.sim.ledger import Ledger
 from betatrader.venues.polymarket.serve.server import PolymarketServer
@@ -76,6 +77,22 @@ async def test_an_order_stands_in_both_books(venue: PolymarketServer) -> None:
     await maker.ask("DELETE", "/cancel-all")
     book = decode((await taker.call("GET", "/book", token_id=YES)).body)
     assert book["asks"][-1] == {"price": "0.52", "size": "25"}
+
+
+async def test_what_an_order_changes_in_both_books_is_one_message(venue: PolymarketServer) -> None:
+    maker, _ = await two(venue)
+    feed = Heard()
+    handler = venue.open(Request("GET", "/ws/market", "", {}, b""), feed)
+    assert handler is not None
+    handler.received(encode({"type": "market", "assets_ids": [YES, NO]}))
+    await maker.place("BUY", "0.49", "8", token=NO)
+    (message,) = feed.messages("price_change")
+    assert {
+        (c["asset_id"], c["side"], c["price"], c["size"]) for c in message["price_changes"]
+    } == {
+        (YES, "SELL", "0.51", "8"),
+        (NO, "BUY", "0.49", "8"),
+    }
 
 
 async def test_prices_that_leave_a_gap_do_not_meet(venue: PolymarketServer) -> None:

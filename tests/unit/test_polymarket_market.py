@@ -138,17 +138,99 @@ def test_a_quiet_book_is_compared_and_told_again(world: World) -> None:
 
 def test_a_book_that_moved_without_a_word_breaks_the_socket_off(world: World) -> None:
     world.fake.books[YES_TOKEN] = book(YES_TOKEN, {"0.3": "1"}, {"0.7": "1"})
-    world.go(20)
-    assert len([s for s in world.fake.sockets if s.url.endswith("market")]) >= 2
-    books = [event for event in of(world, YES) if isinstance(event, BookSnapshot)]
-    assert books[-1].bids == ((parse("0.3"), parse("1")),)
+    world.go(10)
+    assert snapshots(world, YES)[-1].bids == ((parse("0.3"), parse("1")),)
+    world.fake.books[YES_TOKEN] = book(YES_TOKEN, {"0.4": "1"}, {"0.7": "1"})
+    world.go(10)
+    assert connections(world) >= 2
+    assert snapshots(world, YES)[-1].bids == ((parse("0.4"), parse("1")),)
 
 
-def test_the_same_hash_is_the_same_book(world: World) -> None:
+def test_t33_one_book_that_moved_is_taken_from_rest_and_the_others_stay(world: World) -> None:
+    world.fake.books[YES_TOKEN] = book(YES_TOKEN, {"0.3": "1"}, {"0.7": "1"})
+    world.go(30)
+    assert connections(world) == 1
+    (taken,) = snapshots(world, YES)
+    assert taken.bids == ((parse("0.3"), parse("1")),)
+    assert snapshots(world, NO) == []
+    assert world.venue.connected
+
+
+def connections(world: World) -> int:
+    """How many sockets of the market there have been."""
+    return len([s for s in world.fake.sockets if s.url.endswith("market")])
+
+
+def snapshots(world: World, name: str) -> list[BookSnapshot]:
+    return [event for event in of(world, name) if isinstance(event, BookSnapshot)]
+
+
+def test_only_the_same_content_is_the_same_book(world: World) -> None:
+    """A change carries the venue's hash, whatever became of the changes before it."""
     world.say("market", {**book(YES_TOKEN, {"0.5": "1"}, {}), "hash": "abc"})
     world.fake.books[YES_TOKEN] = {**book(YES_TOKEN, {"0.50": "1.0"}, {}), "hash": "abc"}
     world.go(20)
-    assert len([s for s in world.fake.sockets if s.url.endswith("market")]) == 1
+    assert snapshots(world, YES)[1:] == []
+    world.fake.books[YES_TOKEN]["bids"].insert(0, {"price": "0.4", "size": "7"})
+    world.go(20)
+    assert snapshots(world, YES)[-1].bids[1] == (parse("0.4"), parse("7"))
+
+
+def test_a_change_that_cannot_be_read_drops_its_book_alone(world: World) -> None:
+    """The engine hears of the good half of the frame, and has no book that is wrong."""
+    world.go(0.6)
+    world.market.clear()
+    good = change(YES_TOKEN, "0.50", "0", "BUY")
+    for bad in (
+        change(NO_TOKEN, "oops", "1", "SELL"),
+        change(NO_TOKEN, "0.49", "1", "SELL", best_bid="x"),
+        change(NO_TOKEN, "0.49", "1", "?"),
+    ):
+        world.market.clear()
+        world.do(world.fake.socket("market").say, changes(good, bad), seconds=0.01)
+        (delta,) = [event for event in of(world, YES) if isinstance(event, BookDelta)]
+        assert delta.bids == ((parse("0.5"), 0),)
+        dropped, *_ = snapshots(world, NO)
+        assert (dropped.bids, dropped.asks) == ((), ())
+        world.go(1)
+        assert snapshots(world, NO)[-1].bids == ((parse("0.4"), parse("100")),), "asked for at once"
+    assert connections(world) == 1
+
+
+def test_what_changes_while_a_book_is_asked_for_is_in_it(world: World) -> None:
+    world.fake.books[YES_TOKEN] = book(YES_TOKEN, {"0.5": "9"}, {"0.6": "100"}, AT_MS)
+    answer = world.fake.rest["GET /book"]
+
+    def slowly(given: dict) -> dict:
+        socket = world.fake.socket("market")
+        socket.say(changes(change(YES_TOKEN, "0.45", "3", "BUY"), at_ms=AT_MS - 5))
+        socket.say(changes(change(YES_TOKEN, "0.51", "3", "BUY"), at_ms=AT_MS + 5))
+        return answer(given)
+
+    world.fake.rest["GET /book"] = slowly
+    world.say("market", changes(change(YES_TOKEN, "oops", "1", "BUY"), at_ms=AT_MS - 9))
+    world.go(0.6)
+    kept = world.venue._market.books.tokens[YES_TOKEN].book
+    assert kept.bids == {parse("0.51"): parse("3"), parse("0.5"): parse("9")}
+    shown = OrderBook()
+    for event in of(world, YES):
+        if isinstance(event, BookSnapshot):
+            shown.replace(event.bids, event.asks, 0)
+        elif isinstance(event, BookDelta):
+            shown.apply(event.bids, event.asks, 0)
+    assert shown.bids == kept.bids, "the engine has the same"
+
+
+@pytest.mark.parametrize("text", [b"hello", b'{"event_type":"price_change","price_changes":[{}]}'])
+def test_what_may_have_been_a_change_has_all_books_compared(world: World, text: bytes) -> None:
+    before = len(world.fake.posted("GET /book"))
+    world.fake.books[YES_TOKEN] = book(YES_TOKEN, {"0.3": "1"}, {"0.7": "1"})
+    world.say("market", text)
+    world.go(0.7)
+    asked = [given["token_id"] for given in world.fake.posted("GET /book")[before:]]
+    assert sorted(asked) == sorted([YES_TOKEN, NO_TOKEN])
+    assert snapshots(world, YES)[-1].bids == ((parse("0.3"), parse("1")),)
+    assert snapshots(world, NO) == [], "it was right"
 
 
 @pytest.mark.parametrize("channel", ["price_change", "best_bid_ask"])
@@ -202,7 +284,7 @@ def test_an_end_is_told_for_both_tokens(world: World) -> None:
         (b'{"event_type":"weather"}', "unknown"),
         (b"{}", "unknown"),
         (b"[" + b" " * LARGEST + b"]", "oversized"),
-        (json.dumps(changes(change(YES_TOKEN, "NaN", "1", "BUY"))).encode(), "malformed"),
+        (json.dumps(changes(change(NO_TOKEN, "NaN", "1", "BUY"))).encode(), "malformed"),
     ],
 )
 def test_what_cannot_be_used_is_counted_and_not_fatal(world: World, text: bytes, why: str) -> None:
@@ -211,7 +293,7 @@ def test_what_cannot_be_used_is_counted_and_not_fatal(world: World, text: bytes,
     world.say("market", text)
     assert counter._value.get() == before + 1
     world.say("market", changes(change(YES_TOKEN, "0.51", "1", "BUY")))
-    assert len(world.market) == 1
+    assert len([event for event in of(world, YES) if isinstance(event, BookDelta)]) == 1
 
 
 def test_the_unusable_is_told_once_a_minute(

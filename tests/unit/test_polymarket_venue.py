@@ -400,17 +400,47 @@ def test_a_429_is_obeyed(world: World) -> None:
     assert world.kinds() == ["OrderAccepted"]
 
 
-def test_several_leave_in_one_request(world: World) -> None:
-    def answers(given: dict) -> list:
-        hashes = [world.venue.ids.theirs(name(n))[0] for n in (1, 2, 3)]
-        return [
-            {"success": True, "errorMsg": "", "orderID": hashes[0], "status": "live"},
-            {"success": True, "errorMsg": "not enough balance / allowance", "orderID": ""},
-        ]
+REFUSED = {"success": True, "errorMsg": "not enough balance / allowance", "orderID": ""}
 
-    world.fake.rest["POST /orders"] = answers
+
+def place_three(world: World, *answers: int | dict | None) -> dict[str, str]:
+    """Place orders 1 to 3 in one request; what was told of each. A number in the answers is the
+    good answer to that order."""
+
+    def good(number: int) -> dict:
+        their_id = world.venue.ids.theirs(name(number))[0]
+        return {"success": True, "errorMsg": "", "orderID": their_id, "status": "live"}
+
+    world.fake.rest["POST /orders"] = lambda _: [
+        good(one) if isinstance(one, int) else one for one in answers
+    ]
+    world.since()
     world.do(lambda: world.venue.submit_many([(approved(n), clock.now_ns()) for n in (1, 2, 3)]))
-    assert world.kinds() == ["OrderAccepted", "OrderRejected", "OrderInDoubt"]
+    told = {event.order: type(event).__name__ for event in world.since()}
+    return {str(number): told[name(number)] for number in (1, 2, 3)}
+
+
+A, R, D = "OrderAccepted", "OrderRejected", "OrderInDoubt"
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ((1, REFUSED, 3), (A, R, A)),
+        ((1, REFUSED), (A, D, D)),
+        ((REFUSED, 3), (D, D, A)),
+        ((REFUSED, None, 3), (R, D, A)),
+        ((REFUSED, 3, 2), (D, A, A)),
+        ((3, 3, 3), (D, D, A)),
+        ((1, 2, 3, REFUSED), (A, A, A)),
+        ((), (D, D, D)),
+    ],
+)
+def test_an_answer_counts_for_the_order_that_it_is_of(
+    world: World, answers: tuple, told: tuple
+) -> None:
+    """Where one is absent, a refusal is of nobody knows which: none of them is told refused."""
+    assert tuple(place_three(world, *answers).values()) == told
 
 
 def test_each_order_of_a_request_is_found_again_after_a_restart(world: World) -> None:
@@ -767,6 +797,59 @@ def test_an_account_that_is_not_answered_raises(world: World) -> None:
     world.fake.rest["GET /data/orders"] = lambda _: Answer(502, b"<html></html>")
     with pytest.raises(ConnectionError, match="HTML"):
         world.account()
+
+
+BAD_ORDERS = {
+    "a status that is new": {"status": "ORDER_STATUS_PAUSED"},
+    "no number": {"size_matched": "some"},
+    "another shape": {"size_matched": 3},
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ORDERS.values(), ids=BAD_ORDERS)
+@pytest.mark.parametrize("rests", [True, False])
+def test_t17_an_order_that_cannot_be_read_goes_on_and_the_others_are_stated(
+    world: World, bad: dict, rests: bool
+) -> None:
+    """One row must not keep a start from its end, nor end an order that may be live."""
+    strange, good = world.submit(approved(1)), world.submit(approved(2))
+    row = {**order(strange), **bad}
+    world.fake.rest["GET /data/orders"] = lambda _: page(*([row] if rests else []), order(good))
+    world.fake.rest[f"GET /data/order/{strange}"] = lambda _: row
+    found = world.account(name(1), name(2))
+    assert {one: there.state for one, there in found.orders.items()} == dict.fromkeys(
+        (name(1), name(2)), OrderState.ACCEPTED
+    )
+    assert bool(found.by_hand) is ("status" not in bad), "what is left out is an alert"
+
+
+def test_t17_a_trade_that_cannot_be_read_is_left_out_and_told(world: World) -> None:
+    ours = [world.submit(approved(number)) for number in (1, 2)]
+    good, no_side = trade(ours[0], "3"), trade(ours[1], "2", id="second")
+    no_side["maker_orders"][0] |= {"side": "", "asset_id": ""}
+    no_number, no_shape = trade(ours[0], "x", id="third"), {"id": 7}
+    unknown = trade("0x" + "47" * 32, "2", id="fifth")
+    unknown["maker_orders"][0]["side"] = ""
+    rows = page(no_number, no_shape, unknown, no_side, good)
+    world.fake.rest["GET /data/trades"] = lambda _: rows
+    found = world.account()
+    assert [(f.order, f.instrument, f.side, f.quantity) for f in found.fills] == [
+        (name(2), YES, Side.BUY, parse("2")),
+        (name(1), YES, Side.BUY, parse("3")),
+    ], "our own order says what a row leaves out"
+    assert len(found.by_hand) == 3
+    assert any("trade third" in text for text in found.by_hand)
+    world.fake.rest["GET /data/trades"] = lambda _: page(good)
+    assert world.account().by_hand == ()
+
+
+def test_an_end_is_told_though_a_trade_cannot_be_read(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.since()
+    world.fake.rest["GET /data/trades"] = lambda _: page(trade(their_id, "x"), {"id": 7})
+    world.say("user", told("CANCELLATION", their_id, "CANCELED", "4"))
+    world.go(3)
+    assert world.kinds() == ["OrderCanceled"]
 
 
 def test_orders_of_before_a_restart_are_known_again(world: World) -> None:

@@ -24,7 +24,7 @@ from betatrader.model.ids import ClientOrderId
 from betatrader.model.money import SCALE, cost, proceeds
 from betatrader.model.order import OrderState, OrderTerms, OrderType, Side
 from betatrader.venues.polymarket.amounts import units
-from betatrader.venues.polymarket.forms import FORCES, VENUE, instrument_id
+from betatrader.venues.polymarket.forms import FORCES, VENUE, instrument_id, token_of
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import FeeCurve
 from betatrader.venues.polymarket.wire import SECOND, OpenOrder, Trade
@@ -35,7 +35,6 @@ KEPT = 50_000
 FAILED = "FAILED"
 REST_KILLED = "what was not filled at once has ended"
 EXPIRED = ("CANCELED_EXPIRED_ORDER", "CANCELED_ORDER_TIMED_OUT", "CANCELED_MARKET_RESOLVED")
-WORKING = ("LIVE", "DELAYED", "UNMATCHED")
 
 Happening = OrderEvent | CashFlow | PositionTransfer
 
@@ -175,9 +174,16 @@ class Accounts:
 
     def _fill(self, now_ns: int, trade: Trade, leg: Leg) -> Fill:
         self._ids.confirm(leg.order_id)
+        order = self._ids.ours(leg.order_id)
+        terms = self._ids.terms(order)
+        if terms is not None:  # what a row leaves out, our own order says
+            token = leg.token or token_of(terms.instrument)
+            leg = leg._replace(token=token, side=leg.side or str(terms.side))
+        if not leg.token:
+            raise ValueError(f"trade {trade.id} names no token")
         return Fill(
             now_ns,
-            self._ids.ours(leg.order_id),
+            order,
             instrument_id(leg.token),
             Side(leg.side),
             leg.price,
@@ -297,6 +303,16 @@ class Accounts:
         self._ended[order] = None
         _trim(self._ended)
 
+    def unread(self, their_id: str) -> VenueOrder | None:
+        """An order of ours of which the venue says what cannot be read: it goes on as far as we
+        know. None for one that is not ours."""
+        order = self._ids.ours(their_id) if self._ids.is_known(their_id) else ClientOrderId("")
+        terms = self._ids.terms(order)
+        if terms is None:
+            return None
+        filled = self._filled.get(order, 0)
+        return VenueOrder(order, terms, filled, OrderState.ACCEPTED, "", their_id.lower())
+
     def known(self, found: OpenOrder) -> VenueOrder:
         """An order as the venue knows it; raises ValueError where it cannot be read."""
         self._ids.confirm(found.id)
@@ -309,8 +325,6 @@ class Accounts:
 
 def _state(found: OpenOrder, matched: int, terms: OrderTerms) -> tuple[OrderState, str]:
     status = found.status.removeprefix("ORDER_STATUS_")
-    if status in WORKING:
-        return OrderState.ACCEPTED, ""
     if status == "MATCHED":
         if matched >= terms.quantity:
             return OrderState.FILLED, ""
@@ -321,7 +335,7 @@ def _state(found: OpenOrder, matched: int, terms: OrderTerms) -> tuple[OrderStat
         return OrderState.REJECTED, status
     if status.startswith("CANCEL"):
         return OrderState.CANCELED, status
-    raise ValueError(f"an order of unknown status {status!r}")
+    return OrderState.ACCEPTED, ""  # a status that is new to us ends nothing
 
 
 def _ending(now_ns: int, order: ClientOrderId, status: str) -> OrderEvent:

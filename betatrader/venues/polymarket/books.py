@@ -1,10 +1,12 @@
 """The market channel's messages as market events, with a book of each token beside. Pure.
 
 A change is taken only onto a book that is whole: after a change of tick, or a new connection, the
-book is dropped, and waits for the venue's next one.
+book is dropped, and waits for the venue's next one. Where a change of it cannot be read the book is
+wrong for certain: it is dropped, too, and asked for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +25,17 @@ from betatrader.venues.polymarket.amounts import units
 from betatrader.venues.polymarket.forms import instrument_id
 from betatrader.venues.polymarket.wire import Book, Change, MarketMessage
 
+MOST_LATER = 10_000
+"""Changes that are kept while a book is asked for; beyond them it is asked for again."""
+
+
+class Parsed(NamedTuple):
+    """Changes of one token: the venue's time, and the new sizes."""
+
+    at: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+
 
 class TokenBook(msgspec.Struct):
     """One token's book, and when we heard of it last."""
@@ -32,11 +45,14 @@ class TokenBook(msgspec.Struct):
     whole: bool = False
     since: int = 0
     """The venue's time of the snapshot: what is older is in it already."""
-    hash: str = ""
     heard_s: float = 0.0
     messages: int = 0
     suspect: bool = False
     """The venue has told a best price that is not this book's."""
+    lost: bool = False
+    """A message was, or may have been, about it, and could not be read: it is to come anew."""
+    later: list[Parsed] | None = None
+    """What has changed since it was asked for."""
 
 
 class Books:
@@ -44,6 +60,8 @@ class Books:
 
     def __init__(self) -> None:
         self.tokens: dict[str, TokenBook] = {}
+        self.unread: Callable[[str], None] = lambda _detail: None
+        """Hears of changes that cannot be read."""
 
     def listen(self, tokens: Iterable[str], now_s: float) -> None:
         """Expect these from now on."""
@@ -59,6 +77,12 @@ class Books:
         """The connection is another: each book comes anew."""
         for one in self.tokens.values():
             one.whole, one.suspect, one.heard_s = False, False, now_s
+            one.lost, one.later = False, None
+
+    def doubt_all(self) -> None:
+        """Something could not be read, and nobody knows what it was about."""
+        for one in self.tokens.values():
+            one.lost, one.later = True, None
 
     def snapshot(self, now_ns: int, now_s: float, message: Book) -> list[MarketEvent]:
         """A whole book; raises ValueError where a number in it is none."""
@@ -67,35 +91,68 @@ class Books:
             return []
         bids, asks = wire.levels(message.bids), wire.levels(message.asks)
         one.book.replace(bids, asks, 0)
-        one.whole, one.suspect = True, False
-        one.since, one.hash = wire.moment_ns(message.timestamp), message.hash
+        one.whole, one.suspect, one.lost, one.later = True, False, False, None
+        one.since = wire.moment_ns(message.timestamp)
         _heard(one, now_s)
         return [BookSnapshot(now_ns, one.instrument, bids, asks)]
 
+    def asked(self, token: str) -> None:
+        """A token's book is asked for: what changes from now on may not be in the answer."""
+        self.tokens[token].later = []
+
+    def restored(self, now_ns: int, now_s: float, message: Book) -> list[MarketEvent]:
+        """The book that was asked for, and what has changed meanwhile; nothing where not all of
+        that could be read. Raises ValueError where a number in it is none."""
+        one = self.tokens.get(message.asset_id)
+        if one is None or one.later is None:
+            return []
+        later = one.later
+        events = self.snapshot(now_ns, now_s, message)
+        for change in later:
+            if not 0 < change.at < one.since:
+                one.book.apply(change.bids, change.asks, 0)
+                events.append(BookDelta(now_ns, one.instrument, change.bids, change.asks))
+        return events
+
     def changes(self, now_ns: int, now_s: float, message: MarketMessage) -> list[MarketEvent]:
-        """New sizes, one event a token; raises ValueError where a number in them is none."""
+        """New sizes, one event a token. What cannot be read drops the book of its token alone."""
         by_token: dict[str, list[Change]] = {}
         for change in message.price_changes:
             by_token.setdefault(change.asset_id, []).append(change)
         at, events = wire.moment_ns(message.timestamp), list[MarketEvent]()
         for token, found in by_token.items():
             one = self.tokens.get(token)
-            if one is None or not one.whole or 0 < at < one.since:
+            if one is None:
                 continue
-            bids, asks = _sided(found)
+            try:
+                bids, asks = _sided(found)
+                best = _best(found[-1].best_bid, found[-1].best_ask)
+            except ValueError as error:
+                self.unread(f"price_change: {error}")
+                events += self._written_off(now_ns, now_s, one)
+                continue
+            if one.later is not None:
+                _keep(one, Parsed(at, bids, asks))
+            if not one.whole or 0 < at < one.since:
+                continue
             one.book.apply(bids, asks, 0)
-            one.hash = found[-1].hash
             _heard(one, now_s)
-            self._compare(one, found[-1].best_bid, found[-1].best_ask)
+            self._compare(one, *best)
             events.append(BookDelta(now_ns, one.instrument, bids, asks))
         return events
+
+    def _written_off(self, now_ns: int, now_s: float, one: TokenBook) -> list[MarketEvent]:
+        """A change of it is lost: it is wrong until it comes anew."""
+        one.lost, one.later = True, None
+        return self.drop(now_ns, now_s, one.instrument.rpartition(".")[0])
 
     def best(self, now_s: float, message: MarketMessage) -> None:
         """The best prices as the venue tells them: a check of our book, and no event."""
         one = self.tokens.get(message.asset_id)
         if one is not None and one.whole:
+            best = _best(message.best_bid, message.best_ask)
             _heard(one, now_s)
-            self._compare(one, message.best_bid, message.best_ask)
+            self._compare(one, *best)
 
     def trade(self, now_ns: int, message: MarketMessage) -> list[MarketEvent]:
         """A trade of others, or of ours: its side is the taker's."""
@@ -124,35 +181,34 @@ class Books:
         return [BookSnapshot(now_ns, one.instrument, (), ())]
 
     def agrees(self, message: Book) -> bool:
-        """Whether a book of REST is the one that we have: by its hash, else by all its levels."""
+        """Whether a book of REST is the one that we have, by all its levels: the hash that a change
+        carries says what the venue has, and not what we have."""
         one = self.tokens.get(message.asset_id)
         if one is None or not one.whole:
             return False
-        if message.hash and message.hash == one.hash and not one.suspect:
-            return True
         bids, asks = dict(wire.levels(message.bids)), dict(wire.levels(message.asks))
         return one.book.bids == bids and one.book.asks == asks
 
     def confirmed(self, now_ns: int, now_s: float, token: str) -> list[MarketEvent]:
         """The venue was asked, and says that our book is right: its top is told as of now."""
         one = self.tokens[token]
-        one.suspect = False
+        one.suspect = one.lost = False
         _heard(one, now_s)
         return [Quote(now_ns, one.instrument, *one.book.top())]
 
     def silent(self, now_s: float, longest_s: float, shortest_s: float) -> list[str]:
         """Tokens to ask the venue about: unheard for `longest_s`, or `shortest_s` where there is a
-        reason to doubt the book."""
+        reason to doubt the book, or at once where a message is lost."""
         return [
             token
             for token, one in self.tokens.items()
-            if now_s - one.heard_s > (longest_s if one.whole and not one.suspect else shortest_s)
+            if one.lost
+            or now_s - one.heard_s > (longest_s if one.whole and not one.suspect else shortest_s)
         ]
 
-    def _compare(self, one: TokenBook, bid: str | None, ask: str | None) -> None:
+    def _compare(self, one: TokenBook, told_bid: int, told_ask: int) -> None:
         """A side that is empty is told as `""`, 0 or 1, or not at all."""
         best_bid, _, best_ask, _ = one.book.top()
-        told_bid, told_ask = units(bid or ""), units(ask or "")
         wrong_bid = bool(told_bid) and told_bid != best_bid
         wrong_ask = bool(told_ask) and told_ask != best_ask and (best_ask or told_ask != ONE)
         one.suspect = bool(wrong_bid or wrong_ask)
@@ -166,9 +222,25 @@ def _heard(one: TokenBook, now_s: float) -> None:
     one.messages += 1
 
 
+def _keep(one: TokenBook, change: Parsed) -> None:
+    if one.later is not None:
+        one.later.append(change)
+        if len(one.later) > MOST_LATER:
+            one.later = None
+
+
+def _best(bid: str | None, ask: str | None) -> tuple[int, int]:
+    return units(bid or ""), units(ask or "")
+
+
 def _sided(changes: list[Change]) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
     bids: list[Level] = []
     asks: list[Level] = []
     for change in changes:
-        (bids if change.side == "BUY" else asks).append((units(change.price), units(change.size)))
+        if change.side == "BUY":
+            bids.append((units(change.price), units(change.size)))
+        elif change.side == "SELL":
+            asks.append((units(change.price), units(change.size)))
+        else:
+            raise ValueError(f"a change of side {change.side!r}")
     return tuple(bids), tuple(asks)

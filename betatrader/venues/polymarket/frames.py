@@ -3,6 +3,8 @@
 What cannot be used is counted, told at most once a minute, and never ends anything.
 """
 
+from collections.abc import Callable
+
 import msgspec
 import structlog
 
@@ -26,6 +28,8 @@ class Frames:
     """Takes one channel's frames apart."""
 
     def __init__(self, channel: str) -> None:
+        self.lost: Callable[[], None] = lambda: None
+        """Called where a whole frame cannot be read."""
         self._channel = channel
         self._log = structlog.get_logger()
         self._told_s: dict[str, float] = {}
@@ -37,18 +41,20 @@ class Frames:
         if text in (PONG, PING, b""):
             return []
         if len(text) > LARGEST:
-            self.odd("oversized", f"{len(text)} bytes")
-            return []
+            return self._lost("oversized", f"{len(text)} bytes")
         if text[:1] == b"[":
             try:
                 return [bytes(one) for one in _decode_many(text)]
             except UNREADABLE as error:
-                self.odd("malformed", str(error))
-                return []
+                return self._lost("malformed", str(error))
         if text[:1] != b"{":
-            self.odd("malformed", "neither an object nor an array")
-            return []
+            return self._lost("malformed", "neither an object nor an array")
         return [text]
+
+    def _lost(self, why: str, detail: str) -> list[bytes]:
+        self.odd(why, detail)
+        self.lost()
+        return []
 
     def odd(self, why: str, detail: str) -> None:
         """Count what cannot be used."""

@@ -17,7 +17,7 @@ from betatrader.net.transport import Socket, Transport
 from betatrader.ops import clock
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.amounts import units
-from betatrader.venues.polymarket.books import Books
+from betatrader.venues.polymarket.books import Books, TokenBook
 from betatrader.venues.polymarket.forms import VENUE, instrument_id
 from betatrader.venues.polymarket.frames import PING, PING_S, SILENT_S, Frames
 from betatrader.venues.polymarket.listing import Listing
@@ -35,6 +35,11 @@ DOUBT_S = 2.0
 
 GRACE_S = 2.0
 """A change that REST shows may still be on its way over the socket."""
+
+AGAIN_S = 60.0
+TOGETHER = 2
+"""A book that moves without a word again so soon, or more books than the two of one market: then it
+is the socket that is silent."""
 
 LOOK_S = 0.5
 MOST_TOKENS = 500
@@ -54,6 +59,10 @@ class MarketStream:
         self._rest = rest
         self._take = take
         self._frames = Frames("market")
+        self._frames.lost = self.books.doubt_all
+        self.books.unread = lambda detail: self._frames.odd("malformed", detail)
+        self._differed: dict[str, float] = {}
+        """Tokens whose books had moved without a word, and when that was seen."""
         self._feed = Feed(
             transport, url, self._opened, self.received, self._lost, silent_s=SILENT_S
         )
@@ -92,12 +101,14 @@ class MarketStream:
         self.turned(reason)
 
     def received(self, text: bytes) -> None:
-        """One frame."""
+        """One frame. What cannot be read of books puts them in doubt: they are asked for."""
         for message in self._frames.split(text):
             try:
                 self._message(message)
             except wire.UNREADABLE as error:
                 self._frames.odd("malformed", str(error))
+                if _may_move_books(message):
+                    self.books.doubt_all()
 
     def _message(self, text: bytes) -> None:
         now_ns, now_s = clock.now_ns(), clock.boot_s()
@@ -177,23 +188,53 @@ class MarketStream:
         if one is None:
             return
         before = one.messages
-        found = await self._rest.book(token)
-        now_ns, now_s = clock.now_ns(), clock.boot_s()
-        if one.messages != before or not self._feed.connected:
-            return
+        self.books.asked(token)
         try:
-            if not one.whole:
-                self._tell(self.books.snapshot(now_ns, now_s, found))
-                return
-            if self.books.agrees(found):
-                self._tell(self.books.confirmed(now_ns, now_s, token))
+            found = await self._rest.book(token)
+            if not self._feed.connected or self._answered(one, token, before, found):
                 return
         except ValueError as error:
             self._frames.odd("malformed", f"/book: {error}")
             return
+        finally:
+            one.later = None
         await anyio.sleep(GRACE_S)
-        if one.messages == before and self._feed.connected:
+        if one.messages == before and self._feed.connected and not one.lost:
+            self._moved(token, found)
+
+    def _answered(self, one: TokenBook, token: str, before: int, found: wire.Book) -> bool:
+        """Whether a book of REST says all there is to say; False where it is another than ours."""
+        now_ns, now_s = clock.now_ns(), clock.boot_s()
+        still = one.messages == before
+        if still and self.books.agrees(found):
+            self._tell(self.books.confirmed(now_ns, now_s, token))
+            return True
+        if one.lost or not one.whole:
+            self._tell(self.books.restored(now_ns, now_s, found))
+            return True
+        return not still
+
+    def _moved(self, token: str, found: wire.Book) -> None:
+        """A book has moved without a word. Where that is one market's alone it is taken from REST,
+        and the others are left as they are; else nothing comes over this socket any more."""
+        now_s = clock.boot_s()
+        recent = {t: at for t, at in self._differed.items() if now_s - at < AGAIN_S}
+        self._differed = {**recent, token: now_s}
+        if token in recent or len(self._differed) > TOGETHER:
+            self._differed.clear()
             self._feed.break_off(f"the book of {token} has moved without a word")
+            return
+        self._log.warning("book_moved_without_a_word", venue=VENUE, token=token)
+        self._tell(self.books.snapshot(clock.now_ns(), now_s, found))
+
+
+def _may_move_books(text: bytes) -> bool:
+    """Whether a message that cannot be read may have been of books: also where it does not say."""
+    try:
+        kind = wire.decode_kind(text).event_type
+    except wire.UNREADABLE:
+        return True
+    return kind in ("book", "price_change", "tick_size_change")
 
 
 def _subscription(opening: dict[str, str], tokens: tuple[str, ...]) -> bytes:

@@ -35,11 +35,16 @@ def read(path: Path) -> Iterator[MarketInput]:
     return recorded.read(path, "Polymarket", Reader().take)
 
 
+def _refuse(detail: str) -> None:
+    raise ValueError(detail)
+
+
 class Reader:
     """Takes the lines of one market in their order."""
 
     def __init__(self) -> None:
         self._books = Books()
+        self._books.unread = _refuse
         self._contracts: dict[InstrumentId, BinaryContract] = {}
         self._tradable: bool | None = None
         self._ended = False

@@ -3,7 +3,7 @@
 A refusal (the venue's own words) is told apart from an answer that leaves open what was done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -18,6 +18,10 @@ from betatrader.venues.polymarket.limits import Limits, VenueClock, retry_after_
 from betatrader.venues.polymarket.sign import Signer
 
 T = TypeVar("T")
+Odd = Callable[[str, Exception], None]
+"""Hears of a row of a list that cannot be read: its beginning, and why."""
+
+ROW_SHOWN = 80
 
 ANSWER_S = 4.0
 """For one question; the books are to be stated within 5 s."""
@@ -48,6 +52,10 @@ class RefusalError(ConnectionError):
 
 class UnclearError(ConnectionError):
     """The answer says neither yes nor no."""
+
+
+class UnreadableError(UnclearError):
+    """The venue has answered, and not in a shape that is known."""
 
 
 def reading(answer: Answer) -> bytes:
@@ -148,9 +156,9 @@ class Rest:
         body = await self._signed("GET", "/auth/ban-status/closed-only", "auth")
         return _as(wire.ClosedOnly, body).closed_only
 
-    async def open_orders(self) -> list[wire.OpenOrder]:
-        """All orders that rest."""
-        return [_as(wire.OpenOrder, raw) for raw in await self._list("/data/orders", {})]
+    async def open_orders(self, odd: Odd | None = None) -> list[wire.OpenOrder]:
+        """All orders that rest; `odd` as of `trades`."""
+        return _rows(wire.OpenOrder, await self._list("/data/orders", {}), odd)
 
     async def order(self, order_id: str) -> wire.OpenOrder | None:
         """One order, also one that has ended; None where the venue knows none."""
@@ -162,10 +170,11 @@ class Rest:
             raise
         return _as(wire.OpenOrder, body) if body.startswith(b"{") else None
 
-    async def trades(self, after_s: int) -> list[wire.Trade]:
-        """Our trades since a moment, in seconds of the venue's clock."""
+    async def trades(self, after_s: int, odd: Odd | None = None) -> list[wire.Trade]:
+        """Our trades since a moment, in seconds of the venue's clock. A row that cannot be read is
+        told to `odd` and left out; without `odd` it makes the answer none."""
         found = await self._list("/data/trades", {"after": str(after_s)})
-        return [_as(wire.Trade, raw) for raw in found]
+        return _rows(wire.Trade, found, odd)
 
     async def balance(self, token: str = "") -> int:
         """What the wallet holds of a token, or of pUSD, in base units of 10^-6."""
@@ -194,11 +203,12 @@ class Rest:
         answer = await self._signed("POST", "/order", "", body, timeout_s=ORDER_S)
         return _as(wire.Placed, answer)
 
-    async def place_many(self, bodies: list[str]) -> list[wire.Placed]:
-        """Send up to 15 orders in one request; each has an answer of its own, in their order."""
+    async def place_many(self, bodies: list[str]) -> list[wire.Placed | None]:
+        """Send up to 15 orders in one request; each has an answer of its own, in their order,
+        unless one is absent."""
         text = "[" + ",".join(bodies) + "]"
         answer = await self._signed("POST", "/orders", "", text, timeout_s=ORDER_S)
-        return _as(list[wire.Placed], answer)
+        return _as(list[wire.Placed | None], answer)
 
     async def cancel(self, order_id: str) -> wire.Canceled:
         """Take one order off the book."""
@@ -299,4 +309,16 @@ def _as(kind: type[T], body: bytes | msgspec.Raw) -> T:
         return msgspec.json.decode(body, type=kind)
     except wire.UNREADABLE as error:
         text = f"an answer that cannot be read as {getattr(kind, '__name__', kind)}: {error}"
-        raise UnclearError(text) from error
+        raise UnreadableError(text) from error
+
+
+def _rows(kind: type[T], rows: list[msgspec.Raw], odd: Odd | None) -> list[T]:
+    found = []
+    for raw in rows:
+        try:
+            found.append(_as(kind, raw))
+        except UnreadableError as error:
+            if odd is None:
+                raise
+            odd(bytes(raw)[:ROW_SHOWN].decode(errors="replace"), error)
+    return found

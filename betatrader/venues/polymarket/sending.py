@@ -23,6 +23,7 @@ from betatrader.model.account import (
     OrderRejected,
 )
 from betatrader.model.ids import ClientOrderId
+from betatrader.model.order import OrderState
 from betatrader.net.transport import NotSentError
 from betatrader.ops import clock
 from betatrader.venues.polymarket import wire
@@ -182,9 +183,9 @@ class Sending:
     async def _post(self, sent: list[Sent], waiting: dict[ClientOrderId, Sent]) -> None:
         try:
             if len(sent) == 1:
-                answers = [await self._rest.place(sent[0].body)]
+                answers = [(sent[0], await self._rest.place(sent[0].body))]
             else:
-                answers = await self._rest.place_many([one.body for one in sent])
+                answers = _matched(sent, await self._rest.place_many([one.body for one in sent]))
         except NotSentError as error:
             text = str(error)
             text = text if text.startswith("not sent") else f"not sent: {text}"
@@ -198,7 +199,7 @@ class Sending:
             self.failed(reason)
             self._end(waiting, OrderInDoubt, reason)
         else:
-            for one, answer in zip(sent, answers, strict=False):
+            for one, answer in answers:
                 self._answered(one, answer, waiting)
             self._end(waiting, OrderInDoubt, "the venue's answer does not name it")
 
@@ -251,7 +252,7 @@ class Sending:
                 if found is None:
                     continue
                 self._tell(self._accounts.settled(clock.now_ns(), clock.boot_s(), found))
-                if found.status not in ("LIVE", "DELAYED", "UNMATCHED"):
+                if self._accounts.known(found).state is not OrderState.ACCEPTED:
                     return
             except (OSError, TimeoutError, ValueError) as error:
                 self._log.warning("not_settled", venue=VENUE, order=sent.order, error=str(error))
@@ -347,6 +348,26 @@ class Sending:
         for their_id in answer.canceled or []:
             if self._ids.is_known(their_id):
                 await self._withdrawn(self._ids.ours(their_id), their_id.lower())
+
+
+def _matched(sent: list[Sent], answers: list[wire.Placed | None]) -> list[tuple[Sent, wire.Placed]]:
+    """Each order of a request with the answer to it, where that is certain.
+
+    Answers stand in the order of the orders. Where one is absent, or names another order, places
+    say nothing: then only the ids count, and a refusal without one may be of any of them.
+    """
+    by_id = {one.their_id: one for one in sent}
+    named = [(answer.order_id or "").lower() if answer is not None else "" for answer in answers]
+    if len(answers) == len(sent) and all(
+        name in ("", one.their_id) for one, name in zip(sent, named, strict=True)
+    ):
+        placed = zip(sent, answers, strict=True)
+        return [(one, answer) for one, answer in placed if answer is not None]
+    found: dict[str, tuple[Sent, wire.Placed]] = {}
+    for name, answer in zip(named, answers, strict=True):
+        if answer is not None and name in by_id:
+            found.setdefault(name, (by_id[name], answer))
+    return list(found.values())
 
 
 def _not_canceled(order: ClientOrderId, text: str) -> OrderEvent:

@@ -16,9 +16,10 @@ from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.account import Accounts
 from betatrader.venues.polymarket.amounts import BASE
 from betatrader.venues.polymarket.forms import instrument_id
+from betatrader.venues.polymarket.frames import Frames
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import Listing
-from betatrader.venues.polymarket.rest import Rest, UnclearError
+from betatrader.venues.polymarket.rest import Rest, UnreadableError
 
 MARGIN_S = 120
 """Trades are asked for from so long before the last look: they may come late into the list."""
@@ -43,6 +44,8 @@ class Statement:
         self._listing = listing
         self._balances: dict[str, int] = {}
         self._foreign: list[str] = []
+        self._frames = Frames("account")
+        self._unread: list[str] = []
         self._looked_s = 0
 
     def begin_anew(self) -> None:
@@ -53,19 +56,26 @@ class Statement:
         """A token's balance at the last look, in base units of 10^-6; None where it had none."""
         return self._balances.get(token)
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """What the last look has left out, since it cannot be read: a sentence each."""
+        return tuple(dict.fromkeys(self._unread))
+
     async def look(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """The account now; raises OSError or TimeoutError where the venue does not answer."""
         began_s = self._rest.clock.now_s()
+        self._unread.clear()
         found: dict[ClientOrderId, VenueOrder] = {}
         cash: list[int] = []
         trades: list[wire.Trade] = []
 
         async def resting() -> None:
             self._foreign.clear()
-            for one in await self._rest.open_orders():
+            for one in await self._rest.open_orders(self._odd):
                 if one.owner == self._accounts.key:
                     known = self._known(one)
-                    found[known.order] = known
+                    if known is not None:
+                        found[known.order] = known
                 else:
                     text = f"{one.side} {one.original_size} {one.asset_id} at {one.price}"
                     self._foreign.append(f"{text} ({one.id})")
@@ -74,7 +84,7 @@ class Statement:
             cash.append(await self._rest.balance())
 
         async def traded() -> None:
-            trades.extend(await self._rest.trades(self._trades_from_s()))
+            trades.extend(await self._rest.trades(self._trades_from_s(), self._odd))
 
         moved = set(self._accounts.traded)
         await together([resting, traded])
@@ -108,22 +118,35 @@ class Statement:
             cash, positions, orders, fills, dict(payouts), covers=covers, foreign=foreign
         )
 
-    def _known(self, one: wire.OpenOrder) -> VenueOrder:
+    def _odd(self, what: str, error: Exception) -> None:
+        """A row that cannot be read is left out, for a person to look at: without the others no
+        start would ever end. What it has moved is found in the balances."""
+        self._frames.odd("malformed", f"{what}: {error}")
+        self._unread.append(f"a row of the account cannot be read and is left out: {what}")
+
+    def _known(self, one: wire.OpenOrder) -> VenueOrder | None:
         try:
             return self._accounts.known(one)
         except ValueError as error:
-            raise UnclearError(f"/data/order {one.id}: {error}") from error
+            self._odd(f"order {one.id}", error)
+            return self._accounts.unread(one.id)
 
     def _fills(self, trades: list[wire.Trade]) -> tuple[Fill, ...]:
-        now_ns = clock.now_ns()
+        now_ns, found = clock.now_ns(), list[Fill]()
+        for trade in sorted(trades, key=lambda one: one.time_ns):
+            try:
+                found += self._accounts.fills(now_ns, trade)
+            except ValueError as error:
+                self._odd(f"trade {trade.id}", error)
+        return tuple(found)
+
+    async def _order(self, their_id: str) -> VenueOrder | None:
         try:
-            return tuple(
-                fill
-                for trade in sorted(trades, key=lambda one: one.time_ns)
-                for fill in self._accounts.fills(now_ns, trade)
-            )
-        except ValueError as error:
-            raise UnclearError(f"/data/trades: {error}") from error
+            one = await self._rest.order(their_id)
+        except UnreadableError as error:
+            self._odd(f"order {their_id}", error)
+            return self._accounts.unread(their_id)
+        return self._known(one) if one is not None else None
 
     def _trades_from_s(self) -> int:
         if self._looked_s:
@@ -157,9 +180,9 @@ class Statement:
 
         async def ask() -> None:
             for their_id in self._ids.theirs(order):
-                one = await self._rest.order(their_id)
-                if one is not None:
-                    found[order] = self._known(one)
+                known = await self._order(their_id)
+                if known is not None:
+                    found[order] = known
                     return
 
         return ask

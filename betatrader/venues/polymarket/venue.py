@@ -190,7 +190,8 @@ class PolymarketVenue:
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
         found = await self._statement.look(orders)
-        return msgspec.structs.replace(found, by_hand=self._redeemer.by_hand)
+        by_hand = (*self._redeemer.by_hand, *self._statement.unread)
+        return msgspec.structs.replace(found, by_hand=by_hand)
 
     @property
     def trouble(self) -> str:
@@ -347,13 +348,19 @@ class PolymarketVenue:
                 continue
             try:
                 oldest_s = min(one.event.time_ns for one in overdue) // 1_000_000_000
-                for trade in await self.rest.trades(oldest_s - 120):
-                    self._tell(self._accounts.trade(clock.now_ns(), trade))
-            except (OSError, TimeoutError, ValueError) as error:
+                for trade in await self.rest.trades(oldest_s - 120, self._odd):
+                    try:
+                        self._tell(self._accounts.trade(clock.now_ns(), trade))
+                    except ValueError as error:
+                        self._odd(f"trade {trade.id}", error)
+            except (OSError, TimeoutError) as error:
                 self._log.warning("no_trades", venue=VENUE, error=str(error))
                 continue
             for ending in overdue:
                 self._tell(self._accounts.give_up(ending))
+
+    def _odd(self, row: str, error: Exception) -> None:
+        self._log.warning("unreadable_row", venue=VENUE, row=row, error=str(error))
 
     def _turned(self, reason: str) -> None:
         """The venue is reached while both channels are open and REST answers."""

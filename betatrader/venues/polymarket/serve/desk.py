@@ -165,8 +165,7 @@ class Desk:
             self._news.traded(
                 trade.instrument, trade.price, trade.size, trade.taker.side, trade.transaction
             )
-        for instrument in dict.fromkeys(books):
-            self._news.refresh(instrument, now_ns)
+        self._news.refresh_many(dict.fromkeys(books), now_ns)
         for wait, refusal in waiting:
             wait.settle(refusal)
 

@@ -51,18 +51,37 @@ class News:
 
     def refresh(self, instrument: InstrumentId, now_ns: int) -> None:
         """Tell what has changed in a token's book since it was last looked at."""
-        token = token_of(instrument)
-        found = self._listings.find(token)
-        if found is None:
-            return
-        market, contract = found
-        old = self._books.view(token, now_ns)
-        top = (old.best_bid, old.best_ask)
-        changes = self._books.refresh(contract, now_ns)
-        if changes and self._channels.listened(token):
-            self._tell_changes(market, contract, changes, now_ns)
-            if top != (old.best_bid, old.best_ask):
-                self._tell_top(market, token, now_ns)
+        self.refresh_many([instrument], now_ns)
+
+    def refresh_many(self, instruments: Iterable[InstrumentId], now_ns: int) -> None:
+        """The same of several. What one order changes in both books of a market is one message."""
+        shown: dict[str, dict[str, list[dict[str, str]]]] = {}
+        tops: list[tuple[Market, str]] = []
+        for instrument in instruments:
+            token = token_of(instrument)
+            found = self._listings.find(token)
+            if found is None:
+                continue
+            market, contract = found
+            view = self._books.view(token, now_ns)
+            top = (view.best_bid, view.best_ask)
+            changes = self._books.refresh(contract, now_ns)
+            if not changes or not self._channels.listened(token):
+                continue
+            of_market = shown.setdefault(market.condition, {})
+            of_market[token] = self._changes(market, contract, changes, now_ns)
+            if top != (view.best_bid, view.best_ask):
+                tops.append((market, token))
+        for condition, by_token in shown.items():
+            message = {
+                "event_type": "price_change",
+                "market": condition,
+                "price_changes": [one for changes in by_token.values() for one in changes],
+                "timestamp": str(now_ns // MS),
+            }
+            self._channels.tell_market(by_token, message)
+        for market, token in tops:
+            self._tell_top(market, token, now_ns)
 
     def book(self, instrument: InstrumentId, now_ns: int) -> None:
         """Tell a token's whole book."""
@@ -125,13 +144,13 @@ class News:
         }
         self._channels.tell_market(tokens, message, custom=True)
 
-    def _tell_changes(
+    def _changes(
         self, market: Market, contract: BinaryContract, changes: list[Change], now_ns: int
-    ) -> None:
+    ) -> list[dict[str, str]]:
         token = token_of(contract.id)
         view = self._books.view(token, now_ns)
-        digest = self._books.document(market, contract, now_ns)["hash"]
-        shown = [
+        digest = str(self._books.document(market, contract, now_ns)["hash"])
+        return [
             {
                 "asset_id": token,
                 "price": show(change.price),
@@ -143,13 +162,6 @@ class News:
             }
             for change in changes
         ]
-        message = {
-            "event_type": "price_change",
-            "market": market.condition,
-            "price_changes": shown,
-            "timestamp": str(now_ns // MS),
-        }
-        self._channels.tell_market([token], message)
 
     def _tell_top(self, market: Market, token: str, now_ns: int) -> None:
         view = self._books.view(token, now_ns)
