@@ -20,6 +20,7 @@ access     those of where an order goes: its venue is reached, serves us, is com
 ceilings   those of live trading: bought in a day, orders in a day, the venue's minimum size
 today      what this day has used up
 risk       asks every check; the only maker of `Approved`
+leaving    whether an order that waited for its record may still leave
 closing    what must be out of the way before a whole position is sold
 sweeping   what each tick takes off the book: orders in a market that stands still
 clearance  one glance that lets an ordinary order through, far from every limit

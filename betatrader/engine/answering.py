@@ -129,6 +129,8 @@ class Answering:
         guard = guarding.standing(self.state, seen.id)
         if guard is not None and seen.bid > guard.terms.price:
             return  # the venue's own sells: ours is for where the market has gone through it
+        if closing.refused(self.state, seen.id):
+            return
         if self._clear_for_close(seen, "stop"):
             self._close(STOP, seen, f"stop at {show(seen.stop)}")
 
@@ -185,7 +187,7 @@ class Answering:
         if not state.flattening:
             return
         for seen in closing.to_sell(state):
-            if self._clear_for_close(seen, "flatten"):
+            if not closing.refused(state, seen.id) and self._clear_for_close(seen, "flatten"):
                 self._close(OPERATOR, seen, "flatten")
         self._end_flattening()
 
@@ -197,8 +199,8 @@ class Answering:
     def _close(self, strategy: StrategyId, seen: Market, reason: str) -> None:
         held, lot = self.state.portfolio.quantity(seen.id), seen.definition.lot
         quantity = held // lot * lot
-        if not quantity:
-            return  # a fee has left a part of a lot, which no order can sell
+        if not quantity or closing.is_dust(seen, quantity):
+            return
         terms = OrderTerms(seen.id, Side.SELL, OrderType.MARKET, 0, quantity)
         self._place(strategy, Place(terms, reason))
 

@@ -119,8 +119,9 @@ def stop_protection(proposal: Proposal) -> Breach:
     found = guards(state, market.id)
     if any(order.state not in WORKING for order in found):
         return "a stop that is known to rest at the venue", "it is on its way, or in doubt"
-    if not found and refused(state, market.id):
-        return "a stop that is known to rest at the venue", "it was refused"
+    if not found and market.bid > terms.trigger:
+        told = "it was refused" if refused(state, market.id) else "it is to be placed first"
+        return "a stop that is known to rest at the venue", told
     return None
 
 

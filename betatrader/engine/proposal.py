@@ -96,6 +96,7 @@ class Proposal:
 
 def reserve(state: State, order: Order) -> int:
     """Cash that an open buy order may still take, its fee included."""
-    fees = state.markets[order.terms.instrument].definition.fees
-    price = order.terms.price
-    return cost(price, order.remaining) + fees.worst_fee(price, order.remaining)
+    price, seen = order.terms.price, state.markets.get(order.terms.instrument)
+    if seen is None:  # it was found at the venue, and nothing is traded there any more
+        return cost(price, order.remaining)
+    return cost(price, order.remaining) + seen.definition.fees.worst_fee(price, order.remaining)

@@ -180,7 +180,7 @@ def _fold_quote(state: State, event: market.Quote) -> Market | None:
     seen.ask = ask
     seen.ask_size = event.ask_size
     seen.quote_id = event.update_id
-    seen.updated_ns = now
+    seen.updated_ns = state.now_ns  # a clock that was set back makes no quote old
     if seen.held:
         state.watch_equity()
     return seen
@@ -223,7 +223,7 @@ def _take_top(
         return None
     seen.bid, seen.bid_size, seen.ask, seen.ask_size = bid, bid_size, ask, ask_size
     seen.quote_id = event.update_id
-    seen.updated_ns = event.time_ns
+    seen.updated_ns = state.now_ns
     if seen.held:
         state.watch_equity()
     return seen

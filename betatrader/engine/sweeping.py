@@ -32,7 +32,8 @@ def overdue(state: State, limits: Limits) -> list[Change]:
         name = order.terms.instrument
         if state.away and state.account_of(name) in state.away:
             continue
-        age = state.now_ns - state.markets[name].updated_ns
+        seen = state.markets.get(name)  # none: found at the venue, of what is traded no more
+        age = state.now_ns - seen.updated_ns if seen is not None else 0
         if order.created_ns <= state.swept_ns:
             cancels.append(CancelOrder(order.id, name, "it came to rest after all was cancelled"))
         elif state.barred and order.terms.side is BUY and state.account_of(name) in state.barred:

@@ -8,10 +8,12 @@ in a deque that is drained before `take` returns; nothing in here waits.
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from betatrader.engine.engine import Engine
+from betatrader.engine.leaving import overtaken
 from betatrader.model.account import CashFlow, Fill
 from betatrader.model.command import (
     Alert,
@@ -90,7 +92,7 @@ class Trader:
             busy, self._busy = self._busy, True  # what a venue answers at once waits until all left
             try:
                 metrics.HELD_BACK.inc(self._gateway.give_up_held(now - HOLD_NS, now))
-                self._gateway.shipped(number, self.engine.state.orders.open)
+                self._gateway.shipped(number, now, partial(overtaken, self.engine.state))
             finally:
                 self._busy = busy
             self._take_unsent(self._gateway)

@@ -217,7 +217,10 @@ def files(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    found = sorted([*path.glob(f"*{SUFFIX}"), *path.glob(f"*{PACKED}")], key=lambda p: p.name[:6])
+    packed = {one.name[:6]: one for one in path.glob(f"*{PACKED}")}
+    plain = {one.name[:6]: one for one in path.glob(f"*{SUFFIX}")}
+    # a plain file beside its packed one is what a kill has left of `pack`: both hold the same
+    found = [one for _, one in sorted((plain | packed).items())]
     if not found:
         raise UsageError(
             f"no journal in {path}\nGive a folder with {SUFFIX} files, or one of them."

@@ -7,12 +7,11 @@ wait, and one that a person orders passes the fence: cancelling is safe whoever 
 """
 
 from collections import deque
-from collections.abc import Container
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from betatrader.model.account import CancelRejected, OrderEvent, OrderRejected
 from betatrader.model.command import Approved, CancelOrder, Step
-from betatrader.model.ids import ClientOrderId
 from betatrader.model.order import Order
 from betatrader.venues.venue import Batching, Sender, Timed
 
@@ -29,6 +28,10 @@ class Fence(Protocol):
 
     def may_cancel(self) -> bool:
         """Whether a cancel may leave now."""
+
+
+Overtaken = Callable[[Approved], str | None]
+"""Why an order that has waited may not leave: "" where it has ended, None where it may."""
 
 
 class Held(NamedTuple):
@@ -85,14 +88,18 @@ class Gateway:
             self._release()
         return sent
 
-    def shipped(self, ticket: int, still_open: Container[ClientOrderId]) -> None:
-        """Send the orders that waited for this record or an earlier one, but for those that have
-        ended meanwhile: the venue may have been asked, and have said that it has none."""
+    def shipped(self, ticket: int, now_ns: int, overtaken: Overtaken) -> None:
+        """Send the orders that waited for this record or an earlier one. What has happened
+        meanwhile counts: an order may have ended, since the venue was asked and has none; and one
+        that may not leave any more is kept back."""
         self._gathers = self._batching is not None
         while self._held and self._held[0].ticket <= ticket:
             held = self._held.popleft()
-            if held.command.order in still_open:
+            reason = overtaken(held.command)
+            if reason is None:
                 self._submit(held.command, held.time_ns)
+            elif reason:
+                self._keep_back(held.command, now_ns, reason)
         if self._gathers:
             self._release()
 

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from scenes import Scene, quote, terms
 
 from betatrader.bench.tape import Silent
+from betatrader.engine.leaving import ENDED
 from betatrader.engine.state import State
 from betatrader.engine.strategy import Place
 from betatrader.model.account import OrderRejected
@@ -50,6 +51,10 @@ def made() -> tuple[Told, Fence, Gateway, Approved]:
     return told, fence, Gateway(told, fence), order
 
 
+def MAY(_command: Approved) -> None:  # noqa: N802  whatever has waited may leave
+    return None
+
+
 def step(*changes: object, at: int = 10) -> Step:
     return Step(1, 1, at, changes)  # type: ignore[arg-type]
 
@@ -63,19 +68,27 @@ def test_without_a_ticket_an_order_leaves_at_once() -> None:
 def test_with_a_ticket_it_leaves_when_its_record_is_shipped() -> None:
     told, _, gateway, order = made()
     assert gateway.carry(step(order), ticket=7)
-    gateway.shipped(6, {order.order})
+    gateway.shipped(6, 20, MAY)
     assert told.orders == []
-    gateway.shipped(8, {order.order})
+    gateway.shipped(8, 20, MAY)
     assert told.orders == [order.order]
-    gateway.shipped(9, {order.order})
+    gateway.shipped(9, 20, MAY)
     assert told.orders == [order.order]
+
+
+def test_what_was_overtaken_while_it_waited_is_kept_back_and_told() -> None:
+    told, _, gateway, order = made()
+    gateway.carry(step(order), ticket=7)
+    gateway.shipped(7, 20, lambda _: "not sent: halted meanwhile")
+    assert told.orders == []
+    assert gateway.unsent == [OrderRejected(20, order.order, "not sent: halted meanwhile")]
 
 
 def test_the_fence_is_asked_again_when_a_held_order_may_leave() -> None:
     told, fence, gateway, order = made()
     gateway.carry(step(order), ticket=7)
     fence.order = False
-    gateway.shipped(7, {order.order})
+    gateway.shipped(7, 20, MAY)
     assert told.orders == []
     assert gateway.unsent == [OrderRejected(10, order.order, NOT_SENT)]
 
@@ -85,7 +98,7 @@ def test_what_waits_too_long_is_not_sent_any_more() -> None:
     gateway.carry(step(order, at=10), ticket=7)
     assert gateway.give_up_held(before_ns=10, now_ns=11) == 0
     assert gateway.give_up_held(before_ns=11, now_ns=12) == 1
-    gateway.shipped(7, {order.order})
+    gateway.shipped(7, 20, MAY)
     assert told.orders == []
     assert gateway.unsent == [OrderRejected(12, order.order, NOT_SHIPPED)]
 
@@ -95,7 +108,7 @@ def test_a_cancel_of_a_held_order_takes_it_back_and_other_cancels_do_not_wait() 
     other = CancelOrder("b" * 32, order.terms.instrument)  # type: ignore[arg-type]
     gateway.carry(step(order), ticket=7)
     gateway.carry(step(CancelOrder(order.order, order.terms.instrument), other), ticket=8)
-    gateway.shipped(8, {order.order})
+    gateway.shipped(8, 20, MAY)
     assert told.orders == []
     assert told.cancels == [other.order]
     assert gateway.unsent == [OrderRejected(10, order.order, WITHDRAWN)]
@@ -104,8 +117,8 @@ def test_a_cancel_of_a_held_order_takes_it_back_and_other_cancels_do_not_wait() 
 def test_a_held_order_that_has_ended_for_us_never_leaves() -> None:
     told, _, gateway, order = made()
     gateway.carry(step(order), ticket=7)
-    gateway.shipped(7, set())
-    gateway.shipped(8, {order.order})
+    gateway.shipped(7, 20, lambda _: ENDED)
+    gateway.shipped(8, 20, MAY)
     assert told.orders == []
 
 
@@ -160,7 +173,7 @@ def test_orders_whose_records_are_shipped_together_leave_together() -> None:
     gateway = Gateway(venue)
     gateway.carry(several(order, "oo"), ticket=1)
     assert venue.requests == []
-    gateway.shipped(1, {f"{number:032x}" for number in range(2)})
+    gateway.shipped(1, 20, MAY)
     assert venue.requests == ["orders 0 1"]
 
 
@@ -171,8 +184,8 @@ def test_orders_of_several_steps_leave_together_each_with_the_time_of_its_own() 
     gateway = Gateway(venue)
     for number in range(3):
         gateway.carry(several(order, "o", number, at=10 + number), ticket=1 + number)
-    gateway.shipped(2, {f"{number:032x}" for number in range(3)})
-    gateway.shipped(3, {f"{number:032x}" for number in range(3)})
+    gateway.shipped(2, 20, MAY)
+    gateway.shipped(3, 20, MAY)
     assert venue.requests == ["orders 0 1", "order 2"]
     assert venue.times == [10, 11]
 

@@ -92,6 +92,7 @@ def test_a_position_without_a_stop_needs_none() -> None:
 def test_nothing_is_bought_on_top_until_it_is_known_to_rest(known: str) -> None:
     made = scene()
     made.hold("0.5", stop=parse("9.00"))
+    assert made.refused_by(terms(BUY, "9.90", "0.2")) == "stop_protection", "before it is sent"
     [stop] = tick(made)
     assert isinstance(stop, Approved)
     if known == "in doubt":

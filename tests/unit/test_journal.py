@@ -77,7 +77,11 @@ def test_files_continue_each_other_packed_or_not(tmp_path: Path) -> None:
         log.append(record)
     assert log.sync()
     assert not log.sync()
+    plain = (tmp_path / "000001.btj").read_bytes()
     journal.pack(tmp_path / "000001.btj")
+    (tmp_path / "000001.btj").write_bytes(plain)  # as a kill right before its end leaves it
+    assert len(journal.files(tmp_path)) == 3
+    (tmp_path / "000001.btj").unlink()
     log.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "000001.btj.zst",
