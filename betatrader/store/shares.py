@@ -6,8 +6,6 @@ trader is away, since what it holds stays too, until a person gives it back.
 
 from typing import NamedTuple
 
-from redis.exceptions import NoPermissionError
-
 from betatrader.model.errors import RefusedError
 from betatrader.model.money import SCALE, show
 from betatrader.store import functions, keys
@@ -34,15 +32,8 @@ class Shares:
 
     async def claim(self, mine: Share, *, keep: bool) -> None:
         """Take a share in place of the one before; without `keep` only see whether it fits. Raises
-        RefusedError where all have more than the whole, or two trade one instrument, or where the
-        rights in Redis are those of a version that knew no shares."""
-        try:
-            answer, detail = await functions.share(self._redis, self._key, mine, SCALE, keep=keep)
-        except NoPermissionError as error:
-            raise RefusedError(
-                f"Redis does not let this trader see to its share of the limits: {error}\n"
-                "Its rights are of another version: deploy the Redis of this one first."
-            ) from error
+        RefusedError where all have more than the whole, or two trade one instrument."""
+        answer, detail = await functions.share(self._redis, self._key, mine, SCALE, keep=keep)
         if answer == "over":
             others = ", ".join(
                 f"database {one.database} has {show(one.units)}"

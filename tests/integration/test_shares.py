@@ -65,19 +65,6 @@ async def test_shares_fit_to_the_last_unit_and_one_unit_more_does_not(redis: Cli
     await shares.claim(part(2, 50), keep=True)
 
 
-async def test_rights_of_a_version_that_knew_no_shares_are_a_refusal_and_not_waited_out(
-    url: str, redis: Client
-) -> None:
-    await redis.acl_setuser(
-        "older", enabled=True, nopass=True, keys=["bt:*"], categories=["+@all"], commands=["-fcall"]
-    )
-    older = client(url.replace("unix://", "unix://older:any@"))
-    with pytest.raises(RefusedError, match="Its rights are of another version"):
-        await Shares(older, KEY).claim(part(0, 60), keep=False)
-    await older.aclose()
-    await redis.acl_deluser("older")
-
-
 async def test_to_look_takes_nothing(redis: Client) -> None:
     shares = Shares(redis, KEY)
     await shares.claim(part(0, 60), keep=False)
