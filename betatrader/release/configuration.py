@@ -27,30 +27,24 @@ class Files(NamedTuple):
     reads: tuple[int, int]
 
 
-def of_image(
-    image: Image, project: Path, records: Sequence[Record], *, back: bool = False
-) -> Files:
-    """The files for an image: of the git revision that its tag names, else of its last release. To
-    go `back` they are those that it was released with, where that is on record, by the rules of
-    then: a tag may have been moved since, and what runs must not be kept from running again.
+def of_image(image: Image, project: Path, records: Sequence[Record]) -> Files:
+    """The files for an image: of the git revision that its tag names, else of its last release.
 
     Raises UsageError where neither knows it, ConfigurationError where a file is wrong.
     """
-    kept = [r for r in records if r.image == str(image) and r.files and r.result == "done"]
-    revision = "" if back and kept else _revision(project, image.tag)
-    if not revision and not kept:
-        raise UsageError(
-            f"no fly files are known for {image.tag}: git in {project} has no such tag "
-            "or commit, and no release of it is on record\n"
-            "Run this in a checkout that has the tag, or name it with --project."
-        )
+    revision = _revision(project, image.tag)
     if revision:
         found = Files(revision, _at(project, revision), _reads(project, revision))
     else:
+        kept = [r for r in records if r.image == str(image) and r.files and r.result == "done"]
+        if not kept:
+            raise UsageError(
+                f"no fly files are known for {image.tag}: git in {project} has no such tag "
+                "or commit, and no release of it is on record\n"
+                "Run this in a checkout that has the tag, or name it with --project."
+            )
         found = Files(kept[-1].revision, kept[-1].files, kept[-1].reads)
-    problems = unusable(found, image.tag) if back and kept else wrong(found, image.tag)
-    if problems:
-        raise ConfigurationError(problems)
+    check(found, image.tag)
     return found
 
 
@@ -60,13 +54,15 @@ def of_checkout(project: Path) -> Files:
     return Files("", found, (0, 0))
 
 
+def check(files: Files, name: str) -> None:
+    """Raises ConfigurationError with everything that is wrong."""
+    problems = wrong(files, name)
+    if problems:
+        raise ConfigurationError(problems)
+
+
 def wrong(files: Files, name: str) -> list[str]:
     """Everything that is wrong with the files of a version, one line each."""
-    return unusable(files, name) or _deeper(files, name)
-
-
-def unusable(files: Files, name: str) -> list[str]:
-    """Why they would not run the roles at all."""
     problems = []
     for role in ORDER:
         if role not in files.text:
@@ -80,7 +76,7 @@ def unusable(files: Files, name: str) -> list[str]:
         wanted = _command(role, found)
         if found.get("processes") != {"app": wanted}:
             problems.append(f'fly/{role}.toml at {name}: [processes] app is to be "{wanted}"')
-    return problems
+    return problems or _deeper(files, name)
 
 
 def _command(role: str, found: Mapping[str, Any]) -> str:

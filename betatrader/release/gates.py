@@ -174,12 +174,6 @@ def in_force(app: str, machines: Sequence[Machine], secrets: Sequence[AppSecret]
     return f"{app} runs {named}, and not in force before its next deploy: {', '.join(waiting)}"
 
 
-def changed(before: Mapping[str, str], secrets: Sequence[AppSecret]) -> list[str]:
-    """The names whose secret is another one now, by digests ("" for none)."""
-    digests = {secret.name: secret.digest for secret in secrets}
-    return [name for name, was in before.items() if digests.get(name, "") != was]
-
-
 def _named(image: str) -> str:
     """Without the digest that fly may add."""
     return image.partition("@")[0]

@@ -7,9 +7,7 @@ gone on with or taken back. It has no end of its own: a release that is dead mus
 
 import getpass
 import os
-import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +26,6 @@ SILENT_S = 15.0
 """A release that has not renewed its lock for so long is dead."""
 
 FIELD = "record"
-GOING_BACK = ": going back"
-"""How the step of a release ends whose gate has failed."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +50,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The oldest and the newest schema that this version reads; (0, 0): not known."""
     files: dict[str, str] = {}
     """The fly files that were used, by role."""
-    secrets: dict[str, str] = {}
-    """Of a rotation: the secrets that it stages, with their digests from before, "" for none."""
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,32 +67,9 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_dead(self, now_ns: int) -> bool:
         """Whether nobody works on it any more. On its own machine that is known at once."""
-        if self.host == _machine() and not alive(self.pid):
+        if self.host == _host() and not alive(self.pid):
             return True
         return now_ns - self.seen_ns > SILENT_S * 1e9
-
-    def is_of(self, other: "Held | None") -> bool:
-        """Whether it is the same process's, however often that has renewed it meanwhile."""
-        return other is not None and (self.id, self.host, self.pid) == (
-            other.id,
-            other.host,
-            other.pid,
-        )
-
-    @property
-    def goes_back(self) -> bool:
-        """Whether its version had failed, and it was on its way back."""
-        return self.step.endswith(GOING_BACK)
-
-    @property
-    def remedy(self) -> str:
-        """What to do with one that was cut off."""
-        if self.goes_back:
-            return "Its version had failed: go back with `betatrader release rollback`."
-        return (
-            "Go on with `betatrader release deploy --resume`, "
-            "or go back with `betatrader release rollback`."
-        )
 
     def told(self, now_ns: int) -> str:
         """Where it stands, in one clause."""
@@ -109,16 +80,6 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 def _host() -> str:
     return os.uname().nodename
-
-
-def _machine() -> str:
-    """Where a process id names one process: this start of this machine, and where containers have
-    processes of their own, this container. A name alone may be two machines'."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{_host()} {boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:  # not Linux
-        return f"{_host()} {uuid.getnode():x}"
 
 
 def author() -> str:
@@ -141,13 +102,10 @@ class Book:
     async def write(self, record: Record) -> None:
         """Add a record, or what has become of one."""
         data = msgspec.json.encode(record)
-        try:
-            await self._redis.xadd(keys.RELEASES, {FIELD: data}, maxlen=2 * KEPT, approximate=True)
-        finally:
-            with suppress(OSError):  # a full disk here leaves Redis's record whole
-                self._local.parent.mkdir(parents=True, exist_ok=True)
-                with self._local.open("ab") as out:
-                    out.write(data + b"\n")
+        self._local.parent.mkdir(parents=True, exist_ok=True)
+        with self._local.open("ab") as out:
+            out.write(data + b"\n")
+        await self._redis.xadd(keys.RELEASES, {FIELD: data}, maxlen=2 * KEPT, approximate=True)
 
     async def records(self) -> list[Record]:
         """All that are kept, the newest last, each as it ended."""
@@ -168,27 +126,27 @@ class Book:
         mine = Held(
             id=record.id,
             by=record.by,
-            host=_machine(),
+            host=_host(),
             pid=os.getpid(),
             kind=record.kind,
             image=record.image,
             began_ns=record.began_ns,
             seen_ns=now,
         )
-        if await self._swap(lambda found: found == over, mine):
+        if await self._swap(over, mine):
             return Lock(mine, self._swap, self.now_ns)
         held = await self.held()
         if held is None:
             raise RefusedError("the release lock has just changed hands\nLook, and try again.")
         raise refused(held, now)
 
-    async def _swap(self, may: Callable[[Held | None], bool], new: Held | None) -> bool:
-        """Put `new`, or nothing, in the place of what stands there, where that may be replaced."""
+    async def _swap(self, old: Held | None, new: Held | None) -> bool:
+        """Put `new` where `old` stands, or nothing where `new` is None."""
         async with self._redis.pipeline(transaction=True) as pipe:
             await pipe.watch(keys.RELEASE_LOCK)
             data = await pipe.get(keys.RELEASE_LOCK)
             found = msgspec.json.decode(data, type=Held) if data is not None else None
-            if not may(found):
+            if found != old:
                 return False
             pipe.multi()
             if new is None:
@@ -209,8 +167,7 @@ async def _executed(pipe: Any) -> bool:
 
 
 class Lock:
-    """Held by this release. A change that Redis made and did not answer is known as ours again, and
-    a cancellation does not cut a change in two."""
+    """Held by this release."""
 
     def __init__(self, mine: Held, swap: Any, now_ns: Callable[[], Awaitable[int]]) -> None:
         self.held = mine
@@ -221,27 +178,29 @@ class Lock:
     async def renew(self, step: str | None = None) -> None:
         """A sign of life, and where we stand; raises RefusedError where somebody took it over."""
         async with self._one_at_a_time:
-            with anyio.CancelScope(shield=True):  # each command has a timeout
-                place = self.held.step if step is None else step
-                new = msgspec.structs.replace(self.held, step=place, seen_ns=await self._now_ns())
-                if not await self._swap(self.held.is_of, new):
-                    raise RefusedError(
-                        "another release has taken this one's lock\n"
-                        "It was thought dead; see `betatrader release status`."
-                    )
-                self.held = new
+            place = self.held.step if step is None else step
+            new = msgspec.structs.replace(self.held, step=place, seen_ns=await self._now_ns())
+            if not await self._swap(self.held, new):
+                raise RefusedError(
+                    "another release has taken this one's lock\n"
+                    "It was thought dead; see `betatrader release status`."
+                )
+            self.held = new
 
     async def release(self) -> None:
         """Let the next one begin."""
         async with self._one_at_a_time:
-            with anyio.CancelScope(shield=True):
-                await self._swap(self.held.is_of, None)
+            await self._swap(self.held, None)
 
 
 def refused(held: Held, now_ns: int) -> RefusedError:
     """Why a release cannot begin while this one has the lock, and what to do."""
     if held.is_dead(now_ns):
-        return RefusedError(f"a release was cut off: {held.told(now_ns)}\n{held.remedy}")
+        return RefusedError(
+            f"a release was cut off: {held.told(now_ns)}\n"
+            "Go on with `betatrader release deploy --resume`, "
+            "or go back with `betatrader release rollback`."
+        )
     return RefusedError(
         f"another release is under way: {held.told(now_ns)}\nWait for it; `betatrader release "
         "status` shows where it stands."

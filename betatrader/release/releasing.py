@@ -28,7 +28,7 @@ from betatrader.release.gates import (
     stands,
     surplus,
 )
-from betatrader.release.record import GOING_BACK, Book, Lock, Record
+from betatrader.release.record import Book, Lock, Record
 from betatrader.store import functions, keys
 from betatrader.store.connection import AWAY, Client
 
@@ -107,24 +107,25 @@ async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> R
     """Carry it out and keep what became of it; raises GateError or FlyError after going back, and
     UnreachableError where Redis went away, which leaves the release to be gone on with."""
     failed: BetatraderError | None = None
-    digest, became = "", ("done", "")
+    digest = ""
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_keep_alive, lock)
-            try:
-                digest = await _all_apps(setup, target, record, lock)
-                await lock.renew("all apps: raising the schema")
-                await schemas.raise_schema(setup.redis)
-            except (FlyError, GateError, UnreachableError) as error:
-                failed = error
-                became = await _after(setup, target, record, failed, lock)
+            digest = await _all_apps(setup, target, record, lock)
+            await lock.renew("all apps: raising the schema")
+            await schemas.raise_schema(setup.redis)
             group.cancel_scope.cancel()
+    except* (FlyError, GateError, UnreachableError) as errors:
+        failed = _first(errors)
     except* AWAY as errors:
         raise UnreachableError(
             f"Redis went away during a release, at {lock.held.step}: {errors.exceptions[0]}\n"
             "Once it is back: `betatrader release deploy --resume`, or `… rollback`."
         ) from errors
-    record = await _ended(setup, record, *became, digest)
+    if failed is None:
+        record = await _ended(setup, record, "done", "", digest)
+    else:
+        record = await _ended(setup, record, *await _after(setup, target, record, failed))
     with suppress(*AWAY):
         await lock.release()
     if failed is not None:
@@ -220,10 +221,9 @@ def is_new(instances: dict[str, str], sight: Sight) -> bool:
 
 
 async def _after(
-    setup: Setup, target: Target, record: Record, failed: BetatraderError, lock: Lock
+    setup: Setup, target: Target, record: Record, failed: BetatraderError
 ) -> tuple[str, str]:
-    """Back to what was before; the result and the note for the record. It takes minutes, in which
-    nobody else may take the release for dead."""
+    """Back to what was before; the result and the note for the record."""
     why = str(failed).partition("\n")[0]
     setup.tell(f"failed: {why}")
     try:
@@ -244,8 +244,6 @@ async def _after(
     setup.tell(f"going back: {', '.join(moved)}")
     try:
         for role in moved:
-            with suppress(*AWAY):  # a trader must be back also where Redis is away
-                await lock.renew(f"{role}{GOING_BACK}")
             await _back(setup, record, role)
     except (BetatraderError, *AWAY) as error:
         left = str(error).partition("\n")[0]
@@ -275,8 +273,7 @@ async def abandon(setup: Setup, record: Record, lock: Lock, why: str) -> None:
 
 async def _back(setup: Setup, record: Record, role: str) -> None:
     before = image(record.before[role])
-    records = await setup.book.records()
-    files = configuration.of_image(before, setup.settings.project, records, back=True)
+    files = configuration.of_image(before, setup.settings.project, await setup.book.records())
     async with anyio.TemporaryDirectory(prefix="betatrader-fly-") as folder:
         configuration.write(files, Path(folder))
         await _put(setup, Target(before, files, Path(folder)), role)
@@ -316,6 +313,11 @@ async def _ended(setup: Setup, record: Record, result: str, note: str, digest: s
 
 def _text(found: dict[bytes, bytes]) -> dict[str, str]:
     return {key.decode(): value.decode() for key, value in found.items()}
+
+
+def _first(errors: BaseExceptionGroup[BetatraderError]) -> BetatraderError:
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 def _told(failed: BetatraderError, record: Record) -> tuple[str, ...]:

@@ -6,8 +6,6 @@ It is proven before it is staged, since what is staged goes live with whatever i
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from betatrader import config as configurations
 from betatrader.config import Config
 from betatrader.model.errors import BetatraderError, ConfigurationError, RefusedError, UsageError
@@ -15,7 +13,6 @@ from betatrader.model.secret import Secret
 from betatrader.release import configuration, credentials
 from betatrader.release.apps import app_name
 from betatrader.release.fly import AppSecret
-from betatrader.release.gates import changed
 from betatrader.release.planning import Plan, prepare
 from betatrader.release.record import Record
 from betatrader.release.releasing import Setup, abandon, release, survey
@@ -99,62 +96,15 @@ async def plan(setup: Setup, folder: Path, venue: str, given: Mapping[str, Secre
 
 async def switch(setup: Setup, made: Plan, venue: str, given: Mapping[str, Secret]) -> Record:
     """Stage the key, restart the trader with it, and see the gate passed."""
-    app = app_name("trading", setup.settings.prefix)
-    digests = {s.name: s.digest for s in await setup.fly.secrets(app)}
-    record = msgspec.structs.replace(
-        made.record, secrets={name: digests.get(name, "") for name in sorted(given)}
-    )
-    lock = await setup.book.take(record)
-    await setup.book.write(record)
+    lock = await setup.book.take(made.record)
+    await setup.book.write(made.record)
     await lock.renew(f"trading: staging the key of {venue}")
+    app = app_name("trading", setup.settings.prefix)
     try:
         await setup.fly.stage(app, credentials.written(given))
     except BetatraderError as error:
-        left = await _left_staged(setup, app, record)
         why = f"the key was not staged: {str(error).partition(chr(10))[0]}"
-        await abandon(setup, record, lock, f"{why}; {left or 'nothing was changed'}")
-        if left:
-            raise RefusedError(f"{why}; and yet {left}\n{_staged_remedy(app)}") from error
+        await abandon(setup, made.record, lock, f"{why}; nothing was changed")
         raise
     setup.tell(f"staged at {app}: {', '.join(given)}")
-    return await release(setup, made.target, record, lock)
-
-
-async def _left_staged(setup: Setup, app: str, record: Record) -> str:
-    """What a command that failed has changed all the same: one clause, "" for nothing."""
-    try:
-        moved = changed(record.secrets, await setup.fly.secrets(app))
-    except BetatraderError:
-        return "nobody knows whether it is staged: fly does not answer"
-    return f"{', '.join(moved)} are staged, and go into force with the next deploy" if moved else ""
-
-
-def _staged_remedy(app: str) -> str:
-    return (
-        "Rotate again; or stage the old key's lines with `betatrader release secrets set trading`, "
-        f"and look with `fly secrets list -a {app}`."
-    )
-
-
-async def check_staged(setup: Setup, record: Record) -> None:
-    """Before a rotation that was cut off is gone on with: raises RefusedError where its key was
-    never staged, since the old one would be taken for it."""
-    app = app_name("trading", setup.settings.prefix)
-    if record.secrets and not changed(record.secrets, await setup.fly.secrets(app)):
-        raise RefusedError(
-            f"the new key was not staged at {app} as the rotation was cut off\n"
-            "End it with `betatrader release rollback`, which changes nothing, and rotate again."
-        )
-
-
-async def check_not_staged(setup: Setup, record: Record) -> None:
-    """Before a rotation that was cut off is taken back: raises RefusedError where its key is staged
-    or in force, since no deploy of the version before takes that back."""
-    app = app_name("trading", setup.settings.prefix)
-    moved = changed(record.secrets, await setup.fly.secrets(app))
-    if moved:
-        raise RefusedError(
-            f"the new key is at {app} already ({', '.join(moved)}), and going back would use it\n"
-            "Go on with `betatrader release deploy --resume`; or stage the old key's lines with "
-            "`betatrader release secrets set trading`, and go back then."
-        )
+    return await release(setup, made.target, made.record, lock)

@@ -14,7 +14,7 @@ from betatrader.model.secret import without_password
 from betatrader.ops import home
 from betatrader.ops.clock import iso
 from betatrader.ops.process import cancel_on_signal
-from betatrader.release import configuration, fly, planning, rotating
+from betatrader.release import configuration, fly, planning
 from betatrader.release.apps import APPS, app_name, apps_of, image
 from betatrader.release.planning import Plan, Step
 from betatrader.release.record import Book, Held, Record, refused
@@ -94,7 +94,9 @@ async def _unless_signalled(
         held = await setup.book.held() if setup.redis is not None else None
         mine = held is not None and held.pid == os.getpid()
         raise CutOffError(
-            f"cut off: {held.told(held.seen_ns)}\n{held.remedy}"
+            f"cut off: {held.told(held.seen_ns)}\n"
+            "Go on with `betatrader release deploy --resume`, "
+            "or go back with `betatrader release rollback`."
             if held is not None and mine
             else "cut off before anything was changed\nNothing is to be mended."
         )
@@ -138,10 +140,7 @@ async def _rest(setup: Setup, folder: Path) -> Plan:
     held = await _dead(setup)
     if held is None:
         raise RefusedError("no release was cut off\nThere is nothing to go on with.")
-    if held.goes_back:
-        raise RefusedError(f"it was on its way back as it was cut off: {held.step}\n{held.remedy}")
     record = planning.resumed(await setup.book.records(), held)
-    await rotating.check_staged(setup, record)
     files = configuration.Files(record.revision, record.files, record.reads)
     configuration.write(files, folder)
     await survey_for(setup, record)
@@ -170,8 +169,6 @@ async def _plan(setup: Setup, kind: str, wanted: str | None, folder: Path) -> Pl
         records = await setup.book.records()
         cut_off = next((r for r in records if over is not None and r.id == over.id), None)
         before = cut_off.before.get("trading", "") if cut_off is not None else ""
-        if cut_off is not None:
-            await rotating.check_not_staged(setup, cut_off)
         wanted = before or planning.version_before(records, (await survey(setup))["trading"])
     return await planning.prepare(setup, kind, wanted, folder, over=over)
 
@@ -214,7 +211,9 @@ async def gather(setup: Setup) -> dict[str, Any]:
         "leader": lease.get(b"holder", b"").decode().partition(" ")[0],
         "under_way": held.told(now) if held is not None else "",
         "cut_off": dead,
-        "mend": held.remedy if held is not None and dead else "",
+        "mend": "betatrader release deploy --resume, or betatrader release rollback"
+        if dead
+        else "",
         "schema": int(await setup.redis.get(keys.RELEASE_SCHEMA) or 1),
         "releases": [
             {

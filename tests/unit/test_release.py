@@ -5,7 +5,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from betatrader.model.errors import (
@@ -348,23 +347,9 @@ def test_a_tags_files_come_from_git_else_from_its_record_else_not_at_all(tmp_pat
     with pytest.raises(UsageError, match="no fly files are known for v2"):
         configuration.of_image(image("v2"), tmp_path, [record])
     wrong = {**kept, "intel": "[processes]\napp = 'x'\n", "jobs": "nonsense"}
-    assert len(configuration.wrong(configuration.Files("", wrong, (0, 0)), "v3")) == 2
-
-
-def test_going_back_takes_the_files_of_the_record_by_the_rules_of_then(tmp_path: Path) -> None:
-    """A later rule must not keep a version from running again that a failed one has replaced."""
-    kept = {path.stem: path.read_text() for path in sorted(FLY.glob("*.toml"))}
-    kept["redis"] += "\n[nonsense]\na = 1\n"
-    record = Record(
-        id="a", kind="deploy", image=str(image("v1")), files=kept, revision="ab", result="done"
-    )
-    with pytest.raises(ConfigurationError, match="nonsense"):
-        configuration.of_image(image("v1"), tmp_path, [record])
-    back = configuration.of_image(image("v1"), tmp_path, [record], back=True)
-    assert (back.text, back.revision) == (kept, "ab")
-    broken = msgspec.structs.replace(record, files={**kept, "jobs": "nonsense"})
-    with pytest.raises(ConfigurationError, match="no valid TOML"):
-        configuration.of_image(image("v1"), tmp_path, [broken], back=True)
+    with pytest.raises(ConfigurationError) as told:
+        configuration.check(configuration.Files("", wrong, (0, 0)), "v3")
+    assert len(told.value.problems) == 2
 
 
 @pytest.mark.parametrize(
