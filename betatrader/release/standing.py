@@ -50,7 +50,7 @@ async def with_setup(
             "redis://operator:PASSWORD@127.0.0.1:16379."
         )
     async with connected(url, 5.0) as client:
-        book = Book(client, home.default_home() / "releases.jsonl")
+        book = Book(client, home.default_home() / "releases.jsonl", tell)
         setup = Setup(program, client, book, settings, tell)
         try:
             return await _unless_signalled(work, setup, folder)
@@ -86,12 +86,9 @@ async def _unless_signalled(
         raise _first(errors) from None
     if not finished:
         held = await setup.book.held() if setup.redis is not None else None
-        mine = held is not None and held.pid == os.getpid()
         raise CutOffError(
-            f"cut off: {held.told(held.seen_ns)}\n"
-            "Go on with `betatrader release deploy --resume`, "
-            "or go back with `betatrader release rollback`."
-            if held is not None and mine
+            f"cut off: {held.told(held.seen_ns)}\n{held.mend()}"
+            if held is not None and held.hand == setup.book.hand
             else "cut off before anything was changed\nNothing is to be mended."
         )
     return found
@@ -134,6 +131,10 @@ async def _rest(setup: Setup, folder: Path) -> Plan:
     held = await _dead(setup)
     if held is None:
         raise RefusedError("no release was cut off\nThere is nothing to go on with.")
+    if held.back:
+        raise RefusedError(
+            f"what was cut off did not go on: {held.told(held.seen_ns)}\n{held.mend()}"
+        )
     record = planning.resumed(await setup.book.records(), held)
     files = configuration.Files(record.revision, record.files, record.reads)
     configuration.write(files, folder)
@@ -202,9 +203,7 @@ async def gather(setup: Setup) -> dict[str, Any]:
         "leader": lease.get(b"holder", b"").decode().partition(" ")[0],
         "under_way": held.told(now) if held is not None else "",
         "cut_off": dead,
-        "mend": "betatrader release deploy --resume, or betatrader release rollback"
-        if dead
-        else "",
+        "mend": held.mend() if held is not None and dead else "",
         "schema": int(await setup.redis.get(keys.RELEASE_SCHEMA) or 1),
         "releases": [
             {

@@ -240,6 +240,21 @@ def cut_off(account: World) -> None:
     until(lambda: len(account.runs()["trading"]) == 2, 60)
     process.kill()
     process.communicate(timeout=10)
+    silent()
+
+
+def silent() -> None:
+    """The lock's last sign of life is so long ago that it counts as cut off."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        held = json.loads(client.get(keys.RELEASE_LOCK) or b"")
+        client.set(keys.RELEASE_LOCK, json.dumps({**held, "seen_ns": held["seen_ns"] - 16 * 10**9}))
+
+
+def lock() -> dict[str, object]:
+    """The lock as it stands."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        held: dict[str, object] = json.loads(client.get(keys.RELEASE_LOCK) or b"{}")
+        return held
 
 
 def test_a_release_that_was_killed_is_found_refused_and_resumed(account: World) -> None:
@@ -302,6 +317,7 @@ def test_redis_going_away_leaves_a_release_that_can_be_gone_on_with(
     assert process.returncode == 4
     assert "Redis went away during a release, at trading: deploying" in errors
     assert "--resume" in errors
+    silent()
     done = account.release("deploy", "--resume", *FAST)
     assert done.returncode == 0, done.stderr
     assert account.runs() == at("v2")
@@ -322,6 +338,32 @@ def test_two_releases_at_once_are_refused_and_a_signal_says_where_it_stands(
     assert "cut off: deploy" in errors
     assert "at trading: deploying" in errors
     assert "Traceback" not in errors
+
+
+def test_a_release_that_goes_back_stays_alive_and_cut_off_there_only_goes_back(
+    account: World,
+) -> None:
+    account.push("v2", errors=9)  # trading's gate fails
+    for kind in ("hanging", "hangs"):  # the way there, the way back
+        account.fail("deploy", "intel", kind)
+    process = account.start("deploy", "v2", *FAST)
+    until(
+        lambda: account.runs()["intel"] == ["v2", "v1"] and account.runs()["trading"] == ["v1"], 60
+    )
+    seen = lock()
+    assert seen["step"] == "intel: going back"
+    until(lambda: lock()["seen_ns"] != seen["seen_ns"], 20)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "at intel: going back" in errors
+    assert "--resume" not in errors
+    refused = account.release("deploy", "--resume", *FAST)
+    assert refused.returncode == 6
+    assert "what was cut off did not go on" in refused.stderr
+    done = account.release("rollback", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v1")
 
 
 def test_nothing_begins_with_an_image_a_file_or_an_account_that_is_wrong(account: World) -> None:
