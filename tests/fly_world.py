@@ -168,6 +168,10 @@ class World:
         )
         assert done.returncode == 0, done.stderr
 
+    def program(self) -> str:
+        """The stand-in, for what runs in this very process."""
+        return str(self._bin / "fly")
+
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "betatrader", "release", *words]
 

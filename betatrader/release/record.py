@@ -51,6 +51,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The oldest and the newest schema that this version reads; (0, 0): not known."""
     files: dict[str, str] = {}
     """The fly files that were used, by role."""
+    venue: str = ""
+    """Whose key a rotation switches."""
+    secrets: dict[str, str] = {}
+    """The names that a rotation sets, with fly's digest of what each held before, or ""."""
+    staged: bool = False
+    """Whether fly has said that it took them."""
 
 
 class LostLockError(RefusedError):
@@ -85,6 +91,11 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
         """What to do about it once it is dead."""
         if self.back:
             return "It was going back: end that with `betatrader release rollback`."
+        if self.kind == "rotate":
+            return (
+                "Go on with `betatrader release deploy --resume`: it restarts the trader with the "
+                "new key, or says that fly never got it."
+            )
         return (
             "Go on with `betatrader release deploy --resume`, "
             "or go back with `betatrader release rollback`."

@@ -14,11 +14,11 @@ from betatrader.model.secret import without_password
 from betatrader.ops import home
 from betatrader.ops.clock import iso
 from betatrader.ops.process import cancel_on_signal
-from betatrader.release import configuration, fly, planning
+from betatrader.release import configuration, fly, planning, rotating
 from betatrader.release.apps import APPS, app_name, image
 from betatrader.release.planning import Plan, Step
 from betatrader.release.record import Book, Held, Record, refused
-from betatrader.release.releasing import Settings, Setup, Target, release, survey
+from betatrader.release.releasing import Settings, Setup, Target, abandon, release, survey
 from betatrader.store import keys
 from betatrader.store.connection import Client, connected
 
@@ -105,6 +105,8 @@ async def planned(
 async def planned_rest(setup: Setup, folder: Path) -> tuple[Plan, list[Step]]:
     """What going on with the release that was cut off would do."""
     plan = await _rest(setup, folder)
+    if not await _has_begun(setup, plan.record):
+        raise rotating.unstaged(plan.record)
     return plan, await planning.steps(setup, plan)
 
 
@@ -122,9 +124,18 @@ async def go_on(setup: Setup, folder: Path) -> Record:
     """The release that was cut off, from where it stands."""
     record, target, held = await _rest(setup, folder)
     assert held is not None
+    begun = await _has_begun(setup, record)
     lock = await setup.book.take(record, held)
+    if not begun:
+        await abandon(setup, record, lock, "the new key never got to fly; nothing was changed")
+        raise rotating.unstaged(record)
     setup.tell(f"going on with {held.told(held.seen_ns)}")
     return await release(setup, target, record, lock)
+
+
+async def _has_begun(setup: Setup, record: Record) -> bool:
+    """Whether a release that was cut off has anything to go on with."""
+    return record.kind != "rotate" or await rotating.is_staged(setup, record)
 
 
 async def _rest(setup: Setup, folder: Path) -> Plan:
@@ -163,6 +174,8 @@ async def _plan(setup: Setup, kind: str, wanted: str | None, folder: Path) -> Pl
     if wanted is None:
         records = await setup.book.records()
         cut_off = next((r for r in records if over is not None and r.id == over.id), None)
+        if cut_off is not None and cut_off.kind == "rotate":
+            await rotating.refuse_back(setup, cut_off)
         before = cut_off.before.get("trading", "") if cut_off is not None else ""
         wanted = before or planning.version_before(records, (await survey(setup))["trading"])
     return await planning.prepare(setup, kind, wanted, folder, over=over)
