@@ -47,7 +47,9 @@ def tried(venue: str, files: configuration.Files, given: Mapping[str, Secret]) -
 
 
 async def prove(setup: Setup, config: Config, venue: str, *, order: bool) -> None:
-    """The steps of `setup`, with the new key; raises RefusedError at the first that fails."""
+    """The steps of `setup`, with the new key; raises RefusedError at the first that fails. A key
+    that was stolen must go, from wherever that is asked and however little cash is left: such
+    things only warn."""
     from betatrader.roles.proving import Step
     from betatrader.roles.proving import prove as steps
 
@@ -58,7 +60,7 @@ async def prove(setup: Setup, config: Config, venue: str, *, order: bool) -> Non
         if step.verdict == "fail":
             failed.append(step)
 
-    await steps(config, venue, tell, order=order)
+    await steps(config, venue, tell, order=order, key_alone=True)
     if failed:
         step = failed[0]
         raise RefusedError(

@@ -1,11 +1,13 @@
 """A venue's key is switched against the stand-in for fly: cut off, refused and unanswered.
 
-What proves the key is tested at a venue (tests/e2e/test_release.py); here is what follows.
+That a key is proven at all is tested in tests/e2e/test_release.py; here is what does not count
+against it, and what follows.
 """
 
 import os
 import re
 import tempfile
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,10 @@ from typing import Any
 import anyio
 import pytest
 from fly_world import World
+from test_setup import served
 
+from betatrader import config as configurations
+from betatrader.model.errors import RefusedError
 from betatrader.model.secret import Secret
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.release import rotating
@@ -157,3 +162,32 @@ async def test_a_key_that_fly_did_not_take_ends_the_release_with_what_is_known(
     account.change(faults=[])
     assert results(account) == ["failed", "done"]
     assert account.status()["under_way"] == ""
+
+
+async def found(folder: Path, venue: str, act: str, *, order: bool = False) -> dict[str, str]:
+    """The verdicts on a good key after something was done to the venue; raises RefusedError."""
+    told: list[str] = []
+    setup = Setup(None, None, None, None, told.append)  # type: ignore[arg-type]
+    with served(venue, folder) as (shown, more):
+        place = shown["clob" if venue == "polymarket" else "rest"]
+        asked = urllib.request.Request(f"{place}/-/act?{act}", method="POST")
+        urllib.request.urlopen(asked).close()
+        config = configurations.loads("", "the new key", more).config
+        await rotating.prove(setup, config, venue, order=order)
+    words = [line.replace(":", "").split() for line in told]
+    return {step: verdict for _, _, step, verdict, *_ in words}
+
+
+async def test_a_country_that_is_not_served_does_not_keep_a_stolen_key_in_use(
+    own_home: Path,
+) -> None:
+    verdicts = await found(own_home.parent, "polymarket", "do=region&served=false")
+    assert (verdicts["connection"], verdicts["region"]) == ("ok", "warn")
+
+
+async def test_an_account_without_cash_does_not_keep_a_stolen_key_in_use(own_home: Path) -> None:
+    poor = "do=deposit&amount=-99.5"
+    verdicts = await found(own_home.parent, "binance", poor)
+    assert (verdicts["connection"], verdicts["balance"]) == ("ok", "warn")
+    with pytest.raises(RefusedError, match="order: none could be placed"):
+        await found(own_home.parent, "binance", poor, order=True)
