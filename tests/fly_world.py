@@ -106,6 +106,10 @@ class World:
         }
         self.change(registry={**self.state()["registry"], f"{REPOSITORY}:{tag}": image})
 
+    def git(self, *words: str) -> None:
+        """A command of git in the checkout."""
+        subprocess.run(["git", "-C", str(self.checkout), *words], check=True, capture_output=True)
+
     def commit(self, tag: str) -> str:
         """What a tag of the checkout names."""
         words = ["git", "-C", str(self.checkout), "rev-parse", f"refs/tags/{tag}^{{commit}}"]

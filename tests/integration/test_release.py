@@ -429,6 +429,41 @@ def test_a_fly_file_with_a_wrong_line_stops_a_release(account: World) -> None:
     assert account.runs() == at("v1")
 
 
+def test_a_version_of_older_rules_is_gone_back_to_and_not_deployed_anew(account: World) -> None:
+    (account.checkout / "fly/redis.toml").write_text("swap_size_mb = 'none'\n")
+    account.publish("v3")
+    done = account.release("deploy", "v3", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "no reason to stop: fly at v3/redis.toml" in done.stderr
+    path = account.checkout / "fly/jobs.toml"
+    path.write_text(f"once_a_key = 1\n{path.read_text()}")
+    account.publish("v4")
+    refused = account.release("deploy", "v4", *FAST)
+    assert refused.returncode == 3
+    assert "fly knows no such key" in refused.stderr
+    back = account.release("rollback", "v4", *FAST)
+    assert back.returncode == 0, back.stderr
+    assert "no reason to stop: fly at v4/jobs.toml line 1: once_a_key" in back.stderr
+    account.push("v2", broken="trading")
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 1
+    assert "Rolled back" in done.stderr
+    assert account.runs() == at("v4")
+
+
+def test_a_tag_that_has_moved_is_not_deployed_and_gone_back_to_as_it_was(account: World) -> None:
+    first = account.commit("v1")
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    account.git("tag", "-f", "v1", "v2")
+    refused = account.release("deploy", "v1", *FAST)
+    assert refused.returncode == 6
+    assert f"v1 is commit {account.commit('v2')[:12]} today, and was {first[:12]}" in refused.stderr
+    assert account.runs() == at("v2")
+    done = account.release("rollback", "v1", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v1")
+
+
 def test_secrets_that_are_missing_extra_or_alike_stop_a_release(account: World) -> None:
     state = account.state()
     held = state["apps"]["betatrader-intel"]["secrets"]

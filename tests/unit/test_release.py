@@ -309,8 +309,9 @@ def test_a_tags_files_come_from_git_else_from_its_record_else_not_at_all(tmp_pat
     with pytest.raises(UsageError, match="no fly files are known for v2"):
         configuration.of_image(image("v2"), tmp_path, [record])
     wrong = {**kept, "intel": "[processes]\napp = 'x'\n", "jobs": "nonsense"}
+    record = msgspec.structs.replace(record, files=wrong)
     with pytest.raises(ConfigurationError) as told:
-        configuration.check(configuration.Files("", wrong, (0, 0)), "v3")
+        configuration.of_image(image("v1"), tmp_path, [record])
     assert len(told.value.problems) == 2
 
 
