@@ -558,6 +558,8 @@ def held(machines: list[dict[str, Any]], name: str, kept: dict[str, str]) -> str
 
 def secret(args: argparse.Namespace) -> None:
     if args.verb == "list":
+        if fault("secrets list", args.app) == "api":
+            raise Failed("failed to list secrets: request returned non-2xx status: 503")
         with state() as found:
             here = app_of(found, args.app)
         shown = [
@@ -577,11 +579,18 @@ def secret(args: argparse.Namespace) -> None:
     given = parsed(sys.stdin.read())
     if not given:
         raise Failed("requires at least one SECRET=VALUE pair")
+    kind = fault("secrets import", args.app)
+    if kind == "refused":
+        raise Failed("request returned non-2xx status: 503")
+    time.sleep(30 if kind == "hangs" else 0)
     with state() as found:
         for name, value in given.items():
             digest = hashlib.sha256(value.encode()).hexdigest()[:16]
             kept = {"value": value, "digest": digest, "status": "Staged"}
             app_of(found, args.app)["secrets"][name] = kept
+    time.sleep(30 if kind == "hangs after" else 0)
+    if kind == "unanswered":
+        raise Failed("request returned non-2xx status: 504")
     print(STAGED)
 
 

@@ -110,6 +110,10 @@ class World:
         }
         self.change(registry={**self.state()["registry"], f"{REPOSITORY}:{tag}": image})
 
+    def git(self, *words: str) -> None:
+        """A command of git in the checkout."""
+        subprocess.run(["git", "-C", str(self.checkout), *words], check=True, capture_output=True)
+
     def commit(self, tag: str) -> str:
         """What a tag of the checkout names."""
         words = ["git", "-C", str(self.checkout), "rev-parse", f"refs/tags/{tag}^{{commit}}"]
@@ -171,6 +175,10 @@ class World:
             executable=str(self._bin / "fly"),
         )
         assert done.returncode == 0, done.stderr
+
+    def program(self) -> str:
+        """The stand-in, for what runs in this very process."""
+        return str(self._bin / "fly")
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "betatrader", "release", *words]

@@ -5,12 +5,12 @@ import re
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from betatrader.model.errors import ConfigurationError, UsageError
+from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
 from betatrader.release.apps import APPS, ORDER, Image
 from betatrader.release.record import Record
 
@@ -28,24 +28,55 @@ class Files(NamedTuple):
 
 
 def of_image(image: Image, project: Path, records: Sequence[Record]) -> Files:
-    """The files for an image: of the git revision that its tag names, else of its last release.
+    """The files for an image: of the git revision that its tag names, else of its last release; of
+    that too where the tag has moved since.
 
-    Raises UsageError where neither knows it, ConfigurationError where a file is wrong.
+    Raises UsageError where neither knows it, ConfigurationError where nothing runs by a file.
     """
-    revision = _revision(project, image.tag)
-    if revision:
+    revision, kept = _revision(project, image.tag), _last_done(image, records)
+    if kept is not None and (not revision or _moved(revision, kept)):
+        found = Files(kept.revision, kept.files, kept.reads)
+    elif revision:
         found = Files(revision, _at(project, revision), _reads(project, revision))
     else:
-        kept = [r for r in records if r.image == str(image) and r.files and r.result == "done"]
-        if not kept:
-            raise UsageError(
-                f"no fly files are known for {image.tag}: git in {project} has no such tag "
-                "or commit, and no release of it is on record\n"
-                "Run this in a checkout that has the tag, or name it with --project."
-            )
-        found = Files(kept[-1].revision, kept[-1].files, kept[-1].reads)
-    check(found, image.tag)
+        raise UsageError(
+            f"no fly files are known for {image.tag}: git in {project} has no such tag "
+            "or commit, and no release of it is on record\n"
+            "Run this in a checkout that has the tag, or name it with --project."
+        )
+    _check(_unfit(found, image.tag))
     return found
+
+
+def for_release(
+    kind: str, image: Image, project: Path, records: Sequence[Record], tell: Callable[[str], None]
+) -> Files:
+    """The same, by all of today's rules where it is deployed. A version that is gone back to has
+    run, maybe under older rules: what they say of it, and of redis, which no release deploys, is
+    told. Raises RefusedError besides where the tag names another commit than it was released as."""
+    revision, kept = _revision(project, image.tag), _last_done(image, records)
+    if kind == "deploy" and kept is not None and _moved(revision, kept):
+        raise RefusedError(
+            f"{image.tag} is commit {revision[:12]} today, and was {kept.revision[:12]} at its "
+            f"release {kept.id}: its image may be of either\nGive what is new a tag of its own, "
+            f"or put this one back: `git tag -f {image.tag} {kept.revision[:12]}`."
+        )
+    found = of_image(image, project, records)
+    said = _deeper(found, image.tag)
+    _check([line for file, line in said if kind == "deploy" and file != "redis.toml"])
+    for _, line in said:
+        tell(f"by today's rules, and no reason to stop: {line}")
+    return found
+
+
+def _last_done(image: Image, records: Sequence[Record]) -> Record | None:
+    done = [r for r in records if r.image == str(image) and r.files and r.result == "done"]
+    return done[-1] if done else None
+
+
+def _moved(revision: str, kept: Record) -> bool:
+    """Whether a tag names another commit than when its image was released."""
+    return bool(revision and kept.revision and revision != kept.revision)
 
 
 def of_checkout(project: Path) -> Files:
@@ -54,15 +85,18 @@ def of_checkout(project: Path) -> Files:
     return Files("", found, (0, 0))
 
 
-def check(files: Files, name: str) -> None:
-    """Raises ConfigurationError with everything that is wrong."""
-    problems = wrong(files, name)
+def _check(problems: list[str]) -> None:
     if problems:
         raise ConfigurationError(problems)
 
 
 def wrong(files: Files, name: str) -> list[str]:
     """Everything that is wrong with the files of a version, one line each."""
+    return _unfit(files, name) or [line for _, line in _deeper(files, name)]
+
+
+def _unfit(files: Files, name: str) -> list[str]:
+    """What keeps files from being deployed at all: each role has one, and it starts that role."""
     problems = []
     for role in ORDER:
         if role not in files.text:
@@ -76,7 +110,7 @@ def wrong(files: Files, name: str) -> list[str]:
         wanted = _command(role, found)
         if found.get("processes") != {"app": wanted}:
             problems.append(f'fly/{role}.toml at {name}: [processes] app is to be "{wanted}"')
-    return problems or _deeper(files, name)
+    return problems
 
 
 def _command(role: str, found: Mapping[str, Any]) -> str:
@@ -91,15 +125,15 @@ def wrong_in(folder: Path) -> list[str]:
     return wrong(Files("", found, (0, 0)), str(folder))
 
 
-def _deeper(files: Files, name: str) -> list[str]:
-    """What the checks of fly/ find, key by key."""
+def _deeper(files: Files, name: str) -> list[tuple[str, str]]:
+    """What the checks of fly/ find, key by key: the file's name, and the line that is read."""
     if find_spec("betatrader.release.fly_files") is None:
         return []
     checks = importlib.import_module("betatrader.release.fly_files")
     with tempfile.TemporaryDirectory(prefix="betatrader-fly-") as folder:
         write(files, Path(folder))
-        found = [str(problem) for problem in checks.check_files(Path(folder))]
-    return [problem.replace(folder, f"fly at {name}") for problem in found]
+        found = checks.check_files(Path(folder))
+    return [(Path(one.file).name, str(one).replace(folder, f"fly at {name}")) for one in found]
 
 
 def write(files: Files, folder: Path) -> None:

@@ -84,7 +84,7 @@ async def prepare(
     if held is not None and held != over:
         raise refused(held, await setup.book.now_ns())
     records = await setup.book.records()
-    files = configuration.of_image(chosen, project, records)
+    files = configuration.for_release(kind, chosen, project, records, setup.tell)
     before = _first_before(records, over) or await survey(setup)
     target = Target(chosen, files, folder)
     stored = await schemas.stored(setup.redis)

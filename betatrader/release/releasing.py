@@ -4,10 +4,10 @@ It works on what fly has, not on what it remembers: an app that already runs the
 its gate is left as it is. So going on after an interruption, rolling back and deploying are one.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import anyio
 import msgspec
@@ -28,12 +28,13 @@ from betatrader.release.gates import (
     stands,
     surplus,
 )
-from betatrader.release.record import Book, Lock, Record
+from betatrader.release.record import Book, Lock, LostLockError, Record
 from betatrader.store import functions, keys
 from betatrader.store.connection import AWAY, Client
 
 RENEW_S = 3.0
 IMMEDIATE = "immediate"
+E = TypeVar("E", bound=BaseException)
 
 
 class Settings(NamedTuple):
@@ -107,25 +108,22 @@ async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> R
     """Carry it out and keep what became of it; raises GateError or FlyError after going back, and
     UnreachableError where Redis went away, which leaves the release to be gone on with."""
     failed: BetatraderError | None = None
-    digest = ""
     try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(_keep_alive, lock)
-            digest = await _all_apps(setup, target, record, lock)
-            await lock.renew("all apps: raising the schema")
-            await schemas.raise_schema(setup.redis)
-            group.cancel_scope.cancel()
-    except* (FlyError, GateError, UnreachableError) as errors:
-        failed = _first(errors)
+        async with kept_alive(lock):
+            try:
+                digest = await _all_apps(setup, target, record, lock)
+                await lock.renew("all apps: raising the schema")
+                await schemas.raise_schema(setup.redis)
+                ended = ("done", "", digest)
+            except (FlyError, GateError, UnreachableError) as error:
+                failed = error
+                ended = (*await _after(setup, target, record, lock, error), "")
+            record = await _ended(setup, record, *ended)
     except* AWAY as errors:
         raise UnreachableError(
-            f"Redis went away during a release, at {lock.held.step}: {errors.exceptions[0]}\n"
-            "Once it is back: `betatrader release deploy --resume`, or `… rollback`."
+            f"Redis went away during a release, at {lock.held.step}: {_first(errors)}\n"
+            f"Once it is back: {lock.held.mend()}"
         ) from errors
-    if failed is None:
-        record = await _ended(setup, record, "done", "", digest)
-    else:
-        record = await _ended(setup, record, *await _after(setup, target, record, failed))
     with suppress(*AWAY):
         await lock.release()
     if failed is not None:
@@ -221,7 +219,7 @@ def is_new(instances: dict[str, str], sight: Sight) -> bool:
 
 
 async def _after(
-    setup: Setup, target: Target, record: Record, failed: BetatraderError
+    setup: Setup, target: Target, record: Record, lock: Lock, failed: BetatraderError
 ) -> tuple[str, str]:
     """Back to what was before; the result and the note for the record."""
     why = str(failed).partition("\n")[0]
@@ -244,7 +242,10 @@ async def _after(
     setup.tell(f"going back: {', '.join(moved)}")
     try:
         for role in moved:
+            await lock.renew(f"{role}: going back", back=True)
             await _back(setup, record, role)
+    except LostLockError:
+        raise
     except (BetatraderError, *AWAY) as error:
         left = str(error).partition("\n")[0]
         return "failed", f"{why}; and going back failed: {left}"
@@ -286,6 +287,20 @@ async def _images(setup: Setup, role: str) -> set[str]:
     return {m.image for m in machines if m.runs}
 
 
+@asynccontextmanager
+async def kept_alive(lock: Lock) -> AsyncIterator[None]:
+    """Signs of life while this lasts. Where it is cut off or fails, the lock says so."""
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_keep_alive, lock)
+            yield
+            group.cancel_scope.cancel()
+    except BaseException:
+        with suppress(*AWAY), anyio.move_on_after(RENEW_S, shield=True):
+            await lock.leave()
+        raise
+
+
 async def _keep_alive(lock: Lock) -> None:
     """Signs of life; Redis being away is for the gates to judge."""
     while True:
@@ -315,7 +330,7 @@ def _text(found: dict[bytes, bytes]) -> dict[str, str]:
     return {key.decode(): value.decode() for key, value in found.items()}
 
 
-def _first(errors: BaseExceptionGroup[BetatraderError]) -> BetatraderError:
+def _first(errors: BaseExceptionGroup[E]) -> E:
     found = errors.exceptions[0]
     return _first(found) if isinstance(found, BaseExceptionGroup) else found
 

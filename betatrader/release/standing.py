@@ -14,11 +14,11 @@ from betatrader.model.secret import without_password
 from betatrader.ops import home
 from betatrader.ops.clock import iso
 from betatrader.ops.process import cancel_on_signal
-from betatrader.release import configuration, fly, planning
+from betatrader.release import configuration, fly, planning, rotating
 from betatrader.release.apps import APPS, app_name, apps_of, image
 from betatrader.release.planning import Plan, Step
 from betatrader.release.record import Book, Held, Record, refused
-from betatrader.release.releasing import Settings, Setup, Target, release, survey
+from betatrader.release.releasing import Settings, Setup, Target, abandon, release, survey
 from betatrader.store import keys
 from betatrader.store.connection import Client, connected
 
@@ -48,7 +48,7 @@ async def with_setup(
             f"REDIS_URL is not set: a release is kept in the setup's own Redis\n{_way(settings)}"
         )
     async with connected(url, 5.0) as client:
-        book = Book(client, home.default_home() / "releases.jsonl")
+        book = Book(client, home.default_home() / "releases.jsonl", tell)
         setup = Setup(program, client, book, settings, tell)
         try:
             return await _unless_signalled(work, setup, folder)
@@ -92,12 +92,9 @@ async def _unless_signalled(
         raise _first(errors) from None
     if not finished:
         held = await setup.book.held() if setup.redis is not None else None
-        mine = held is not None and held.pid == os.getpid()
         raise CutOffError(
-            f"cut off: {held.told(held.seen_ns)}\n"
-            "Go on with `betatrader release deploy --resume`, "
-            "or go back with `betatrader release rollback`."
-            if held is not None and mine
+            f"cut off: {held.told(held.seen_ns)}\n{held.mend()}"
+            if held is not None and held.hand == setup.book.hand
             else "cut off before anything was changed\nNothing is to be mended."
         )
     return found
@@ -114,6 +111,8 @@ async def planned(
 async def planned_rest(setup: Setup, folder: Path) -> tuple[Plan, list[Step]]:
     """What going on with the release that was cut off would do."""
     plan = await _rest(setup, folder)
+    if not await _has_begun(setup, plan.record):
+        raise rotating.unstaged(plan.record)
     return plan, await planning.steps(setup, plan)
 
 
@@ -131,15 +130,28 @@ async def go_on(setup: Setup, folder: Path) -> Record:
     """The release that was cut off, from where it stands."""
     record, target, held = await _rest(setup, folder)
     assert held is not None
+    begun = await _has_begun(setup, record)
     lock = await setup.book.take(record, held)
+    if not begun:
+        await abandon(setup, record, lock, "the new key never got to fly; nothing was changed")
+        raise rotating.unstaged(record)
     setup.tell(f"going on with {held.told(held.seen_ns)}")
     return await release(setup, target, record, lock)
+
+
+async def _has_begun(setup: Setup, record: Record) -> bool:
+    """Whether a release that was cut off has anything to go on with."""
+    return record.kind != "rotate" or await rotating.is_staged(setup, record)
 
 
 async def _rest(setup: Setup, folder: Path) -> Plan:
     held = await _dead(setup)
     if held is None:
         raise RefusedError("no release was cut off\nThere is nothing to go on with.")
+    if held.back:
+        raise RefusedError(
+            f"what was cut off did not go on: {held.told(held.seen_ns)}\n{held.mend()}"
+        )
     record = planning.resumed(await setup.book.records(), held)
     files = configuration.Files(record.revision, record.files, record.reads)
     configuration.write(files, folder)
@@ -168,6 +180,8 @@ async def _plan(setup: Setup, kind: str, wanted: str | None, folder: Path) -> Pl
     if wanted is None:
         records = await setup.book.records()
         cut_off = next((r for r in records if over is not None and r.id == over.id), None)
+        if cut_off is not None and cut_off.kind == "rotate":
+            await rotating.refuse_back(setup, cut_off)
         before = cut_off.before.get("trading", "") if cut_off is not None else ""
         wanted = before or planning.version_before(records, (await survey(setup))["trading"])
     return await planning.prepare(setup, kind, wanted, folder, over=over)
@@ -211,9 +225,7 @@ async def gather(setup: Setup) -> dict[str, Any]:
         "leader": lease.get(b"holder", b"").decode().partition(" ")[0],
         "under_way": held.told(now) if held is not None else "",
         "cut_off": dead,
-        "mend": "betatrader release deploy --resume, or betatrader release rollback"
-        if dead
-        else "",
+        "mend": held.mend() if held is not None and dead else "",
         "schema": int(await setup.redis.get(keys.RELEASE_SCHEMA) or 1),
         "releases": [
             {

@@ -85,9 +85,12 @@ class _Unheard:
         """Nothing."""
 
 
-async def prove(config: Config, name: str, tell: Tell, *, order: bool) -> None:
+async def prove(
+    config: Config, name: str, tell: Tell, *, order: bool, key_alone: bool = False
+) -> None:
     """The steps at a venue, in their order, until one fails; with `order`, one is placed and
-    cancelled."""
+    cancelled. With `key_alone` what the key has no part in only warns: from where it is asked,
+    what the venue lists, how much cash there is."""
     try:
         choice = named(config, name)
         probe = Probe()
@@ -104,8 +107,8 @@ async def prove(config: Config, name: str, tell: Tell, *, order: bool) -> None:
     epoch = clock.now_ns() // 1_000_000  # another run's order has another id
     trader.take(Started(clock.now_ns(), epoch, TradingState.ACTIVE))
     try:
-        if await _asked(choice, venue, tell):
-            await _connected(venue, trader, tell, probe if order else None)
+        if await _asked(choice, venue, tell, key_alone=key_alone):
+            await _connected(venue, trader, tell, probe if order else None, key_alone=key_alone)
     finally:
         with anyio.CancelScope(shield=True):
             await choice.close()
@@ -116,7 +119,7 @@ def _failed(name: str, error: Exception) -> Step:
     return Step(name, "fail", what or type(error).__name__, remedy)
 
 
-async def _asked(choice: Choice, venue: Any, tell: Tell) -> bool:
+async def _asked(choice: Choice, venue: Any, tell: Tell, *, key_alone: bool) -> bool:
     """What is asked over REST alone: whether it is reached, the clock, where we are."""
     began = clock.boot_s()
     try:
@@ -133,14 +136,17 @@ async def _asked(choice: Choice, venue: Any, tell: Tell) -> bool:
     if egress is None:
         tell(Step("region", "warn", "the venue does not say whether it serves this address"))
     elif egress.blocked:
-        tell(Step("region", "fail", egress.told, "Trade from where the venue may serve you."))
-        return False
+        remedy = "Trade from where the venue may serve you."
+        tell(Step("region", "warn" if key_alone else "fail", egress.told, remedy))
+        return key_alone
     else:
         tell(Step("region", "ok", egress.told))
     return True
 
 
-async def _connected(venue: RemoteVenue, trader: Trader, tell: Tell, probe: Probe | None) -> None:
+async def _connected(
+    venue: RemoteVenue, trader: Trader, tell: Tell, probe: Probe | None, *, key_alone: bool
+) -> None:
     """What needs the connection: that it stands, the balance, one order."""
     async with anyio.create_task_group() as group:
         failed: list[Exception] = []
@@ -156,20 +162,30 @@ async def _connected(venue: RemoteVenue, trader: Trader, tell: Tell, probe: Prob
             tell(Step("connection", "fail", text, "Check keys, addresses and network."))
         else:
             tell(Step("connection", "ok", "orders, reports and market data stand"))
-            with anyio.move_on_after(LISTED_S):
-                while not trader.engine.state.markets:  # noqa: ASYNC110
-                    await anyio.sleep(0.05)
-            if not trader.engine.state.markets:
-                text = venue.trouble or "it lists nothing of what is configured"
-                tell(Step("markets", "fail", text, f"Mend [{venue.name.lower()}]: {MARKETS}."))
-            elif await _paid(venue, trader, tell) and probe is not None:
+            listed = await _listed(venue, trader, tell, key_alone=key_alone)
+            paid = (listed or key_alone) and await _paid(venue, trader, tell, key_alone=key_alone)
+            if probe is not None and listed and paid:
                 venue.remember([])
                 try:
                     tell(await _ordered(trader, probe))
                 finally:
                     with anyio.CancelScope(shield=True):
                         await _taken_back(trader)
+            elif probe is not None and key_alone:
+                tell(Step("order", "fail", "none could be placed", "Do without one, or mend that."))
         group.cancel_scope.cancel()
+
+
+async def _listed(venue: RemoteVenue, trader: Trader, tell: Tell, *, key_alone: bool) -> bool:
+    """Whether there is a market to trade in."""
+    with anyio.move_on_after(LISTED_S):
+        while not trader.engine.state.markets:  # noqa: ASYNC110
+            await anyio.sleep(0.05)
+    if not trader.engine.state.markets:
+        text = venue.trouble or "it lists nothing of what is configured"
+        remedy = f"Mend [{venue.name.lower()}]: {MARKETS}."
+        tell(Step("markets", "warn" if key_alone else "fail", text, remedy))
+    return bool(trader.engine.state.markets)
 
 
 async def _run(venue: RemoteVenue, failed: list[Exception]) -> None:
@@ -181,7 +197,7 @@ async def _run(venue: RemoteVenue, failed: list[Exception]) -> None:
         failed.append(errors.exceptions[0])
 
 
-async def _paid(venue: RemoteVenue, trader: Trader, tell: Tell) -> bool:
+async def _paid(venue: RemoteVenue, trader: Trader, tell: Tell, *, key_alone: bool) -> bool:
     """Whether what is there buys the smallest order."""
     try:
         with anyio.fail_after(ANSWER_S):
@@ -195,7 +211,8 @@ async def _paid(venue: RemoteVenue, trader: Trader, tell: Tell) -> bool:
     held = f"${show(account.cash)}, {len(account.positions)} assets held"
     if account.cash < least:
         text = f"{held}; the smallest order is ${show(least)}"
-        tell(Step("balance", "fail", text, "Pay in what you are ready to lose, and no more."))
+        remedy = "Pay in what you are ready to lose, and no more."
+        tell(Step("balance", "warn" if key_alone else "fail", text, remedy))
         return False
     tell(Step("balance", "ok", held))
     return True

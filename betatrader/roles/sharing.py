@@ -5,6 +5,7 @@ version that never led, and a server that came back empty hears of it soon.
 """
 
 import anyio
+from redis.exceptions import NoPermissionError
 
 from betatrader.config.shard import traded, whole
 from betatrader.model.errors import RefusedError
@@ -33,6 +34,8 @@ class Sharing:
             return
         try:
             await self._shares.claim(self._mine, keep=False)
+        except NoPermissionError as error:  # as it stands it would lead, and never trade
+            raise _forbidden(error) from error
         except AWAY as error:  # asked again by whoever leads
             self._service.log.warning("redis_away", what="shares", error=str(error))
 
@@ -43,17 +46,23 @@ class Sharing:
             try:
                 await self._shares.claim(self._mine, keep=True)
                 await self._compare(self._shares)
+            except NoPermissionError as error:
+                return self._end(_forbidden(error))
             except AWAY as error:
                 self._service.log.warning("redis_away", what="shares", error=str(error))
                 await anyio.sleep(PAUSE_S)
             except RefusedError as error:
-                self._service.failure = error
-                self._service.alert("critical", str(error))
-                self._service.stop()
-                return False
+                return self._end(error)
             else:
                 return True
         return self._shares is None
+
+    def _end(self, error: RefusedError) -> bool:
+        """It must not trade, and ends; False."""
+        self._service.failure = error
+        self._service.alert("critical", str(error))
+        self._service.stop()
+        return False
 
     async def keep(self) -> None:
         """While it leads; a person hears where the shares do not fit any more."""
@@ -62,11 +71,17 @@ class Sharing:
             try:
                 await self._shares.claim(self._mine, keep=True)
                 await self._compare(self._shares)
+            except NoPermissionError as error:
+                self._tell(_forbidden(error))
             except AWAY as error:
                 self._service.log.warning("redis_away", what="shares", error=str(error))
             except RefusedError as error:
-                self._service.log.error("shares_do_not_fit", error=str(error))  # noqa: TRY400
-                self._service.alert("critical", str(error))
+                self._tell(error)
+
+    def _tell(self, error: RefusedError) -> None:
+        """It leads, and goes on; a person decides."""
+        self._service.log.error("shares_do_not_fit", error=str(error))
+        self._service.alert("critical", str(error))
 
     async def _compare(self, shares: Shares) -> None:
         """A person hears of traders that share other limits; told once, since limits change in one
@@ -82,3 +97,12 @@ class Sharing:
             self._service.log.error("shares_of_other_limits", databases=named)
             self._service.alert("error", text)
         self._differ = differ
+
+
+def _forbidden(error: NoPermissionError) -> RefusedError:
+    """The server is there and answers: waiting mends nothing."""
+    return RefusedError(
+        f"Redis does not let this trader's user take its share of the limits: {error}\n"
+        "Its users are those of an older version, or REDIS_URL is another role's: deploy the redis "
+        "app with this version's image first."
+    )

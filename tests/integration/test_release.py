@@ -241,6 +241,21 @@ def cut_off(account: World) -> None:
     until(lambda: len(account.runs()["trading"]) == 2, 60)
     process.kill()
     process.communicate(timeout=10)
+    silent()
+
+
+def silent() -> None:
+    """The lock's last sign of life is so long ago that it counts as cut off."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        held = json.loads(client.get(keys.RELEASE_LOCK) or b"")
+        client.set(keys.RELEASE_LOCK, json.dumps({**held, "seen_ns": held["seen_ns"] - 16 * 10**9}))
+
+
+def lock() -> dict[str, object]:
+    """The lock as it stands."""
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        held: dict[str, object] = json.loads(client.get(keys.RELEASE_LOCK) or b"{}")
+        return held
 
 
 def test_a_release_that_was_killed_is_found_refused_and_resumed(account: World) -> None:
@@ -322,6 +337,7 @@ def test_redis_going_away_leaves_a_release_that_can_be_gone_on_with(
     assert process.returncode == 4
     assert "Redis went away during a release, at trading: deploying" in errors
     assert "--resume" in errors
+    silent()
     done = account.release("deploy", "--resume", *FAST)
     assert done.returncode == 0, done.stderr
     assert account.runs() == at("v2")
@@ -342,6 +358,32 @@ def test_two_releases_at_once_are_refused_and_a_signal_says_where_it_stands(
     assert "cut off: deploy" in errors
     assert "at trading: deploying" in errors
     assert "Traceback" not in errors
+
+
+def test_a_release_that_goes_back_stays_alive_and_cut_off_there_only_goes_back(
+    account: World,
+) -> None:
+    account.push("v2", errors=9)  # trading's gate fails
+    for kind in ("hanging", "hangs"):  # the way there, the way back
+        account.fail("deploy", "intel", kind)
+    process = account.start("deploy", "v2", *FAST)
+    until(
+        lambda: account.runs()["intel"] == ["v2", "v1"] and account.runs()["trading"] == ["v1"], 60
+    )
+    seen = lock()
+    assert seen["step"] == "intel: going back"
+    until(lambda: lock()["seen_ns"] != seen["seen_ns"], 20)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "at intel: going back" in errors
+    assert "--resume" not in errors
+    refused = account.release("deploy", "--resume", *FAST)
+    assert refused.returncode == 6
+    assert "what was cut off did not go on" in refused.stderr
+    done = account.release("rollback", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v1")
 
 
 def test_nothing_begins_with_an_image_a_file_or_an_account_that_is_wrong(account: World) -> None:
@@ -405,6 +447,41 @@ def test_a_fly_file_with_a_wrong_line_stops_a_release(account: World) -> None:
     assert done.returncode == 3
     assert "fly/jobs.toml at v3" in done.stderr
     assert account.runs() == at("v1")
+
+
+def test_a_version_of_older_rules_is_gone_back_to_and_not_deployed_anew(account: World) -> None:
+    (account.checkout / "fly/redis.toml").write_text("swap_size_mb = 'none'\n")
+    account.publish("v3")
+    done = account.release("deploy", "v3", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "no reason to stop: fly at v3/redis.toml" in done.stderr
+    path = account.checkout / "fly/jobs.toml"
+    path.write_text(f"once_a_key = 1\n{path.read_text()}")
+    account.publish("v4")
+    refused = account.release("deploy", "v4", *FAST)
+    assert refused.returncode == 3
+    assert "fly knows no such key" in refused.stderr
+    back = account.release("rollback", "v4", *FAST)
+    assert back.returncode == 0, back.stderr
+    assert "no reason to stop: fly at v4/jobs.toml line 1: once_a_key" in back.stderr
+    account.push("v2", broken="trading")
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 1
+    assert "Rolled back" in done.stderr
+    assert account.runs() == at("v4")
+
+
+def test_a_tag_that_has_moved_is_not_deployed_and_gone_back_to_as_it_was(account: World) -> None:
+    first = account.commit("v1")
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    account.git("tag", "-f", "v1", "v2")
+    refused = account.release("deploy", "v1", *FAST)
+    assert refused.returncode == 6
+    assert f"v1 is commit {account.commit('v2')[:12]} today, and was {first[:12]}" in refused.stderr
+    assert account.runs() == at("v2")
+    done = account.release("rollback", "v1", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.configured() == dict.fromkeys(("jobs", "intel", "trading"), "v1")
 
 
 def test_secrets_that_are_missing_extra_or_alike_stop_a_release(account: World) -> None:

@@ -208,6 +208,40 @@ async def test_who_is_told_to_stop_waits_for_no_redis() -> None:
     assert not await Sharing(service).claim()
 
 
+async def test_a_server_that_knows_no_such_right_ends_a_trader_and_is_not_waited_out(
+    url: str, redis: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "AGAIN_S", 0.02)
+    one, first = trader(redis, 0, "[shard]\nshare = 0.6")
+    assert await first.claim()  # by a user who may
+    rights = ("+@all", "-fcall", "~*")
+    await redis.execute_command("ACL", "SETUSER", "ann", "reset", "on", ">a-password", *rights)
+    older = client(f"{url.replace('unix://', 'unix://ann@')}?password=a-password")
+    two, second = trader(older, 1, "[shard]\nshare = 0.4")
+    told = (
+        "does not let this trader's user take its share of the limits: .*\n.*deploy the redis app"
+    )
+    try:
+        with pytest.raises(RefusedError, match=told):
+            await second.check()
+        with anyio.fail_after(5):
+            assert not await second.claim()
+        assert isinstance(two.failure, RefusedError)
+        assert two.stopped
+        assert [level for level, _ in two.alerts] == ["critical"]
+        leading, third = trader(older, 0, "[shard]\nshare = 0.6")
+        async with anyio.create_task_group() as group:
+            group.start_soon(third.keep)
+            await until(lambda: leading.alerts)
+            group.cancel_scope.cancel()
+        assert leading.alerts[0][0] == "critical"
+        assert leading.failure is None, "it leads, and goes on"
+        assert one.alerts == []
+    finally:
+        await older.aclose()
+        await redis.execute_command("ACL", "DELUSER", "ann")
+
+
 async def until(true: Any) -> None:
     with anyio.fail_after(5):
         while not true():

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from betatrader.model.errors import (
@@ -328,12 +329,13 @@ def test_lines_that_are_no_secrets_are_refused_unseen(text: str) -> None:
 # lock and files
 
 
-def test_a_lock_is_dead_where_its_process_is_or_where_it_has_long_been_silent() -> None:
+def test_a_lock_is_dead_where_it_has_long_been_silent_or_was_left() -> None:
     held = Held(
         id="a1", by="ann@x", host="elsewhere", pid=1, kind="deploy", image=IMAGE, step="intel: x"
     )
     assert not held.is_dead(14 * SECOND)
     assert held.is_dead(16 * SECOND)
+    assert msgspec.structs.replace(held, left=True).is_dead(0)
     assert "a release was cut off" in str(refused(held, 16 * SECOND))
     assert "another release is under way" in str(refused(held, 14 * SECOND))
     assert "at intel: x" in str(refused(held, 14 * SECOND))
@@ -347,8 +349,9 @@ def test_a_tags_files_come_from_git_else_from_its_record_else_not_at_all(tmp_pat
     with pytest.raises(UsageError, match="no fly files are known for v2"):
         configuration.of_image(image("v2"), tmp_path, [record])
     wrong = {**kept, "intel": "[processes]\napp = 'x'\n", "jobs": "nonsense"}
+    record = msgspec.structs.replace(record, files=wrong)
     with pytest.raises(ConfigurationError) as told:
-        configuration.check(configuration.Files("", wrong, (0, 0)), "v3")
+        configuration.of_image(image("v1"), tmp_path, [record])
     assert len(told.value.problems) == 2
 
 
