@@ -15,9 +15,11 @@ from betatrader import config as configuration
 from betatrader.config import Config
 from betatrader.engine.guarding import outlives_us
 from betatrader.engine.state import State
+from betatrader.engine.sweeping import WORKING
 from betatrader.model.account import CancelRejected, CashFlow, VenueConnection
 from betatrader.model.errors import UnreachableError
 from betatrader.model.event import Event, MarketInput
+from betatrader.model.instruction import CancelAll
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.ops import clock
@@ -284,11 +286,19 @@ class RemoteDesk:
         """Return when nothing is under way, and nothing rests but what is to outlive us; the market
         is not followed any more."""
         self._quiet = True
+        again_s = 0.0
         while True:
             await anyio.sleep(0.01)
             left = [o for o in open_at(self._state(), self.venue.name) if not outlives_us(o)]
             if not left and not self.venue.busy:
                 return
+            if any(o.state in WORKING for o in left) and clock.boot_s() >= again_s:
+                # its cancel has overtaken it, and no tick of the engine takes it off any more
+                again_s = clock.boot_s() + PAUSE_S
+                stop = CancelAll(
+                    clock.now_ns(), "drain", "betatrader", "stopping", keeps_stops=True
+                )
+                self._take(stop)
 
     async def verdicts(self, limits: Limits) -> dict[str, bool]:
         """Our books beside the venue's: its ledger where it shows that, else our account there."""

@@ -5,7 +5,9 @@ Those of recovery stand in `test_recovery.py`, those of sockets in `test_link_co
 
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
+import anyio
 import msgspec
 import pytest
 from hypothesis import given
@@ -56,6 +58,7 @@ from betatrader.model.market import (
 from betatrader.model.money import SCALE, parse
 from betatrader.model.order import Order, OrderState, OrderType, Side, TimeInForce
 from betatrader.model.signal import Forecast
+from betatrader.roles.desks import RemoteDesk
 from betatrader.roles.recovering import recover
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.store.journal import Journal, Setup
@@ -633,6 +636,28 @@ def test_t37_what_arrives_after_all_was_cancelled_is_found_and_cancelled(
     assert cancelled(tick(scene, 4.5)) == [], "the answer is waited for"
     scene.take(OrderCanceled(5 * SECOND, late.order))
     assert not scene.state.orders.open
+
+
+async def test_t37_a_trader_that_ends_takes_it_off_too_though_its_clock_stands() -> None:
+    scene = Scene()
+    late = scene.propose(terms(BUY, "9.90", "0.5"))
+    scene.take(CancelAll(2 * SECOND, "drain", "betatrader", "stopping", keeps_stops=True))
+    scene.take(CancelRejected(2 * SECOND, late.order, "no such open order"))
+    scene.take(OrderAccepted(3 * SECOND, late.order))
+    sent: list[str] = []
+
+    def take(event: object) -> None:
+        step = scene.take(event)
+        gone = cancelled(list(step.changes)) if step is not None else []
+        sent.extend(gone)
+        for order in gone:
+            scene.take(OrderCanceled(4 * SECOND, order))
+
+    venue = SimpleNamespace(name="SIM", busy=False)
+    desk = RemoteDesk(SimpleNamespace(make=lambda *_: venue), lambda: scene.state, take)  # type: ignore[arg-type]
+    with anyio.fail_after(2):
+        await desk.settle()
+    assert sent == [late.order]
 
 
 def test_t37_what_is_made_afterwards_may_rest() -> None:
