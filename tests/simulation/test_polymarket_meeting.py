@@ -22,6 +22,7 @@ from betatrader.model.money import SCALE, parse
 from betatrader.model.order import OrderState, OrderTerms, OrderType, Side
 from betatrader.ops import clock
 from betatrader.sim.ledger import Merged, Settled
+from betatrader.venues.polymarket.serve import settlement
 from betatrader.venues.reconcile import unexplained
 
 
@@ -109,6 +110,29 @@ def test_a_winner_is_redeemed_after_a_restart(monkeypatch: pytest.MonkeyPatch) -
     meeting.restart()
     meeting.go(120)
     assert [type(entry) for entry in meeting.entries if isinstance(entry, Settled)] == [Settled]
+
+
+def test_what_the_wallet_does_not_have_yet_is_neither_missed_nor_merged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settlement, "MINED_AFTER_NS", 400 * 10**9)
+    monkeypatch.setattr(settlement, "CONFIRMED_AFTER_NS", 410 * 10**9)
+    meeting = Meeting(monkeypatch, 1, 2, merge=True, **RELAYED)
+    meeting.buy(scene.YES_ID, "0.52", "10")
+    meeting.buy(scene.NO_ID, "0.50", "10")
+    for _ in range(4):
+        account = meeting.settle()
+        assert account.moving == (scene.NO_ID, scene.YES_ID)
+        assert account.positions == {}
+        assert unexplained(meeting.state, account, "POLYMARKET", clock.now_ns()) == []
+        meeting.go(15)
+    assert not any(isinstance(entry, Merged) for entry in meeting.entries)
+    meeting.go(350)
+    assert meeting.settle().positions == dict.fromkeys(account.moving, parse("10"))
+    meeting.go(60)
+    assert [entry.quantity for entry in meeting.entries if isinstance(entry, Merged)] == [
+        parse("10")
+    ]
 
 
 def test_what_is_offered_is_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:

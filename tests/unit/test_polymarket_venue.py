@@ -790,6 +790,52 @@ def test_the_account_as_the_venue_states_it(world: World) -> None:
     assert world.fake.posted("DELETE /order")[-1] == {"orderID": strange}
 
 
+def moving(world: World) -> tuple:
+    return world.account().moving
+
+
+@pytest.mark.parametrize("over", ["channel", "list"])
+def test_a_trade_is_not_settled_until_it_is_mined(world: World, over: str) -> None:
+    their_id = world.submit(approved(1))
+
+    def says(status: str) -> None:
+        if over == "channel":
+            world.say("user", trade(their_id, "4", status))
+        else:
+            world.fake.rest["GET /data/trades"] = lambda _: page(trade(their_id, "4", status))
+
+    assert moving(world) == ()
+    for status in ("MATCHED", "RETRYING", "TRADE_STATUS_MATCHED_NOT_BROADCASTED"):
+        says(status)
+        assert moving(world) == (YES,)
+    says("MINED")
+    assert moving(world) == ()
+    says("MATCHED")  # late
+    assert moving(world) == ()
+
+
+def test_a_trade_that_has_failed_is_settled(world: World) -> None:
+    their_id = world.submit(approved(1))
+    for status, found in (("MATCHED", (YES,)), ("FAILED", ())):
+        world.say("user", trade(their_id, "4", status))
+        assert moving(world) == found
+
+
+def test_a_trade_that_is_not_settled_is_asked_for_however_old_it_is(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.say("user", trade(their_id, "4"))
+    world.go(600)
+    assert moving(world) == (YES,)
+    matched_s = int(trade(their_id)["match_time"])
+    assert int(world.fake.posted("GET /data/trades")[-1]["after"]) < matched_s
+    world.fake.rest["GET /data/trades"] = lambda _: page(trade(their_id, "4", "CONFIRMED"))
+    assert moving(world) == ()
+    stuck = trade(their_id, "4", "RETRYING", id="stuck")
+    world.fake.rest["GET /data/trades"] = lambda _: page(stuck)
+    assert moving(world) == (YES,)
+    assert world.go(3600).account().moving == (), "after an hour what differs is told"
+
+
 def test_an_account_that_is_not_answered_raises(world: World) -> None:
     world.fake.rest["GET /balance-allowance"] = cut
     with pytest.raises(ConnectionError):

@@ -27,6 +27,7 @@ from betatrader.venues.polymarket.amounts import units
 from betatrader.venues.polymarket.forms import FORCES, VENUE, instrument_id, token_of
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import FeeCurve
+from betatrader.venues.polymarket.settling import Settling
 from betatrader.venues.polymarket.wire import SECOND, OpenOrder, Trade
 
 KEPT = 50_000
@@ -108,6 +109,7 @@ class Accounts:
         self._streamed: dict[str, None] = {}
         self._listed: dict[ClientOrderId, list[tuple[str, Fill]]] = {}
         self._failed: set[str] = set()
+        self.settling = Settling()
         self._filled: dict[ClientOrderId, int] = {}
         self._accepted: dict[ClientOrderId, None] = {}
         self._ended: dict[ClientOrderId, None] = {}
@@ -127,6 +129,7 @@ class Accounts:
     def trade(self, now_ns: int, trade: Trade) -> list[Happening]:
         """What a trade means for us, where that is news; raises ValueError where it cannot be
         read."""
+        self.settling.heard(now_ns, trade)
         if trade.state == FAILED:
             return self._undo(now_ns, trade)
         if trade.id in self._streamed:
@@ -151,10 +154,12 @@ class Accounts:
     def fills(self, now_ns: int, trade: Trade) -> tuple[Fill, ...]:
         """A trade's fills of ours; an end need wait for them no longer. None of a trade that has
         failed, or of an order that ended long before we began to remember."""
+        self.settling.heard(now_ns, trade)
         if trade.state == FAILED or trade.id in self._failed:
             return ()
         known = self._told.get(trade.id)
         if known is not None:
+            self.settling.note(now_ns, trade, known)
             return known
         fills = tuple(
             self._fill(now_ns, trade, leg)
@@ -163,6 +168,7 @@ class Accounts:
         )
         if not fills:
             return ()
+        self.settling.note(now_ns, trade, fills)
         self._told[trade.id] = fills
         for fill in fills:
             self._filled[fill.order] = self._filled.get(fill.order, 0) + fill.quantity

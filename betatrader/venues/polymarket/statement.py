@@ -56,6 +56,11 @@ class Statement:
         """A token's balance at the last look, in base units of 10^-6; None where it had none."""
         return self._balances.get(token)
 
+    def moving(self) -> set[str]:
+        """Tokens of trades that are on their way to the chain: the wallet may not have them yet,
+        nor their cash."""
+        return self._accounts.settling.moving(clock.now_ns())
+
     @property
     def unread(self) -> tuple[str, ...]:
         """What the last look has left out, since it cannot be read: a sentence each."""
@@ -87,10 +92,11 @@ class Statement:
             trades.extend(await self._rest.trades(self._trades_from_s(), self._odd))
 
         moved = set(self._accounts.traded)
+        moving = self.moving() | self._accounts.settling.lately(clock.now_ns())
         await together([resting, traded])
         fills = self._fills(trades)
         missing = [order for order in orders if order not in found]
-        tokens = self._tokens(moved | self._accounts.traded)
+        tokens = self._tokens(moved | moving | self._accounts.traded)
         await together(
             [
                 collateral,
@@ -112,10 +118,15 @@ class Statement:
                 cash += proceeds(payouts[name], quantity)
             elif quantity:
                 positions[name] = quantity
-        covers = tuple(instrument_id(token) for token in self._balances)
-        foreign = tuple(self._foreign)
         return VenueAccount(
-            cash, positions, orders, fills, dict(payouts), covers=covers, foreign=foreign
+            cash,
+            positions,
+            orders,
+            fills,
+            dict(payouts),
+            covers=tuple(instrument_id(token) for token in self._balances),
+            foreign=tuple(self._foreign),
+            moving=tuple(instrument_id(token) for token in sorted(self.moving())),
         )
 
     def _odd(self, what: str, error: Exception) -> None:
@@ -150,7 +161,9 @@ class Statement:
 
     def _trades_from_s(self) -> int:
         if self._looked_s:
-            return self._looked_s - MARGIN_S
+            unsettled = self._accounts.settling.open(clock.now_ns())
+            matched_s = [one.time_ns // wire.SECOND - 1 for one in unsettled]
+            return min([self._looked_s - MARGIN_S, *matched_s])
         first_ns = self._ids.heard_ns or self._ids.oldest_ns
         return max(0, first_ns // wire.SECOND - FIRST_MARGIN_S)
 

@@ -117,6 +117,7 @@ class PolymarketVenue:
         self._redeemer.leads = lambda: self._heartbeat.leads and self.connected
         self._redeemer.busy = lambda: self._sending.busy
         self._redeemer.held = self._statement.held
+        self._redeemer.moving = self._statement.moving
         self._redeemer.moved = self._accounts.traded.update
         self._breaker = Breaker()
         self._answered_s = 0.0

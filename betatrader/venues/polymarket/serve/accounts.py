@@ -66,15 +66,15 @@ class Accounts:
         return granted(page([], ""))
 
     async def balance(self, request: Request) -> Answer:
-        """GET /balance-allowance: what is there, in base units, with everything allowed."""
+        """GET /balance-allowance: what is on the chain, in base units, with everything allowed."""
         key, wanted = self._state.account(request), asked(request)
-        ledger = self._state.exchange.ledgers[key.address]
+        settlement = self._state.desk.settlement
         kind = wanted.get("asset_type", "")
         if kind == "COLLATERAL":
-            units = ledger.cash
+            units = settlement.on_chain(key.address)
         elif kind.startswith("CONDITIONAL"):
             found = self._state.listings.find(wanted.get("token_id", ""))
-            units = ledger.held(found[1].id) if found is not None else 0
+            units = settlement.on_chain(key.address, found[1].id) if found is not None else 0
         else:
             raise RefusedRequestError(400, "assetType invalid")
         spenders = (STANDARD, NEG_RISK, THIRD)
