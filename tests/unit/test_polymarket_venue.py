@@ -381,6 +381,23 @@ def test_too_many_failures_rest_new_orders(world: World) -> None:
     assert "failed too often" in last.reason
 
 
+@pytest.mark.parametrize("reply", [cut, lambda _: Answer(403, b"<html>blocked</html>")])
+def test_a_request_that_fails_is_one_failure_however_many_orders_are_in_it(
+    world: World, reply: object
+) -> None:
+    numbers = range(1, 7)
+    for number in numbers:
+        world.submit(approved(number))
+    world.fake.rest["DELETE /orders"] = world.fake.rest["POST /orders"] = reply
+    commands = [CancelOrder(name(number), YES) for number in numbers]
+    world.do(lambda: world.venue.cancel_many(commands, clock.now_ns()))
+    more = [(approved(number), clock.now_ns()) for number in range(7, 13)]
+    world.do(lambda: world.venue.submit_many(more))
+    world.since()
+    world.submit(approved(13))
+    assert world.kinds() == ["OrderAccepted"]
+
+
 def test_our_own_rate_limit_comes_before_the_venues(world: World) -> None:
     world.do(lambda: [world.venue.submit(approved(n), clock.now_ns()) for n in range(70)])
     refused = [e for e in world.since() if isinstance(e, OrderRejected)]

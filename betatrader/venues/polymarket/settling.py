@@ -1,4 +1,4 @@
-"""Trades of ours on their way to the chain: the wallet is of before them until they are there. Pure."""
+"""Trades of ours on their way to the chain: before that the wallet does not have them. Pure."""
 
 from typing import NamedTuple
 
