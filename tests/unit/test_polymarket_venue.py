@@ -1,6 +1,7 @@
 """The adapter against a Polymarket in memory: what leaves, what comes back, what is in doubt."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from polymarket_scenes import (
@@ -49,6 +50,7 @@ from betatrader.model.order import Order, OrderState, Side, TimeInForce
 from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
+from betatrader.roles.accounts import Accounts
 from betatrader.venues.gateway import Gateway
 from betatrader.venues.polymarket.sign import Signer
 from betatrader.venues.polymarket.venue import PERMISSION_S, UNKNOWN
@@ -130,6 +132,41 @@ def test_a_standby_is_connected_and_does_not_beat(world: World) -> None:
     before = world.fake.beats
     assert world.go(20).venue.connected
     assert world.fake.beats == before
+
+
+def test_a_leader_whose_lease_is_over_beats_no_more(world: World) -> None:
+    """Cut off from Redis it may not order: what rests is to fall with the switch."""
+    leads = True
+    world.venue.heed(lambda: leads)
+    world.go(7)
+    before = world.fake.beats
+    leads = False
+    assert world.go(30).fake.beats == before
+    assert world.venue.connected, "it goes on looking"
+    assert not world.venue._redeemer.leads()
+    leads = True
+    assert world.go(7).fake.beats > before
+    assert world.venue._redeemer.leads()
+
+
+def test_the_traders_accounts_hand_it_the_lease(world: World) -> None:
+    desk = SimpleNamespace(venue=world.venue, on_question=None)
+    leads = [True]
+    Accounts([desk], State, world.events.append, "adopt", lambda: leads[0])  # type: ignore[list-item]
+    assert world.venue._heartbeat.beats
+    leads[0] = False
+    assert not world.venue._heartbeat.beats
+
+
+def test_the_fence_is_asked_before_the_second_try_of_a_beat(world: World) -> None:
+    def named(_given: dict) -> None:
+        world.venue.heed(lambda: False)
+        raise RefuseError(400, "Invalid Heartbeat ID", heartbeat_id="another")
+
+    world.fake.rest["POST /v1/heartbeats"] = named
+    before = len(world.fake.posted("POST /v1/heartbeats"))
+    world.go(20)
+    assert len(world.fake.posted("POST /v1/heartbeats")) == before + 1
 
 
 def test_the_dead_mans_switch_is_kept_armed(world: World) -> None:

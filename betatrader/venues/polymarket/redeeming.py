@@ -220,6 +220,9 @@ class Redeemer:
         await self._send(self._pending, relayer)
 
     async def _send(self, pending: Pending, relayer: Relayer) -> None:
+        if not self.leads():  # not any more: another may do it
+            self._pending = pending if pending.tries else None
+            return
         pending.tries += 1
         pending.sent_s = clock.boot_s()
         try:

@@ -114,7 +114,7 @@ class PolymarketVenue:
         self._sending.refused = self._refused
         self._sending.failed = self._failed
         self._redeemer = redeemer_of(settings, transport, self.rest, signer, self._listing)
-        self._redeemer.leads = lambda: self._heartbeat.leads and self.connected
+        self._redeemer.leads = lambda: self._heartbeat.beats and self.connected
         self._redeemer.busy = lambda: self._sending.busy
         self._redeemer.held = self._statement.held
         self._redeemer.moving = self._statement.moving
@@ -187,6 +187,10 @@ class PolymarketVenue:
         self._accounts.begin_anew()
         self._statement.begin_anew()
         self._heartbeat.leads = True
+
+    def heed(self, may: Callable[[], bool]) -> None:
+        """Ask this before each heartbeat and transaction."""
+        self._heartbeat.may = may
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
