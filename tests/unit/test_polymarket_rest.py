@@ -57,6 +57,18 @@ def test_a_list_is_read_to_its_last_page(world: World) -> None:
     assert isinstance(ask(world, world.venue.rest.open_orders()), UnclearError)
 
 
+@pytest.mark.parametrize("balance", ["9" * 17, "9" * 5_000, "-1", "1.5"])
+def test_a_balance_that_cannot_be_is_no_answer(world: World, balance: str) -> None:
+    world.fake.rest["GET /balance-allowance"] = lambda _: {"balance": balance}
+    assert isinstance(ask(world, world.venue.rest.balance()), UnclearError)
+
+
+@pytest.mark.parametrize("stated", [b"9" * 400, b'{"time":-5}', b'{"time":999999999999999999}'])
+def test_a_time_that_cannot_be_is_no_answer(world: World, stated: bytes) -> None:
+    world.fake.rest["GET /time"] = lambda _: Answer(200, stated)
+    assert isinstance(ask(world, world.venue.rest.measure_clock()), UnclearError)
+
+
 @pytest.mark.parametrize("answer", [{"time": 1_700_000_100}, {"timestamp": 1_700_000_100}])
 def test_the_venues_clock_is_ours_for_headers(world: World, answer: dict) -> None:
     world.fake.rest["GET /time"] = lambda _: answer
