@@ -63,6 +63,13 @@ def test_a_balance_that_cannot_be_is_no_answer(world: World, balance: str) -> No
     assert isinstance(ask(world, world.venue.rest.balance()), UnclearError)
 
 
+def test_a_position_id_is_asked_for_by_the_name_of_its_kind(world: World) -> None:
+    newer = str((1 << 200) + (3 << 104) + 5)
+    for token, kind in ((newer, "CONDITIONAL-V2"), (YES_TOKEN, "CONDITIONAL"), ("", "COLLATERAL")):
+        ask(world, world.venue.rest.balance(token))
+        assert world.fake.posted("GET /balance-allowance")[-1]["asset_type"] == kind
+
+
 @pytest.mark.parametrize("stated", [b"9" * 400, b'{"time":-5}', b'{"time":999999999999999999}'])
 def test_a_time_that_cannot_be_is_no_answer(world: World, stated: bytes) -> None:
     world.fake.rest["GET /time"] = lambda _: Answer(200, stated)

@@ -653,6 +653,10 @@ async def test_an_account_may_ask_for_its_balances(time: Clock) -> None:
         "GET", "/balance-allowance", asset_type="CONDITIONAL", token_id=YES, signature_type="0"
     )
     assert held["balance"] == "10000000"
+    for kind, status in (("CONDITIONAL-V2", 200), ("CONDITIONAL-V9", 400)):
+        found = await wallet.ask("GET", "/balance-allowance", asset_type=kind, token_id=YES)
+        assert found[0] == status
+        assert found[1].get("balance", "0") == "0", "it is no position id"
     assert (await wallet.ask("GET", "/balance-allowance/update", asset_type="COLLATERAL"))[0] == 200
     closed = await wallet.ask("GET", "/auth/ban-status/closed-only")
     assert closed == (200, {"closed_only": False})

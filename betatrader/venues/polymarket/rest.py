@@ -14,6 +14,7 @@ from betatrader.net.transport import Answer, NotSentError, Transport
 from betatrader.ops import clock
 from betatrader.venues.polymarket import headers, wire
 from betatrader.venues.polymarket.amounts import BASE, MOST
+from betatrader.venues.polymarket.eip712 import is_position_id
 from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.limits import Limits, VenueClock, retry_after_s
 from betatrader.venues.polymarket.sign import Signer
@@ -201,7 +202,9 @@ class Rest:
     def _of_asset(self, token: str) -> dict[str, str]:
         kind = {"asset_type": "COLLATERAL"}
         if token:
-            kind = {"asset_type": "CONDITIONAL", "token_id": token}
+            newer = is_position_id(int(token))
+            name = "CONDITIONAL-V2" if newer else "CONDITIONAL"
+            kind = {"asset_type": name, "token_id": token}
         return {**kind, "signature_type": str(self._signer.signature_type)}
 
     # What changes something. The limits of orders and cancels are asked by the caller.
