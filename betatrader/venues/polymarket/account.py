@@ -108,7 +108,7 @@ class Accounts:
         self._told: dict[str, tuple[Fill, ...]] = {}
         self._streamed: dict[str, None] = {}
         self._listed: dict[ClientOrderId, list[tuple[str, Fill]]] = {}
-        self._failed: set[str] = set()
+        self._failed: dict[str, None] = {}
         self.settling = Settling()
         self._filled: dict[ClientOrderId, int] = {}
         self._accepted: dict[ClientOrderId, None] = {}
@@ -206,7 +206,8 @@ class Accounts:
         fills = self._told.get(trade.id, ())
         if trade.id in self._failed:
             return []
-        self._failed.add(trade.id)
+        self._failed[trade.id] = None
+        _trim(self._failed)
         if not fills:
             return []
         events = [] if trade.id in self._streamed else self._stream(trade.id, fills)

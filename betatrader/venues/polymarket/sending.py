@@ -284,7 +284,8 @@ class Sending:
     async def _cancel_many(self, orders: list[ClientOrderId]) -> None:
         theirs = {order: self._ids.theirs(order) for order in orders}
         every = [their_id for ids in theirs.values() for their_id in ids]
-        if not self._rest.limits.take("cancel", len(every)):
+        limits = self._rest.limits
+        if not (limits.take("cancel-many") and limits.take("cancel", len(every))):
             for order in orders:  # one by one they wait for their turn
                 self.cancel(order)
             return
@@ -343,6 +344,7 @@ class Sending:
         except (OSError, TimeoutError) as error:
             self._log.error("cancel_all_failed", venue=VENUE, error=str(error))
             return
+        self._rest.limits.draw("cancel", 1 + len(answer.canceled or []))
         for their_id in answer.canceled or []:
             if self._ids.is_known(their_id):
                 await self._withdrawn(self._ids.ours(their_id), their_id.lower())
