@@ -890,6 +890,52 @@ def test_a_trade_that_is_not_settled_is_asked_for_however_old_it_is(world: World
     assert world.go(3600).account().moving == (), "after an hour what differs is told"
 
 
+def users(world: World) -> int:
+    """How many sockets of reports there have been."""
+    return len([s for s in world.fake.sockets if s.url.endswith("user")])
+
+
+def test_a_channel_that_answers_and_tells_nothing_is_made_anew(world: World) -> None:
+    """Frozen: each PING has its PONG, and REST is first to tell of a fill."""
+    their_id = world.submit(approved(1))
+    world.go(20)
+    matched_s = str(clock.now_ns() // 10**9)
+    world.fake.rest["GET /data/trades"] = lambda _: page(trade(their_id, "4", match_time=matched_s))
+    world.go(5).account(name(1))
+    world.go(8).since()
+    assert users(world) == 1, "it may be late"
+    world.go(5)
+    assert users(world) == 2
+    assert [e.up for e in world.since() if isinstance(e, VenueConnection)] == [False, True]
+    world.account(name(1))
+    world.go(60)
+    assert users(world) == 2, "what was before it, it need not tell"
+
+
+def test_a_channel_that_does_not_tell_of_an_end_is_made_anew(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.fake.rest["GET /data/orders"] = lambda _: page(order(their_id))
+    world.go(5).account(name(1))
+    world.fake.rest["GET /data/orders"] = lambda _: page()
+    world.fake.rest[f"GET /data/order/{their_id}"] = lambda _: order(their_id, "CANCELED")
+    world.go(5).account(name(1))
+    assert world.go(15).venue.connected
+    assert users(world) == 2
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["of that trade", "of another order"])
+def test_a_channel_that_goes_on_telling_is_kept(world: World, later: bool) -> None:
+    """One message may be late, or lost."""
+    first, second = world.submit(approved(1)), world.submit(approved(2))
+    world.go(20)
+    found = trade(first, "4", match_time=str(clock.now_ns() // 10**9))
+    world.fake.rest["GET /data/trades"] = lambda _: page(found)
+    world.go(5).account(name(1))
+    world.say("user", found if later else told("UPDATE", second, matched="1"))
+    world.go(30)
+    assert users(world) == 1
+
+
 def test_an_account_that_is_not_answered_raises(world: World) -> None:
     world.fake.rest["GET /balance-allowance"] = cut
     with pytest.raises(ConnectionError):

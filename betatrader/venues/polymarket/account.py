@@ -107,6 +107,8 @@ class Accounts:
         self._curve = curve
         self._told: dict[str, tuple[Fill, ...]] = {}
         self._streamed: dict[str, None] = {}
+        self.untold: dict[str, float] = {}
+        """Trades, and orders that have ended, of which REST was first to tell, and when it did."""
         self._listed: dict[ClientOrderId, list[tuple[str, Fill]]] = {}
         self._failed: dict[str, None] = {}
         self.settling = Settling()
@@ -123,6 +125,7 @@ class Accounts:
             heard.clear()
         self._listed.clear()
         self._endings.clear()
+        self.untold.clear()
 
     # Trades.
 
@@ -139,6 +142,7 @@ class Accounts:
     def _stream(self, trade_id: str, fills: tuple[Fill, ...]) -> list[Happening]:
         """Fills, also those that a list has told (whoever asked for it may have given up), and the
         ends that waited for them."""
+        self.untold.pop(trade_id, None)
         if fills:
             self._streamed[trade_id] = None
             _trim(self._streamed)
@@ -306,7 +310,20 @@ class Accounts:
         """Whether its end was told."""
         return order in self._ended
 
+    def missed_trade(self, now_s: float, trade: Trade) -> None:
+        """REST tells of a trade that the channel should have told."""
+        if trade.id in self._told and trade.id not in self._streamed:
+            self.untold.setdefault(trade.id, now_s)
+            _trim(self.untold)
+
+    def missed_end(self, now_s: float, order: ClientOrderId) -> None:
+        """REST tells of an end that the channel should have told."""
+        if not self.is_ending(order):
+            self.untold.setdefault(order, now_s)
+            _trim(self.untold)
+
     def _note_end(self, order: ClientOrderId) -> None:
+        self.untold.pop(order, None)
         self._ended[order] = None
         _trim(self._ended)
 

@@ -1,8 +1,8 @@
 """The venue's rate limits by what is asked for, and its clock as ours sees it.
 
 Facts: per 10 s and per 10 minutes by endpoint, and a bucket a signer for orders and for cancels
-(the lowest tier). What each of ours lets through at once and in the 10 s or 10 minutes after that is
-below the limit of such a window.
+(the lowest tier). What each of ours lets through at once and in the next 10 s or 10 minutes is
+below the limit of that window.
 """
 
 from collections.abc import Mapping

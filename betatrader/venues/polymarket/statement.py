@@ -11,6 +11,7 @@ import anyio
 from betatrader.model.account import Fill, VenueAccount, VenueOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.money import proceeds
+from betatrader.model.order import OrderState
 from betatrader.ops import clock
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.account import Accounts
@@ -18,6 +19,7 @@ from betatrader.venues.polymarket.amounts import BASE
 from betatrader.venues.polymarket.forms import instrument_id
 from betatrader.venues.polymarket.frames import Frames
 from betatrader.venues.polymarket.ids import Ids
+from betatrader.venues.polymarket.limits import NOTICED_S
 from betatrader.venues.polymarket.listing import Listing
 from betatrader.venues.polymarket.rest import Rest, UnreadableError
 
@@ -44,6 +46,10 @@ class Statement:
         self._listing = listing
         self._balances: dict[str, int] = {}
         self._foreign: list[str] = []
+        self.heard_from_ns: Callable[[], int] = lambda: 0
+        """Since when the channel is open, in our time."""
+        self._worked: dict[ClientOrderId, int] = {}
+        """Orders that were working at the last look, and when that was."""
         self._frames = Frames("account")
         self._unread: list[str] = []
         self._looked_s = 0
@@ -106,7 +112,24 @@ class Statement:
         )
         self._accounts.traded -= moved
         self._looked_s = began_s
+        self._note_untold(trades, found)
         return self._stated(cash[0] * BASE, found, fills)
+
+    def _note_untold(
+        self, trades: list[wire.Trade], found: dict[ClientOrderId, VenueOrder]
+    ) -> None:
+        """What has happened while the channel was open, and it has not told."""
+        now_ns, now_s, since_ns = clock.now_ns(), clock.boot_s(), self.heard_from_ns()
+        venue_ns = since_ns + round((self._rest.clock.skew_s + NOTICED_S) * wire.SECOND)
+        for trade in trades:
+            if trade.time_ns > venue_ns:
+                self._accounts.missed_trade(now_s, trade)
+        for order, there in found.items():
+            ended = there.state in (OrderState.CANCELED, OrderState.EXPIRED)
+            if ended and self._worked.get(order, 0) > since_ns:
+                self._accounts.missed_end(now_s, order)
+        working = [o for o, there in found.items() if there.state is OrderState.ACCEPTED]
+        self._worked = dict.fromkeys(working, now_ns)
 
     def _stated(
         self, cash: int, orders: dict[ClientOrderId, VenueOrder], fills: tuple[Fill, ...]

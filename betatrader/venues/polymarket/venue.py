@@ -109,6 +109,7 @@ class PolymarketVenue:
             transport, settings.user_socket, self._accounts, self._tell, self._turned
         )
         self._statement = Statement(self.rest, self.ids, self._accounts, self._listing)
+        self._statement.heard_from_ns = lambda: self._user.opened_ns
         self._heartbeat = Heartbeat(self.rest, take, self._answered)
         self._sending = Sending(self.rest, self.ids, self._accounts, self._tell)
         self._sending.refused = self._refused
@@ -344,10 +345,11 @@ class PolymarketVenue:
             self._log.warning("no_longer_barred", venue=VENUE, told=found.told)
 
     async def _watch(self) -> None:
-        """Ends whose fills stay away, and a REST that answers no more."""
+        """Ends whose fills stay away, a REST that answers no more, and a channel that is frozen."""
         while True:
             await anyio.sleep(LOOK_S)
             self._turned("no answer over REST")
+            self._user.look()
             overdue = self._accounts.overdue(clock.boot_s(), OVERDUE_S)
             if not overdue:
                 continue
