@@ -163,6 +163,9 @@ class VenueAccount(msgspec.Struct, frozen=True):
     each."""
     by_hand: tuple[str, ...] = ()
     """What a person has to do there, since this program does not: a sentence each."""
+    moving: tuple[InstrumentId, ...] = ()
+    """Instruments whose trades are not settled yet. What is held of them, and the cash, may be of
+    before those trades or of after them: neither can be compared."""
 
 
 class VenueConnection(msgspec.Struct, frozen=True, gc=False, tag="connection", array_like=True):

@@ -21,7 +21,7 @@ from betatrader.model.limits import Limits
 from betatrader.ops import clock
 from betatrader.roles.desks import Desk
 from betatrader.roles.reconciling import Reconciler
-from betatrader.venues.venue import Batching, Sender, Timed, Venue
+from betatrader.venues.venue import Batching, SelfActing, Sender, Timed, Venue
 
 Made = tuple[int, int]
 """All orders of ours up to this epoch and counter are in our journal."""
@@ -100,6 +100,9 @@ class Accounts:
         self._all = [
             Account(desk, Reconciler(desk.venue, state, take, unexplained, may)) for desk in desks
         ]
+        for venue in (desk.venue for desk in desks):
+            if isinstance(venue, SelfActing):
+                venue.heed(may)
         self._failed: list[UnreachableError] = []
         self._changed = anyio.Event()
         self._log = structlog.get_logger()

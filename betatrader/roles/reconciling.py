@@ -191,7 +191,7 @@ class Reconciler:
             elif found and now - since >= self._venue.under_way_ns / 1e9:
                 self._repair(found)
                 told = []
-            elif not found:
+            elif not found and not account.moving:
                 self._agree()
 
     def _agree(self) -> None:

@@ -91,18 +91,20 @@ def check_account(state: State, account: VenueAccount, venue: str) -> dict[str, 
     where = state.account(venue)
     working = {name for name, o in account.orders.items() if o.state is OrderState.ACCEPTED}
     known = _held(state)
+    moving = set(account.moving)
     held = {
         n: known.get(n, 0) + state.aside.get(n, 0)
-        for n in {*known, *state.aside}
+        for n in {*known, *state.aside} - moving
         if state.account_of(n) == where and (account.covers is None or n in account.covers)
     }
+    there = {n: quantity for n, quantity in account.positions.items() if n not in moving}
     apart = state.aside_cash.get(where, 0)
     orders = state.orders.open.values()
     ours = {o.id for o in orders if state.account_of(o.terms.instrument) == where}
     return {
         **_own(state),
-        "cash_equals_venue": state.cash_at(where) + apart == account.cash,
-        "positions_equal_venue": _some(held) == _some(account.positions),
+        "cash_equals_venue": bool(moving) or state.cash_at(where) + apart == account.cash,
+        "positions_equal_venue": _some(held) == _some(there),
         "orders_equal_venue": ours == working,
     }
 

@@ -24,6 +24,11 @@ class Bucket:
         self._tokens -= tokens
         return True
 
+    def draw(self, now_s: float, tokens: float) -> None:
+        """Use tokens that nobody can hold back any more: there may be less than none left."""
+        self._refill(now_s)
+        self._tokens -= tokens
+
     def spent(self, now_s: float, tokens: float) -> None:
         """The venue says that so many have been used: what is left is no more than that leaves."""
         self._refill(now_s)

@@ -42,6 +42,14 @@ class Batching(Sender, Protocol):
         """Ask to take several orders off the book."""
 
 
+@runtime_checkable
+class SelfActing(Protocol):
+    """One that sends something of its own accord: heartbeats, transactions."""
+
+    def heed(self, may: Callable[[], bool]) -> None:
+        """Ask this before each of them: whether this process still is the one that acts."""
+
+
 class Venue(Sender, Protocol):
     """A venue as the trader sees it."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -124,6 +125,10 @@ def test_the_official_client_places_queries_cancels_and_sees_a_fill(floor: Floor
     ledger = floor.server.state.exchange.ledgers[client.get_address()]
     assert ledger.positions == {YES_ID: 10 * SCALE}
     balance = official.BalanceAllowanceParams(asset_type=official.AssetType.COLLATERAL)
+    for _ in range(100):  # the wallet has it once it is mined
+        if client.get_trades()[0]["status"] != "MATCHED":
+            break
+        time.sleep(0.05)
     shown = client.get_balance_allowance(balance)
     assert int(shown["balance"]) == ledger.cash // 100
     assert ledger.cash < CASH - parse("5.2"), "the taker has paid a fee"

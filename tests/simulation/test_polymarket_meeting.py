@@ -22,6 +22,7 @@ from betatrader.model.money import SCALE, parse
 from betatrader.model.order import OrderState, OrderTerms, OrderType, Side
 from betatrader.ops import clock
 from betatrader.sim.ledger import Merged, Settled
+from betatrader.venues.polymarket.serve import settlement
 from betatrader.venues.reconcile import unexplained
 
 
@@ -109,6 +110,54 @@ def test_a_winner_is_redeemed_after_a_restart(monkeypatch: pytest.MonkeyPatch) -
     meeting.restart()
     meeting.go(120)
     assert [type(entry) for entry in meeting.entries if isinstance(entry, Settled)] == [Settled]
+
+
+def test_no_transaction_is_sent_once_the_lease_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may end while the wallet's number is asked for: then another may send one by now."""
+    meeting = Meeting(monkeypatch, 1, 2, merge=True, **RELAYED)
+    relayer = meeting.venue._redeemer._relayer
+    assert relayer is not None
+    ask, leads = relayer.params, [True]
+
+    async def params() -> tuple[int, str]:
+        leads[0] = False
+        return await ask()
+
+    monkeypatch.setattr(relayer, "params", params)
+    meeting.venue.heed(lambda: leads[0])
+    meeting.buy(scene.YES_ID, "0.52", "10")
+    meeting.buy(scene.NO_ID, "0.50", "7")
+    meeting.settle()
+    meeting.go(120)
+    assert leads == [False]
+    assert not any(isinstance(entry, Merged) for entry in meeting.entries)
+    monkeypatch.setattr(relayer, "params", ask)
+    leads[0] = True
+    meeting.go(60)
+    assert [e.quantity for e in meeting.entries if isinstance(e, Merged)] == [parse("7")]
+
+
+def test_what_the_wallet_does_not_have_yet_is_neither_missed_nor_merged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settlement, "MINED_AFTER_NS", 400 * 10**9)
+    monkeypatch.setattr(settlement, "CONFIRMED_AFTER_NS", 410 * 10**9)
+    meeting = Meeting(monkeypatch, 1, 2, merge=True, **RELAYED)
+    meeting.buy(scene.YES_ID, "0.52", "10")
+    meeting.buy(scene.NO_ID, "0.50", "10")
+    for _ in range(4):
+        account = meeting.settle()
+        assert account.moving == (scene.NO_ID, scene.YES_ID)
+        assert account.positions == {}
+        assert unexplained(meeting.state, account, "POLYMARKET", clock.now_ns()) == []
+        meeting.go(15)
+    assert not any(isinstance(entry, Merged) for entry in meeting.entries)
+    meeting.go(350)
+    assert meeting.settle().positions == dict.fromkeys(account.moving, parse("10"))
+    meeting.go(60)
+    assert [entry.quantity for entry in meeting.entries if isinstance(entry, Merged)] == [
+        parse("10")
+    ]
 
 
 def test_what_is_offered_is_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,21 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polymarket_scenes import CONDITION, NO, NO_TOKEN, YES, YES_TOKEN, World, book, ended, market
+from polymarket_scenes import (
+    CONDITION,
+    NO,
+    NO_TOKEN,
+    YES,
+    YES_TOKEN,
+    World,
+    book,
+    ended,
+    market,
+    parameters,
+)
 
 from betatrader.engine.book import OrderBook
+from betatrader.model.event import encode
 from betatrader.model.instrument import BinaryFees
 from betatrader.model.market import (
     BookDelta,
@@ -195,6 +207,52 @@ def test_a_change_that_cannot_be_read_drops_its_book_alone(world: World) -> None
         world.go(1)
         assert snapshots(world, NO)[-1].bids == ((parse("0.4"), parse("100")),), "asked for at once"
     assert connections(world) == 1
+
+
+HUGE = ["999999999999999", "9" * 5_000, "-1"]
+
+
+@pytest.mark.parametrize("number", HUGE)
+@pytest.mark.parametrize("kind", ["book", "price_change", "last_trade_price", "tick_size_change"])
+def test_a_number_that_the_journal_cannot_keep_is_none(
+    world: World, kind: str, number: str
+) -> None:
+    told = {
+        "book": book(YES_TOKEN, {"0.3": "1", "0.4": number}, {}),
+        "price_change": changes(change(YES_TOKEN, "0.4", number, "BUY")),
+        "last_trade_price": {"event_type": kind, "asset_id": YES_TOKEN, "price": "0.4",
+                             "size": number, "side": "BUY"},
+        "tick_size_change": {"event_type": kind, "asset_id": YES_TOKEN, "new_tick_size": number},
+    }  # fmt: skip
+    world.say("market", told[kind])
+    world.fake.books[YES_TOKEN] = book(YES_TOKEN, {"0.4": number}, {})
+    world.go(20)
+    for event in world.market:
+        encode(event)
+    assert connections(world) == 1, "REST's word is none either"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"mos": 10**15}, {"mos": "NaN"}, {"mts": -1}, {"fd": {"r": "NaN", "e": 1}},
+        {"fd": {"r": 0.1, "e": "NaN"}}, {"fd": {"r": 0.1, "e": 10**30}}, {"mts": "1E+999999"},
+    ],
+)  # fmt: skip
+def test_rules_that_are_no_numbers_leave_the_market_as_it_was(world: World, bad: dict) -> None:
+    world.fake.rest[f"GET /clob-markets/{CONDITION}"] = lambda _: parameters(**bad)
+    world.go(61)
+    assert not any(isinstance(event, InstrumentListed) for event in world.market)
+    assert world.venue.connected
+
+
+def test_an_end_beyond_the_journals_time_is_the_last_that_can_be(world: World) -> None:
+    world.fake.rest[f"GET /markets/{CONDITION}"] = lambda _: market(end_date_iso="9999-12-31")
+    world.go(61)
+    listed = [event for event in world.market if isinstance(event, InstrumentListed)]
+    assert len(listed) == 2
+    for event in listed:
+        encode(event)
 
 
 def test_what_changes_while_a_book_is_asked_for_is_in_it(world: World) -> None:

@@ -16,6 +16,7 @@ from polymarket_scenes import (
 from betatrader.model.money import parse
 from betatrader.net.transport import Answer, NotSentError
 from betatrader.venues.polymarket.amounts import number
+from betatrader.venues.polymarket.limits import Limits
 from betatrader.venues.polymarket.rest import RefusalError, UnclearError, reading
 
 
@@ -57,6 +58,25 @@ def test_a_list_is_read_to_its_last_page(world: World) -> None:
     assert isinstance(ask(world, world.venue.rest.open_orders()), UnclearError)
 
 
+@pytest.mark.parametrize("balance", ["9" * 17, "9" * 5_000, "-1", "1.5"])
+def test_a_balance_that_cannot_be_is_no_answer(world: World, balance: str) -> None:
+    world.fake.rest["GET /balance-allowance"] = lambda _: {"balance": balance}
+    assert isinstance(ask(world, world.venue.rest.balance()), UnclearError)
+
+
+def test_a_position_id_is_asked_for_by_the_name_of_its_kind(world: World) -> None:
+    newer = str((1 << 200) + (3 << 104) + 5)
+    for token, kind in ((newer, "CONDITIONAL-V2"), (YES_TOKEN, "CONDITIONAL"), ("", "COLLATERAL")):
+        ask(world, world.venue.rest.balance(token))
+        assert world.fake.posted("GET /balance-allowance")[-1]["asset_type"] == kind
+
+
+@pytest.mark.parametrize("stated", [b"9" * 400, b'{"time":-5}', b'{"time":999999999999999999}'])
+def test_a_time_that_cannot_be_is_no_answer(world: World, stated: bytes) -> None:
+    world.fake.rest["GET /time"] = lambda _: Answer(200, stated)
+    assert isinstance(ask(world, world.venue.rest.measure_clock()), UnclearError)
+
+
 @pytest.mark.parametrize("answer", [{"time": 1_700_000_100}, {"timestamp": 1_700_000_100}])
 def test_the_venues_clock_is_ours_for_headers(world: World, answer: dict) -> None:
     world.fake.rest["GET /time"] = lambda _: answer
@@ -75,6 +95,45 @@ def test_an_order_that_the_venue_does_not_know_is_none(world: World) -> None:
     assert ask(world, world.venue.rest.order("0x12")) is None
     world.fake.rest["GET /data/order/0x13"] = lambda _: None
     assert ask(world, world.venue.rest.order("0x13")) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "each", "per_10_s", "per_10_min"),
+    [
+        ("order", 1, 5_000, 120_000),
+        ("cancel", 1, 5_000, 120_000),
+        ("order", 2, 2_000, 21_000),
+        ("cancel-many", 1, 2_000, 15_000),
+        ("cancel-all", 1, 250, 6_000),
+        ("book", 1, 1_500, 0),
+        ("tick", 1, 200, 0),
+        ("ledger", 1, 500, 0),
+        ("orders", 1, 900, 0),
+        ("balance", 1, 200, 0),
+        ("auth", 1, 100, 0),
+    ],
+)
+def test_no_window_of_the_venue_gets_more_than_its_limit(
+    world: World, kind: str, each: int, per_10_s: int, per_10_min: int
+) -> None:
+    """POST /order, DELETE /order, POST /orders of two or more, and so on."""
+    limits, sent, at_once = Limits(), 0, 0
+    for tenth in range(6_000):
+        while limits.take(kind, each):
+            sent += 1
+        if tenth == 99:
+            at_once = sent
+        world.loop._now += 0.1
+    assert 0 < at_once <= per_10_s
+    assert not per_10_min or sent <= per_10_min
+
+
+def test_what_cancels_all_counts_as_so_many_cancels(world: World) -> None:
+    ids = ["0x" + f"{number:064x}" for number in range(150)]
+    world.fake.rest["DELETE /cancel-all"] = lambda _: {"canceled": ids, "not_canceled": {}}
+    world.do(lambda: world.venue.cancel_all())
+    assert not world.venue.rest.limits.take("cancel")
+    assert 0.3 < world.venue.rest.limits.ready_in_s("cancel") < 0.5, "31 too many, 80 a second"
 
 
 def test_what_is_over_our_share_does_not_leave(world: World) -> None:

@@ -614,9 +614,38 @@ async def test_every_public_question_has_its_answer(time: Clock) -> None:
         assert (answer.status, decode(answer.body)["error"]) == (status, text)
 
 
-async def test_an_account_may_ask_for_its_balances(time: Clock) -> None:
-    wallet = await Wallet(open_venue(time)).connect()
+async def test_the_wallet_has_a_trade_once_it_is_mined(time: Clock) -> None:
+    venue = open_venue(time)
+    wallet = await Wallet(venue).connect()
+
+    async def balances() -> list[str]:
+        queries = ({"asset_type": "COLLATERAL"}, {"asset_type": "CONDITIONAL", "token_id": YES})
+        answers = [await wallet.ask("GET", "/balance-allowance", **query) for query in queries]
+        return [answer["balance"] for _, answer in answers]
+
+    before = await balances()
     await wallet.place("BUY", "0.52", "10")
+    assert await balances() == before
+    pass_time(venue, time, 1)
+    cash = venue.state.exchange.ledgers[wallet.address].cash
+    assert await balances() == [str(cash // 100), "10000000"]
+    await wallet.place("SELL", "0.50", "10")
+    assert await balances() == [str(cash // 100), "10000000"]
+    venue.fail_trades(1)
+    pass_time(venue, time, 1)
+    after = await balances()
+    assert after[1] == "0"
+    await wallet.place("BUY", "0.60", "10")
+    for _ in range(2):
+        assert await balances() == after, "a trade that fails never reaches it"
+        pass_time(venue, time, 0.6)
+
+
+async def test_an_account_may_ask_for_its_balances(time: Clock) -> None:
+    venue = open_venue(time)
+    wallet = await Wallet(venue).connect()
+    await wallet.place("BUY", "0.52", "10")
+    pass_time(venue, time, 1)
     _, cash = await wallet.ask("GET", "/balance-allowance", asset_type="COLLATERAL")
     assert int(cash["balance"]) < 994_800_000
     assert int(cash["allowances"][signatures.STANDARD]) == (1 << 256) - 1
@@ -624,6 +653,10 @@ async def test_an_account_may_ask_for_its_balances(time: Clock) -> None:
         "GET", "/balance-allowance", asset_type="CONDITIONAL", token_id=YES, signature_type="0"
     )
     assert held["balance"] == "10000000"
+    for kind, status in (("CONDITIONAL-V2", 200), ("CONDITIONAL-V9", 400)):
+        found = await wallet.ask("GET", "/balance-allowance", asset_type=kind, token_id=YES)
+        assert found[0] == status
+        assert found[1].get("balance", "0") == "0", "it is no position id"
     assert (await wallet.ask("GET", "/balance-allowance/update", asset_type="COLLATERAL"))[0] == 200
     closed = await wallet.ask("GET", "/auth/ban-status/closed-only")
     assert closed == (200, {"closed_only": False})

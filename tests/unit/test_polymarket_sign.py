@@ -91,10 +91,10 @@ def test_key_requests_are_signed_as_the_venues_client_signs_them(vectors: dict) 
 
 
 def test_requests_carry_the_venues_hmac(vectors: dict) -> None:
+    """One client hashes another text than it sends, with each ' as a double quote: ours never sends
+    one, and has the same proof of the text that was hashed."""
     proven = 0
     for vector in vectors["l2"]:
-        if "'" in (vector["body"] or ""):
-            continue  # its client hashes another text than it sends; ours sends none with a '
         wanted = vector["headers"]
         keys = headers.Credentials(
             Secret(wanted["POLY_API_KEY"]),
@@ -106,12 +106,12 @@ def test_requests_carry_the_venues_hmac(vectors: dict) -> None:
             vector["timestamp"],
             vector["method"],
             vector["signed_path"],
-            vector["body"] or "",
+            (vector["body"] or "").replace("'", '"'),
         )
         assert made == wanted, vector["name"]
         assert vector["secret"] not in repr(keys)
         proven += 1
-    assert proven == 8
+    assert proven == 9
 
 
 def test_amounts_follow_the_venues_table(vectors: dict) -> None:

@@ -1,6 +1,7 @@
 """The adapter against a Polymarket in memory: what leaves, what comes back, what is in doubt."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from polymarket_scenes import (
@@ -49,6 +50,7 @@ from betatrader.model.order import Order, OrderState, Side, TimeInForce
 from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
+from betatrader.roles.accounts import Accounts
 from betatrader.venues.gateway import Gateway
 from betatrader.venues.polymarket.sign import Signer
 from betatrader.venues.polymarket.venue import PERMISSION_S, UNKNOWN
@@ -130,6 +132,41 @@ def test_a_standby_is_connected_and_does_not_beat(world: World) -> None:
     before = world.fake.beats
     assert world.go(20).venue.connected
     assert world.fake.beats == before
+
+
+def test_a_leader_whose_lease_is_over_beats_no_more(world: World) -> None:
+    """Cut off from Redis it may not order: what rests is to fall with the switch."""
+    leads = True
+    world.venue.heed(lambda: leads)
+    world.go(7)
+    before = world.fake.beats
+    leads = False
+    assert world.go(30).fake.beats == before
+    assert world.venue.connected, "it goes on looking"
+    assert not world.venue._redeemer.leads()
+    leads = True
+    assert world.go(7).fake.beats > before
+    assert world.venue._redeemer.leads()
+
+
+def test_the_traders_accounts_hand_it_the_lease(world: World) -> None:
+    desk = SimpleNamespace(venue=world.venue, on_question=None)
+    leads = [True]
+    Accounts([desk], State, world.events.append, "adopt", lambda: leads[0])  # type: ignore[list-item]
+    assert world.venue._heartbeat.beats
+    leads[0] = False
+    assert not world.venue._heartbeat.beats
+
+
+def test_the_fence_is_asked_before_the_second_try_of_a_beat(world: World) -> None:
+    def named(_given: dict) -> None:
+        world.venue.heed(lambda: False)
+        raise RefuseError(400, "Invalid Heartbeat ID", heartbeat_id="another")
+
+    world.fake.rest["POST /v1/heartbeats"] = named
+    before = len(world.fake.posted("POST /v1/heartbeats"))
+    world.go(20)
+    assert len(world.fake.posted("POST /v1/heartbeats")) == before + 1
 
 
 def test_the_dead_mans_switch_is_kept_armed(world: World) -> None:
@@ -379,6 +416,23 @@ def test_too_many_failures_rest_new_orders(world: World) -> None:
     last = world.since()[-1]
     assert isinstance(last, OrderRejected)
     assert "failed too often" in last.reason
+
+
+@pytest.mark.parametrize("reply", [cut, lambda _: Answer(403, b"<html>blocked</html>")])
+def test_a_request_that_fails_is_one_failure_however_many_orders_are_in_it(
+    world: World, reply: object
+) -> None:
+    numbers = range(1, 7)
+    for number in numbers:
+        world.submit(approved(number))
+    world.fake.rest["DELETE /orders"] = world.fake.rest["POST /orders"] = reply
+    commands = [CancelOrder(name(number), YES) for number in numbers]
+    world.do(lambda: world.venue.cancel_many(commands, clock.now_ns()))
+    more = [(approved(number), clock.now_ns()) for number in range(7, 13)]
+    world.do(lambda: world.venue.submit_many(more))
+    world.since()
+    world.submit(approved(13))
+    assert world.kinds() == ["OrderAccepted"]
 
 
 def test_our_own_rate_limit_comes_before_the_venues(world: World) -> None:
@@ -788,6 +842,98 @@ def test_the_account_as_the_venue_states_it(world: World) -> None:
     adopted = CancelOrder(ClientOrderId("ab" * 16), YES)
     world.do(lambda: world.venue.cancel(adopted, clock.now_ns()))
     assert world.fake.posted("DELETE /order")[-1] == {"orderID": strange}
+
+
+def moving(world: World) -> tuple:
+    return world.account().moving
+
+
+@pytest.mark.parametrize("over", ["channel", "list"])
+def test_a_trade_is_not_settled_until_it_is_mined(world: World, over: str) -> None:
+    their_id = world.submit(approved(1))
+
+    def says(status: str) -> None:
+        if over == "channel":
+            world.say("user", trade(their_id, "4", status))
+        else:
+            world.fake.rest["GET /data/trades"] = lambda _: page(trade(their_id, "4", status))
+
+    assert moving(world) == ()
+    for status in ("MATCHED", "RETRYING", "TRADE_STATUS_MATCHED_NOT_BROADCASTED"):
+        says(status)
+        assert moving(world) == (YES,)
+    says("MINED")
+    assert moving(world) == ()
+    says("MATCHED")  # late
+    assert moving(world) == ()
+
+
+def test_a_trade_that_has_failed_is_settled(world: World) -> None:
+    their_id = world.submit(approved(1))
+    for status, found in (("MATCHED", (YES,)), ("FAILED", ())):
+        world.say("user", trade(their_id, "4", status))
+        assert moving(world) == found
+
+
+def test_a_trade_that_is_not_settled_is_asked_for_however_old_it_is(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.say("user", trade(their_id, "4"))
+    world.go(600)
+    assert moving(world) == (YES,)
+    matched_s = int(trade(their_id)["match_time"])
+    assert int(world.fake.posted("GET /data/trades")[-1]["after"]) < matched_s
+    world.fake.rest["GET /data/trades"] = lambda _: page(trade(their_id, "4", "CONFIRMED"))
+    assert moving(world) == ()
+    stuck = trade(their_id, "4", "RETRYING", id="stuck")
+    world.fake.rest["GET /data/trades"] = lambda _: page(stuck)
+    assert moving(world) == (YES,)
+    assert world.go(3600).account().moving == (), "after an hour what differs is told"
+
+
+def users(world: World) -> int:
+    """How many sockets of reports there have been."""
+    return len([s for s in world.fake.sockets if s.url.endswith("user")])
+
+
+def test_a_channel_that_answers_and_tells_nothing_is_made_anew(world: World) -> None:
+    """Frozen: each PING has its PONG, and REST is first to tell of a fill."""
+    their_id = world.submit(approved(1))
+    world.go(20)
+    matched_s = str(clock.now_ns() // 10**9)
+    world.fake.rest["GET /data/trades"] = lambda _: page(trade(their_id, "4", match_time=matched_s))
+    world.go(5).account(name(1))
+    world.go(8).since()
+    assert users(world) == 1, "it may be late"
+    world.go(5)
+    assert users(world) == 2
+    assert [e.up for e in world.since() if isinstance(e, VenueConnection)] == [False, True]
+    world.account(name(1))
+    world.go(60)
+    assert users(world) == 2, "what was before it, it need not tell"
+
+
+def test_a_channel_that_does_not_tell_of_an_end_is_made_anew(world: World) -> None:
+    their_id = world.submit(approved(1))
+    world.fake.rest["GET /data/orders"] = lambda _: page(order(their_id))
+    world.go(5).account(name(1))
+    world.fake.rest["GET /data/orders"] = lambda _: page()
+    world.fake.rest[f"GET /data/order/{their_id}"] = lambda _: order(their_id, "CANCELED")
+    world.go(5).account(name(1))
+    assert world.go(15).venue.connected
+    assert users(world) == 2
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["of that trade", "of another order"])
+def test_a_channel_that_goes_on_telling_is_kept(world: World, later: bool) -> None:
+    """One message may be late, or lost."""
+    first, second = world.submit(approved(1)), world.submit(approved(2))
+    world.go(20)
+    found = trade(first, "4", match_time=str(clock.now_ns() // 10**9))
+    world.fake.rest["GET /data/trades"] = lambda _: page(found)
+    world.go(5).account(name(1))
+    world.say("user", found if later else told("UPDATE", second, matched="1"))
+    world.go(30)
+    assert users(world) == 1
 
 
 def test_an_account_that_is_not_answered_raises(world: World) -> None:

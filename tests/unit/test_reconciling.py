@@ -191,6 +191,33 @@ async def test_what_goes_beyond_what_was_left_aside_was_ours() -> None:
     assert made.unexplained_seen == 1
 
 
+async def test_books_whose_cash_is_not_settled_are_not_called_equal() -> None:
+    scene, venue = two(), Shown("TWO", "30")
+    made = reconciler(scene, venue)
+    await seen(made, venue)
+    coin = InstrumentId("BTCUSDT.TWO")
+    taken = scene.state.agreed["TWO"]
+    scene.state.orders.fills += 1
+    accounts = [
+        VenueAccount(parse("30"), {}, {}, (), moving=(coin,)),
+        VenueAccount(parse("30"), {}, {}, ()),
+    ]
+    heard: list[bool] = []
+
+    async def answer(_asked: object) -> VenueAccount:
+        heard.append(scene.state.agreed["TWO"] == taken)
+        return accounts[min(len(heard), 2) - 1]
+
+    venue.account = answer  # type: ignore[method-assign]
+    async with anyio.create_task_group() as group:
+        group.start_soon(made.keep, 0.0)
+        while len(heard) < 3:
+            made.look_now()
+            await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    assert heard == [True, True, False]
+
+
 async def test_what_waits_for_a_person_at_the_venue_is_told_of_once() -> None:
     scene, venue = two(), Shown("TWO", "30")
     told: list[str] = []

@@ -54,6 +54,7 @@ from betatrader.model.signal import Forecast
 from betatrader.roles.recovering import recover
 from betatrader.roles.trader import Trader
 from betatrader.sim.exchange import SimulatedExchange
+from betatrader.sim.invariants import check_account
 from betatrader.sim.ledger import Accepted, Ended, Executed, Ledger
 from betatrader.store.journal import Journal
 from betatrader.store.journal_reader import Reader
@@ -618,6 +619,24 @@ def test_pairs_that_became_cash_are_merged_and_not_moved_away() -> None:
     assert scene.state.portfolio.deposits == deposits
     assert sum(scene.state.holdings.shares[YES].values()) == parse("2.5")
     assert unexplained(scene.state, there, "SIM", SECOND) == []
+
+
+def test_what_is_not_settled_is_compared_later() -> None:
+    """The wallet has a trade minutes after its match: what differs by it is no movement."""
+    scene = pairs_held()
+    cash = scene.state.portfolio.cash
+    before = VenueAccount(cash + parse("2"), {NO: parse("3")}, {}, (), moving=(YES,))
+    assert unexplained(scene.state, before, "SIM", SECOND) == []
+    assert all(check_account(scene.state, before, "SIM").values())
+    there = {COIN: parse("1"), YES: parse("5")}
+    gone = VenueAccount(cash, there, {}, (), moving=(YES,))
+    found = unexplained(scene.state, gone, "SIM", SECOND)
+    assert [(type(e), e.instrument) for e in found] == [
+        (PositionTransfer, COIN),
+        (PositionTransfer, NO),
+    ], "what is settled is compared"
+    merged = VenueAccount(cash + 1, {YES: parse("3"), NO: parse("1")}, {}, (), moving=(COIN,))
+    assert unexplained(scene.state, merged, "SIM", SECOND) == [], "they may be merged pairs"
 
 
 def test_shares_that_went_without_cash_were_not_merged() -> None:

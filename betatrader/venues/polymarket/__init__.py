@@ -19,6 +19,7 @@ shadow     orders built and signed, and not sent
 market     the market channel, and a watch over books that stand still
 recording  what was recorded of the channel and of REST, as events; pure but for the file
 account    orders and trades as account events, each fill once; pure
+settling   trades that the wallet does not have yet; pure
 user       the user channel
 statement  our account as the venue states it over REST
 calldata   calls of the venue's contracts that merge and redeem; pure

@@ -27,6 +27,7 @@ from betatrader.venues.polymarket.amounts import units
 from betatrader.venues.polymarket.forms import FORCES, VENUE, instrument_id, token_of
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import FeeCurve
+from betatrader.venues.polymarket.settling import Settling
 from betatrader.venues.polymarket.wire import SECOND, OpenOrder, Trade
 
 KEPT = 50_000
@@ -106,8 +107,11 @@ class Accounts:
         self._curve = curve
         self._told: dict[str, tuple[Fill, ...]] = {}
         self._streamed: dict[str, None] = {}
+        self.untold: dict[str, float] = {}
+        """Trades, and orders that have ended, of which REST was first to tell, and when it did."""
         self._listed: dict[ClientOrderId, list[tuple[str, Fill]]] = {}
-        self._failed: set[str] = set()
+        self._failed: dict[str, None] = {}
+        self.settling = Settling()
         self._filled: dict[ClientOrderId, int] = {}
         self._accepted: dict[ClientOrderId, None] = {}
         self._ended: dict[ClientOrderId, None] = {}
@@ -121,12 +125,14 @@ class Accounts:
             heard.clear()
         self._listed.clear()
         self._endings.clear()
+        self.untold.clear()
 
     # Trades.
 
     def trade(self, now_ns: int, trade: Trade) -> list[Happening]:
         """What a trade means for us, where that is news; raises ValueError where it cannot be
         read."""
+        self.settling.heard(now_ns, trade)
         if trade.state == FAILED:
             return self._undo(now_ns, trade)
         if trade.id in self._streamed:
@@ -136,6 +142,7 @@ class Accounts:
     def _stream(self, trade_id: str, fills: tuple[Fill, ...]) -> list[Happening]:
         """Fills, also those that a list has told (whoever asked for it may have given up), and the
         ends that waited for them."""
+        self.untold.pop(trade_id, None)
         if fills:
             self._streamed[trade_id] = None
             _trim(self._streamed)
@@ -151,10 +158,12 @@ class Accounts:
     def fills(self, now_ns: int, trade: Trade) -> tuple[Fill, ...]:
         """A trade's fills of ours; an end need wait for them no longer. None of a trade that has
         failed, or of an order that ended long before we began to remember."""
+        self.settling.heard(now_ns, trade)
         if trade.state == FAILED or trade.id in self._failed:
             return ()
         known = self._told.get(trade.id)
         if known is not None:
+            self.settling.note(now_ns, trade, known)
             return known
         fills = tuple(
             self._fill(now_ns, trade, leg)
@@ -163,6 +172,7 @@ class Accounts:
         )
         if not fills:
             return ()
+        self.settling.note(now_ns, trade, fills)
         self._told[trade.id] = fills
         for fill in fills:
             self._filled[fill.order] = self._filled.get(fill.order, 0) + fill.quantity
@@ -200,7 +210,8 @@ class Accounts:
         fills = self._told.get(trade.id, ())
         if trade.id in self._failed:
             return []
-        self._failed.add(trade.id)
+        self._failed[trade.id] = None
+        _trim(self._failed)
         if not fills:
             return []
         events = [] if trade.id in self._streamed else self._stream(trade.id, fills)
@@ -299,7 +310,20 @@ class Accounts:
         """Whether its end was told."""
         return order in self._ended
 
+    def missed_trade(self, now_s: float, trade: Trade) -> None:
+        """REST tells of a trade that the channel should have told."""
+        if trade.id in self._told and trade.id not in self._streamed:
+            self.untold.setdefault(trade.id, now_s)
+            _trim(self.untold)
+
+    def missed_end(self, now_s: float, order: ClientOrderId) -> None:
+        """REST tells of an end that the channel should have told."""
+        if not self.is_ending(order):
+            self.untold.setdefault(order, now_s)
+            _trim(self.untold)
+
     def _note_end(self, order: ClientOrderId) -> None:
+        self.untold.pop(order, None)
         self._ended[order] = None
         _trim(self._ended)
 

@@ -26,11 +26,18 @@ AMOUNT_DECIMALS = {
 }
 """Decimals of the amount that a market order buys or brings, by tick."""
 
+SHOWN = 40
+"""Digits of what is no number that are told."""
+
 EXTRA = 4
 """An amount with more decimals is rounded up at so many more first: a client's own float dust goes
 that way, and must here, too."""
 
 VENUE_DECIMALS = 6
+
+MOST = 10_000_000_000 * SCALE
+"""No price, size or balance of the venue is larger. The journal keeps 64 bits, and sums of several
+such numbers have to fit, too."""
 
 
 class Amounts(NamedTuple):
@@ -44,15 +51,19 @@ class Amounts(NamedTuple):
 def units(text: str) -> int:
     """The venue's decimal text (`.48`, `0.5`; empty counts as 0) in units of 10^-8, floored.
 
-    Raises ValueError. Kept, since a market's prices are few and its sizes come again.
+    Raises ValueError, also where it is negative or larger than any can be. Kept, since a market's
+    prices are few and its sizes come again.
     """
-    return floor(text) if text else 0
+    found = floor(text) if text else 0
+    if not 0 <= found <= MOST:
+        raise ValueError(f"{text[:SHOWN]} is no number of the venue's")
+    return found
 
 
 def number(value: Decimal) -> int:
-    """A JSON number in units of 10^-8, floored; raises ValueError where it is not finite."""
-    if not value.is_finite():
-        raise ValueError(f"{value} is no number")
+    """A JSON number in units of 10^-8, floored; raises ValueError as `units` does."""
+    if not value.is_finite() or not 0 <= value <= MOST // SCALE:
+        raise ValueError(f"{str(value)[:SHOWN]} is no number of the venue's")
     return int((value * SCALE).to_integral_value(ROUND_FLOOR))
 
 

@@ -48,9 +48,14 @@ POSITIONS_AMOY = Exchange("3", "0x9fE6e61422AdB6F610d8597F9684b16912D50C3D")
 AMOY = 80002
 
 
+def is_position_id(token: int) -> bool:
+    """Whether a token is a "position id" of the newer protocol: bits 40 to 103 all zero."""
+    return not token >> 40 & (1 << 64) - 1
+
+
 def exchange_of(token: int, chain: int, *, neg_risk: bool) -> Exchange:
-    """The contract for a token: a "position id" (bits 40 to 103 all zero) goes to version 3."""
-    if not token >> 40 & (1 << 64) - 1:
+    """The contract for a token: a position id goes to version 3."""
+    if is_position_id(token):
         return POSITIONS_AMOY if chain == AMOY else POSITIONS
     return NEG_RISK if neg_risk else STANDARD
 

@@ -1,7 +1,8 @@
 """The venue's dead-man switch: kept from falling while we live, and told to risk.
 
 After the first heartbeat the venue cancels all that rests of our API key where none comes for 10 s.
-A standby does not beat: its beats would keep a dead leader's orders alive.
+A standby does not beat, and neither does a leader whose lease is over: the beats would keep orders
+alive that nobody looks after any more.
 """
 
 from collections.abc import Callable
@@ -29,7 +30,9 @@ class Heartbeat:
     ) -> None:
         self.armed_until_ns = 0
         self.leads = False
-        """Whether this process is the one whose orders rest there."""
+        """Whether this process has begun to lead."""
+        self.may: Callable[[], bool] = lambda: True
+        """Whether it still does: its lease may be over without its knowing who leads now."""
         self._rest = rest
         self._take = take
         self._answered = answered
@@ -37,11 +40,16 @@ class Heartbeat:
         self._told_off = False
         self._log = structlog.get_logger()
 
+    @property
+    def beats(self) -> bool:
+        """Whether this process is the one whose orders rest there."""
+        return self.leads and self.may()
+
     async def keep(self) -> None:
         """Until cancelled."""
         while True:
-            done = await (self.beat() if self.leads else self._look())
-            await anyio.sleep(EVERY_S if done and self.leads else AGAIN_S)
+            done = await (self.beat() if self.beats else self._look())
+            await anyio.sleep(EVERY_S if done and self.beats else AGAIN_S)
 
     async def _look(self) -> bool:
         """Whether the venue answers at all; nothing is armed."""
@@ -56,6 +64,8 @@ class Heartbeat:
     async def beat(self) -> bool:
         """One heartbeat, twice where the venue has another id than we; whether it is armed."""
         for _ in range(2):
+            if not self.beats:
+                return False
             sent_ns = clock.now_ns()
             try:
                 self._id = await self._rest.heartbeat(self._id)

@@ -1,7 +1,8 @@
 """The venue's rate limits by what is asked for, and its clock as ours sees it.
 
 Facts: per 10 s and per 10 minutes by endpoint, and a bucket a signer for orders and for cancels
-(the lowest tier). Each of ours keeps half of its budget as its burst, so that no window is passed.
+(the lowest tier). What each of ours lets through at once and in the next 10 s or 10 minutes is
+below the limit of that window.
 """
 
 from collections.abc import Mapping
@@ -22,12 +23,15 @@ def _per_10_s(count: float) -> Bucket:
 
 
 class Limits:
-    """A bucket for each kind of request; `order` and `cancel` are those of the signer."""
+    """A bucket for each kind of request; `order` and `cancel` are those of the signer, from which
+    each order and each cancel draws, in however many requests they leave. POST /order, POST /orders
+    and DELETE /order stay below their own limits by that alone."""
 
     def __init__(self) -> None:
         self.buckets = {
             "order": Bucket(60, 40),
             "cancel": Bucket(120, 80),
+            "cancel-many": Bucket(500, 24),
             "cancel-all": Bucket(20, 9),
             "book": _per_10_s(1500),
             "tick": _per_10_s(200),
@@ -41,6 +45,10 @@ class Limits:
     def take(self, kind: str, count: float = 1.0) -> bool:
         """Whether so many requests may leave now; they are counted then."""
         return self.buckets[kind].take(clock.boot_s(), count)
+
+    def draw(self, kind: str, count: float) -> None:
+        """So many were used, though nobody could say before how many they would be."""
+        self.buckets[kind].draw(clock.boot_s(), count)
 
     def ready_in_s(self, kind: str) -> float:
         """After how many seconds one may."""

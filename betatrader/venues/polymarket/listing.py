@@ -25,6 +25,9 @@ from betatrader.venues.polymarket.forms import Rules, instrument_id
 from betatrader.venues.polymarket.rest import RefusalError, Rest
 
 DAY_NS = 86_400 * 1_000_000_000
+LATEST_NS = 1 << 62
+"""An end that is later is this one: the journal keeps 64 bits."""
+
 LOOK_S = 60.0
 HINTED_S = 5.0
 MOST_MARKETS = 250
@@ -60,9 +63,10 @@ def curve_of(fees: wire.Fees | None) -> FeeCurve:
     """A market's fee curve; raises ValueError where it is none that we can bound."""
     if fees is None:
         return FeeCurve()
-    if fees.e != fees.e.to_integral_value() or not 1 <= fees.e <= 4 or not 0 <= fees.r < 1:
+    rate, exponent = number(fees.r), number(fees.e)
+    if exponent % SCALE or not 1 <= exponent // SCALE <= 4 or rate >= SCALE:
         raise ValueError(f"an unknown fee curve: rate {fees.r}, exponent {fees.e}")
-    return FeeCurve(number(fees.r), int(fees.e), fees.to)
+    return FeeCurve(rate, exponent // SCALE, fees.to)
 
 
 def contracts_of(
@@ -107,7 +111,9 @@ def _expiry(market: wire.Market, now_ns: int) -> int:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         end_ns = int(moment.timestamp()) * 1_000_000_000
-    return end_ns if end_ns > now_ns + DAY_NS else (now_ns // DAY_NS + 2) * DAY_NS
+    if end_ns > now_ns + DAY_NS:
+        return min(end_ns, LATEST_NS)
+    return (now_ns // DAY_NS + 2) * DAY_NS
 
 
 def payouts_of(market: wire.Market) -> dict[InstrumentId, int]:

@@ -81,8 +81,8 @@ class Redeemer:
     hand, and `reason` why.
 
     `leads` says whether this process is the one that may send, `busy` whether orders are under
-    way, `held` what a token's balance was at the last look (None: never asked), `moved` is called
-    with tokens whose balances are other ones now.
+    way, `held` what a token's balance was at the last look (None: never asked), `moving` of which
+    tokens trades are not settled, `moved` is called with tokens whose balances are other ones now.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Redeemer:
         self.leads: Callable[[], bool] = lambda: False
         self.busy: Callable[[], bool] = lambda: False
         self.held: Callable[[str], int | None] = lambda _token: None
+        self.moving: Callable[[], set[str]] = set
         self.moved: Callable[[tuple[str, ...]], None] = lambda _tokens: None
         self._rest = rest
         self._relayer = relayer
@@ -160,6 +161,8 @@ class Redeemer:
 
     async def _plan(self, condition: str) -> Plan | None:
         tokens = self._listing.markets[condition]
+        if self.moving() & set(tokens):
+            return None  # the wallet does not show yet what is held, and what is sold already
         paid = [self._listing.payouts.get(instrument_id(token)) for token in tokens]
         if None not in paid:
             return await self._redemption(condition, tokens, [pay or 0 for pay in paid])
@@ -217,6 +220,9 @@ class Redeemer:
         await self._send(self._pending, relayer)
 
     async def _send(self, pending: Pending, relayer: Relayer) -> None:
+        if not self.leads():  # not any more: another may do it
+            self._pending = pending if pending.tries else None
+            return
         pending.tries += 1
         pending.sent_s = clock.boot_s()
         try:

@@ -13,6 +13,8 @@ from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError, Transport
 from betatrader.ops import clock
 from betatrader.venues.polymarket import headers, wire
+from betatrader.venues.polymarket.amounts import BASE, MOST
+from betatrader.venues.polymarket.eip712 import is_position_id
 from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.limits import Limits, VenueClock, retry_after_s
 from betatrader.venues.polymarket.sign import Signer
@@ -22,6 +24,10 @@ Odd = Callable[[str, Exception], None]
 """Hears of a row of a list that cannot be read: its beginning, and why."""
 
 ROW_SHOWN = 80
+DIGITS = 20
+"""More are no number of the venue's."""
+
+LATEST_S = 100_000_000_000
 
 ANSWER_S = 4.0
 """For one question; the books are to be stated within 5 s."""
@@ -102,11 +108,14 @@ class Rest:
         """Ask for the venue's time, and keep by how much ours is off."""
         sent_ns = clock.now_ns()
         body = await self._get("/time", {}, "other")
-        if body.isdigit():
-            self.clock.measured(sent_ns, clock.now_ns(), int(body))
-            return
-        found = _as(wire.ServerTime, body)
-        self.clock.measured(sent_ns, clock.now_ns(), found.time or found.timestamp)
+        if body.isdigit() and len(body) <= DIGITS:
+            stated_s = int(body)
+        else:
+            found = _as(wire.ServerTime, body)
+            stated_s = found.time or found.timestamp
+        if not 0 <= stated_s < LATEST_S:
+            raise UnclearError("/time: no time that can be")
+        self.clock.measured(sent_ns, clock.now_ns(), stated_s)
 
     async def parameters(self, condition: str) -> wire.Parameters:
         """A market's compact parameters: tokens, tick, minimum size, fees."""
@@ -181,8 +190,8 @@ class Rest:
         query = self._of_asset(token)
         body = await self._signed("GET", "/balance-allowance", "balance", query=query)
         text = _as(wire.Balance, body).balance
-        if not text.isdecimal():
-            raise UnclearError("/balance-allowance: the balance is no whole number")
+        if not text.isdecimal() or len(text) > DIGITS or int(text) * BASE > MOST:
+            raise UnclearError("/balance-allowance: the balance is no whole number that can be")
         return int(text)
 
     async def refresh_balance(self, token: str = "") -> None:
@@ -193,7 +202,9 @@ class Rest:
     def _of_asset(self, token: str) -> dict[str, str]:
         kind = {"asset_type": "COLLATERAL"}
         if token:
-            kind = {"asset_type": "CONDITIONAL", "token_id": token}
+            newer = is_position_id(int(token))
+            name = "CONDITIONAL-V2" if newer else "CONDITIONAL"
+            kind = {"asset_type": name, "token_id": token}
         return {**kind, "signature_type": str(self._signer.signature_type)}
 
     # What changes something. The limits of orders and cancels are asked by the caller.

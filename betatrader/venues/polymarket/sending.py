@@ -284,7 +284,8 @@ class Sending:
     async def _cancel_many(self, orders: list[ClientOrderId]) -> None:
         theirs = {order: self._ids.theirs(order) for order in orders}
         every = [their_id for ids in theirs.values() for their_id in ids]
-        if not self._rest.limits.take("cancel", len(every)):
+        limits = self._rest.limits
+        if not (limits.take("cancel-many") and limits.take("cancel", len(every))):
             for order in orders:  # one by one they wait for their turn
                 self.cancel(order)
             return
@@ -292,7 +293,8 @@ class Sending:
             async with self._cancels:
                 answer = await self._rest.cancel_many(every)
         except (OSError, TimeoutError) as error:
-            self._tell([self._not_withdrawn(order, error) for order in orders])
+            self._cancel_failed(error)
+            self._tell([_not_withdrawn(order, error) for order in orders])
             return
         gone = {one.lower() for one in answer.canceled or []}
         reasons = {key.lower(): text for key, text in (answer.not_canceled or {}).items()}
@@ -322,22 +324,19 @@ class Sending:
         try:
             answer = await self._rest.cancel(their_id)
         except (OSError, TimeoutError) as error:
-            return self._not_withdrawn(order, error)
+            self._cancel_failed(error)
+            return _not_withdrawn(order, error)
         if their_id in [one.lower() for one in answer.canceled or []]:
             return OrderCanceled(clock.now_ns(), order)
         reasons = {key.lower(): text for key, text in (answer.not_canceled or {}).items()}
         return _not_canceled(order, reasons.get(their_id, SILENCE))
 
-    def _not_withdrawn(self, order: ClientOrderId, error: Exception) -> OrderEvent:
-        """What the failure of a cancel's request says of the order."""
-        if isinstance(error, NotSentError):
-            return CancelRejected(clock.now_ns(), order, f"not sent: {error}")
+    def _cancel_failed(self, error: Exception) -> None:
+        """One request has failed, of however many orders it was."""
         if isinstance(error, RefusalError):
             self.refused(error)
-            return _not_canceled(order, error.text)
-        reason = f"cancel: {error or 'no answer'}"
-        self.failed(reason)
-        return OrderInDoubt(clock.now_ns(), order, reason)
+        elif not isinstance(error, NotSentError):
+            self.failed(f"cancel: {error or 'no answer'}")
 
     async def _cancel_all(self) -> None:
         try:
@@ -345,6 +344,7 @@ class Sending:
         except (OSError, TimeoutError) as error:
             self._log.error("cancel_all_failed", venue=VENUE, error=str(error))
             return
+        self._rest.limits.draw("cancel", 1 + len(answer.canceled or []))
         for their_id in answer.canceled or []:
             if self._ids.is_known(their_id):
                 await self._withdrawn(self._ids.ours(their_id), their_id.lower())
@@ -368,6 +368,15 @@ def _matched(sent: list[Sent], answers: list[wire.Placed | None]) -> list[tuple[
         if answer is not None and name in by_id:
             found.setdefault(name, (by_id[name], answer))
     return list(found.values())
+
+
+def _not_withdrawn(order: ClientOrderId, error: Exception) -> OrderEvent:
+    """What the failure of a cancel's request says of the order."""
+    if isinstance(error, NotSentError):
+        return CancelRejected(clock.now_ns(), order, f"not sent: {error}")
+    if isinstance(error, RefusalError):
+        return _not_canceled(order, error.text)
+    return OrderInDoubt(clock.now_ns(), order, f"cancel: {error or 'no answer'}")
 
 
 def _not_canceled(order: ClientOrderId, text: str) -> OrderEvent:

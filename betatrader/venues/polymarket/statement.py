@@ -11,6 +11,7 @@ import anyio
 from betatrader.model.account import Fill, VenueAccount, VenueOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.money import proceeds
+from betatrader.model.order import OrderState
 from betatrader.ops import clock
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.account import Accounts
@@ -18,6 +19,7 @@ from betatrader.venues.polymarket.amounts import BASE
 from betatrader.venues.polymarket.forms import instrument_id
 from betatrader.venues.polymarket.frames import Frames
 from betatrader.venues.polymarket.ids import Ids
+from betatrader.venues.polymarket.limits import NOTICED_S
 from betatrader.venues.polymarket.listing import Listing
 from betatrader.venues.polymarket.rest import Rest, UnreadableError
 
@@ -44,6 +46,10 @@ class Statement:
         self._listing = listing
         self._balances: dict[str, int] = {}
         self._foreign: list[str] = []
+        self.heard_from_ns: Callable[[], int] = lambda: 0
+        """Since when the channel is open, in our time."""
+        self._worked: dict[ClientOrderId, int] = {}
+        """Orders that were working at the last look, and when that was."""
         self._frames = Frames("account")
         self._unread: list[str] = []
         self._looked_s = 0
@@ -55,6 +61,11 @@ class Statement:
     def held(self, token: str) -> int | None:
         """A token's balance at the last look, in base units of 10^-6; None where it had none."""
         return self._balances.get(token)
+
+    def moving(self) -> set[str]:
+        """Tokens of trades that are on their way to the chain: the wallet may not have them yet,
+        nor their cash."""
+        return self._accounts.settling.moving(clock.now_ns())
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -87,10 +98,11 @@ class Statement:
             trades.extend(await self._rest.trades(self._trades_from_s(), self._odd))
 
         moved = set(self._accounts.traded)
+        moving = self.moving() | self._accounts.settling.lately(clock.now_ns())
         await together([resting, traded])
         fills = self._fills(trades)
         missing = [order for order in orders if order not in found]
-        tokens = self._tokens(moved | self._accounts.traded)
+        tokens = self._tokens(moved | moving | self._accounts.traded)
         await together(
             [
                 collateral,
@@ -100,7 +112,24 @@ class Statement:
         )
         self._accounts.traded -= moved
         self._looked_s = began_s
+        self._note_untold(trades, found)
         return self._stated(cash[0] * BASE, found, fills)
+
+    def _note_untold(
+        self, trades: list[wire.Trade], found: dict[ClientOrderId, VenueOrder]
+    ) -> None:
+        """What has happened while the channel was open, and it has not told."""
+        now_ns, now_s, since_ns = clock.now_ns(), clock.boot_s(), self.heard_from_ns()
+        venue_ns = since_ns + round((self._rest.clock.skew_s + NOTICED_S) * wire.SECOND)
+        for trade in trades:
+            if trade.time_ns > venue_ns:
+                self._accounts.missed_trade(now_s, trade)
+        for order, there in found.items():
+            ended = there.state in (OrderState.CANCELED, OrderState.EXPIRED)
+            if ended and self._worked.get(order, 0) > since_ns:
+                self._accounts.missed_end(now_s, order)
+        working = [o for o, there in found.items() if there.state is OrderState.ACCEPTED]
+        self._worked = dict.fromkeys(working, now_ns)
 
     def _stated(
         self, cash: int, orders: dict[ClientOrderId, VenueOrder], fills: tuple[Fill, ...]
@@ -112,10 +141,15 @@ class Statement:
                 cash += proceeds(payouts[name], quantity)
             elif quantity:
                 positions[name] = quantity
-        covers = tuple(instrument_id(token) for token in self._balances)
-        foreign = tuple(self._foreign)
         return VenueAccount(
-            cash, positions, orders, fills, dict(payouts), covers=covers, foreign=foreign
+            cash,
+            positions,
+            orders,
+            fills,
+            dict(payouts),
+            covers=tuple(instrument_id(token) for token in self._balances),
+            foreign=tuple(self._foreign),
+            moving=tuple(instrument_id(token) for token in sorted(self.moving())),
         )
 
     def _odd(self, what: str, error: Exception) -> None:
@@ -150,7 +184,9 @@ class Statement:
 
     def _trades_from_s(self) -> int:
         if self._looked_s:
-            return self._looked_s - MARGIN_S
+            unsettled = self._accounts.settling.open(clock.now_ns())
+            matched_s = [one.time_ns // wire.SECOND - 1 for one in unsettled]
+            return min([self._looked_s - MARGIN_S, *matched_s])
         first_ns = self._ids.heard_ns or self._ids.oldest_ns
         return max(0, first_ns // wire.SECOND - FIRST_MARGIN_S)
 

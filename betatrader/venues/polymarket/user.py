@@ -13,6 +13,10 @@ from betatrader.venues.polymarket.account import Accounts, Happening
 from betatrader.venues.polymarket.frames import PING, PING_S, SILENT_S, Frames
 from betatrader.venues.polymarket.headers import Credentials
 
+FROZEN_S = 10.0
+"""How long the channel may say nothing after REST was first to tell of something: it answers each
+PING, and is dead nevertheless."""
+
 
 class UserStream:
     """Reports of one API key. It is ready once the venue has said anything: with credentials that
@@ -28,6 +32,9 @@ class UserStream:
     ) -> None:
         self.keys: Credentials | None = None
         self.is_ready = False
+        self.opened_ns = 0
+        """Since when it is open; what was before it, it need not tell."""
+        self._spoke_s = 0.0
         self._accounts = accounts
         self._tell = tell
         self._turned = turned
@@ -52,7 +59,20 @@ class UserStream:
             await anyio.sleep(PING_S)
             self._feed.send(PING)
 
+    def look(self) -> None:
+        """Break it off where it is frozen."""
+        now_s, untold = clock.boot_s(), self._accounts.untold
+        for name, since_s in list(untold.items()):
+            if since_s < self._spoke_s:  # it lives: one message was lost
+                del untold[name]
+            elif now_s - since_s > FROZEN_S:
+                untold.clear()
+                self._feed.break_off(f"it has not told of {name}, and says nothing")
+                return
+
     def _opened(self, socket: Socket) -> None:
+        self.opened_ns = clock.now_ns()
+        self._accounts.untold.clear()
         keys = self.keys
         assert keys is not None
         auth = {
@@ -79,7 +99,7 @@ class UserStream:
             self._turned("")
 
     def _message(self, text: bytes) -> None:
-        now_ns = clock.now_ns()
+        now_ns, self._spoke_s = clock.now_ns(), clock.boot_s()
         kind = wire.decode_kind(text).event_type
         if kind == "trade":
             self._tell(self._accounts.trade(now_ns, wire.decode_trade(text)))

@@ -109,14 +109,16 @@ class PolymarketVenue:
             transport, settings.user_socket, self._accounts, self._tell, self._turned
         )
         self._statement = Statement(self.rest, self.ids, self._accounts, self._listing)
+        self._statement.heard_from_ns = lambda: self._user.opened_ns
         self._heartbeat = Heartbeat(self.rest, take, self._answered)
         self._sending = Sending(self.rest, self.ids, self._accounts, self._tell)
         self._sending.refused = self._refused
         self._sending.failed = self._failed
         self._redeemer = redeemer_of(settings, transport, self.rest, signer, self._listing)
-        self._redeemer.leads = lambda: self._heartbeat.leads and self.connected
+        self._redeemer.leads = lambda: self._heartbeat.beats and self.connected
         self._redeemer.busy = lambda: self._sending.busy
         self._redeemer.held = self._statement.held
+        self._redeemer.moving = self._statement.moving
         self._redeemer.moved = self._accounts.traded.update
         self._breaker = Breaker()
         self._answered_s = 0.0
@@ -186,6 +188,10 @@ class PolymarketVenue:
         self._accounts.begin_anew()
         self._statement.begin_anew()
         self._heartbeat.leads = True
+
+    def heed(self, may: Callable[[], bool]) -> None:
+        """Ask this before each heartbeat and transaction."""
+        self._heartbeat.may = may
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
@@ -339,10 +345,11 @@ class PolymarketVenue:
             self._log.warning("no_longer_barred", venue=VENUE, told=found.told)
 
     async def _watch(self) -> None:
-        """Ends whose fills stay away, and a REST that answers no more."""
+        """Ends whose fills stay away, a REST that answers no more, and a channel that is frozen."""
         while True:
             await anyio.sleep(LOOK_S)
             self._turned("no answer over REST")
+            self._user.look()
             overdue = self._accounts.overdue(clock.boot_s(), OVERDUE_S)
             if not overdue:
                 continue

@@ -14,6 +14,8 @@ from betatrader.venues.polymarket.amounts import units
 
 LAST_CURSOR = "LTE="
 SECOND = 1_000_000_000
+MOST_DIGITS = 15
+"""Of a time in milliseconds."""
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """What reading a message can raise: no JSON, another shape, no number; nested without end."""
@@ -158,7 +160,7 @@ class Trade(msgspec.Struct, kw_only=True):
 def moment_ns(text: str | int) -> int:
     """A time in seconds or milliseconds, told apart by its size, in ns; 0 for anything else."""
     digits = str(text)
-    if not digits.isdecimal():
+    if not digits.isdecimal() or len(digits) > MOST_DIGITS:
         return 0
     value = int(digits)
     return value * (1_000_000 if value >= 100_000_000_000 else SECOND)

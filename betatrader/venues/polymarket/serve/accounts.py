@@ -14,7 +14,12 @@ from betatrader.venues.polymarket.serve.answers import (
 from betatrader.venues.polymarket.serve.listings import token_of
 from betatrader.venues.polymarket.serve.payload import BASE
 from betatrader.venues.polymarket.serve.records import SECOND, OrderRecord, TradeRecord
-from betatrader.venues.polymarket.serve.signatures import NEG_RISK, STANDARD, THIRD
+from betatrader.venues.polymarket.serve.signatures import (
+    NEG_RISK,
+    STANDARD,
+    THIRD,
+    is_position_id,
+)
 from betatrader.venues.polymarket.serve.state import State
 
 ALL_ALLOWED = str((1 << 256) - 1)
@@ -66,15 +71,17 @@ class Accounts:
         return granted(page([], ""))
 
     async def balance(self, request: Request) -> Answer:
-        """GET /balance-allowance: what is there, in base units, with everything allowed."""
+        """GET /balance-allowance: what is on the chain, in base units, with everything allowed."""
         key, wanted = self._state.account(request), asked(request)
-        ledger = self._state.exchange.ledgers[key.address]
-        kind = wanted.get("asset_type", "")
+        settlement = self._state.desk.settlement
+        kind, units = wanted.get("asset_type", ""), 0
         if kind == "COLLATERAL":
-            units = ledger.cash
-        elif kind.startswith("CONDITIONAL"):
-            found = self._state.listings.find(wanted.get("token_id", ""))
-            units = ledger.held(found[1].id) if found is not None else 0
+            units = settlement.on_chain(key.address)
+        elif kind in ("CONDITIONAL", "CONDITIONAL-V2"):
+            token = wanted.get("token_id", "")
+            found = self._state.listings.find(token)
+            if found is not None and is_position_id(int(token)) is (kind == "CONDITIONAL-V2"):
+                units = settlement.on_chain(key.address, found[1].id)
         else:
             raise RefusedRequestError(400, "assetType invalid")
         spenders = (STANDARD, NEG_RISK, THIRD)

@@ -3,8 +3,9 @@
 from collections import deque
 
 from betatrader.model.account import Fill
-from betatrader.model.ids import ClientOrderId
+from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.money import SCALE, cost, proceeds
+from betatrader.model.order import Side
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.ledger import Executed
 from betatrader.venues.polymarket.serve import records
@@ -32,6 +33,8 @@ class Settlement:
         self._agenda = agenda
         self._channels = channels
         self._by_account: dict[str, deque[TradeRecord]] = {}
+        self._unsettled: dict[str, dict[str, TradeRecord]] = {}
+        """Trades that are not on the chain yet, by account."""
         self._batch: list[tuple[OrderRecord, Fill]] = []
 
     def fill(self, record: OrderRecord, fill: Fill, now_ns: int) -> None:
@@ -95,6 +98,7 @@ class Settlement:
         for trade in made:
             for account in trade.accounts:
                 self._by_account.setdefault(account, deque(maxlen=KEPT_EACH)).append(trade)
+                self._unsettled.setdefault(account, {})[trade.id] = trade
             self._tell(trade, now_ns)
             stages = ("RETRYING", "FAILED") if trade.fails else ("MINED", "CONFIRMED")
             self._later(trade, stages[0], now_ns + MINED_AFTER_NS)
@@ -105,11 +109,29 @@ class Settlement:
         """An account's trades, newest first."""
         return list(reversed(self._by_account.get(account, ())))
 
+    def on_chain(self, account: str, instrument: InstrumentId | None = None) -> int:
+        """What an account's wallet holds of a token, or of pUSD: the ledger has a trade as it is
+        matched, the wallet once it is mined."""
+        ledger = self._exchange.ledgers[account]
+        units = ledger.cash if instrument is None else ledger.held(instrument)
+        for trade in self._unsettled.get(account, {}).values():
+            for party in (trade.taker, trade.maker):
+                if party.account == account and party.fill is not None:
+                    cash, shares = _moved(party.fill)
+                    if instrument is None:
+                        units -= cash
+                    elif party.fill.instrument == instrument:
+                        units -= shares
+        return units
+
     def _later(self, trade: TradeRecord, status: str, due_ns: int) -> None:
         self._agenda.at(due_ns, lambda: self._move(trade, status, due_ns))
 
     def _move(self, trade: TradeRecord, status: str, now_ns: int) -> None:
         trade.status, trade.updated_ns = status, now_ns
+        if status in ("MINED", "FAILED"):
+            for account in trade.accounts:
+                self._unsettled.get(account, {}).pop(trade.id, None)
         if status == "MINED":
             trade.transaction = records.transaction(trade.number)
         if status == "FAILED":
@@ -145,3 +167,10 @@ class Settlement:
             if self._exchange.keep is not None:
                 self._exchange.keep(party.account, entry)
             self._exchange.ledgers[party.account].apply(entry)
+
+
+def _moved(fill: Fill) -> tuple[int, int]:
+    """The cash and the shares that a fill brings, negative where it takes them."""
+    if fill.side is Side.BUY:
+        return -cost(fill.price, fill.quantity) - fill.fee, fill.quantity - fill.kept
+    return proceeds(fill.price, fill.quantity) - fill.fee, -fill.quantity

@@ -103,9 +103,14 @@ def attestation(address: str, timestamp: str, nonce: int, chain: int = POLYGON) 
     return hashed(b"\x19\x01" + domain + struct)
 
 
+def is_position_id(token: int) -> bool:
+    """Whether a token is of the newer protocol."""
+    return not token & RESERVED_BITS
+
+
 def domain_for(token: int, *, neg_risk: bool) -> Domain:
     """The exchange that trades a token: V3 where the token is a position id of its kind."""
-    if not token & RESERVED_BITS:
+    if is_position_id(token):
         return Domain("3", THIRD)
     return Domain("2", NEG_RISK if neg_risk else STANDARD)
 
