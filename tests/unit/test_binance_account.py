@@ -240,7 +240,20 @@ def test_an_order_of_an_earlier_process_is_found_by_what_is_remembered(
 HTML = Answer(200, b"<html>maintenance</html>")
 
 
-@pytest.mark.parametrize("found", [HTML, Answer(200, b'[{"symbol":5}]'), Answer(502, b"")])
+DEEP = b'[{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}]"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        HTML,
+        Answer(200, b'[{"symbol":5}]'),
+        Answer(502, b""),
+        Answer(200, DEEP),
+        Answer(400, DEEP[1:-1]),
+    ],
+    ids=["page", "shape", "empty", "deep", "deep-refusal"],
+)
 def test_books_that_cannot_be_read_are_no_answer(world: World, found: Answer) -> None:
     world.fake.rest["/api/v3/openOrders"] = lambda _: found
     error = world.ask()

@@ -177,6 +177,10 @@ def counted(kind: str) -> float:
         (b'{"stream":"dogeusdt@trade","data":{}}', "unknown"),
         (b'{"result":null,"id":1}', "unknown"),
         (b" " * (5 << 20), "oversized"),
+        (
+            b'{"stream":"btcusdt@trade","data":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+            "malformed",
+        ),
     ],
 )
 def test_nonsense_is_counted_and_stops_nothing(

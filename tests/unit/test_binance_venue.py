@@ -381,11 +381,13 @@ def test_a_key_that_was_never_let_in_ends_it_and_one_that_was_does_not(
         {"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": 1}},
         {"subscriptionId": 0, "event": {"e": "executionReport", "s": 5}},
         {"subscriptionId": 0, "event": executed(1, 5, l="x")},
+        b'{"id":1,"result":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
     ],
 )
-def test_a_session_that_cannot_be_trusted_is_made_anew(world: World, message: dict) -> None:
+def test_a_session_that_cannot_be_trusted_is_made_anew(world: World, message: dict | bytes) -> None:
     before = len(world.fake.sockets)
-    world.do(world.fake.account.say, message)
+    text = message if isinstance(message, bytes) else json.dumps(message).encode()
+    world.do(world.fake.account.handler.received, text)
     world.go(3.0)
     assert len(world.fake.sockets) == before + 1
     assert [event.up for event in world.since()] == [False, True]

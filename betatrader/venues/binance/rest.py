@@ -47,7 +47,7 @@ def reading(answer: Answer) -> bytes:
         return body
     try:
         error = msgspec.json.decode(body, type=Error)
-    except msgspec.MsgspecError:
+    except wire.UNREADABLE:
         kind = "an HTML page" if body[:1] == b"<" else "no JSON"
         raise UnclearError(f"the venue answered HTTP {answer.status} with {kind}") from None
     if answer.status < 300 or orders.is_unclear(answer.status, error.code):
@@ -190,6 +190,6 @@ class Rest:
         body = reading(answer)
         try:
             return msgspec.json.decode(body, type=kind)
-        except msgspec.MsgspecError as error:
+        except wire.UNREADABLE as error:
             path = target.partition("?")[0]
             raise NoAnswerError(f"{path}: an answer that cannot be read: {error}") from error

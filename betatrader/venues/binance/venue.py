@@ -39,7 +39,7 @@ from betatrader.venues.binance.market import MarketStream
 from betatrader.venues.binance.orders import OUT_OF_TIME, ExecutionReport, Frame
 from betatrader.venues.binance.rest import BAN_S, RefusalError, Rest
 from betatrader.venues.binance.session import Access, Session
-from betatrader.venues.binance.wire import VENUE
+from betatrader.venues.binance.wire import UNREADABLE, VENUE
 from betatrader.venues.in_flight import InFlight
 from betatrader.venues.pace import Breaker
 
@@ -273,7 +273,7 @@ class BinanceVenue:
                 events, doubt = self._agreed(frame.result), ""
             else:
                 events, doubt = self._refused(asked, frame)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except UNREADABLE as error:
             events, doubt = [], f"an answer that cannot be read: {error}"
         if doubt:
             self._in_flight.doubt(number, doubt)

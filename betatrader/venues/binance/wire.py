@@ -14,6 +14,9 @@ from betatrader.model.money import SCALE, Money, Price, Quantity, parse
 VENUE = "BINANCE"
 TEN_BASIS_POINTS = 100_000
 
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What reading a message can raise: no JSON, another shape, no number; nested without end."""
+
 TextLevel = tuple[str, str]
 
 
