@@ -293,6 +293,24 @@ def test_too_many_failures_stop_new_orders_and_no_cancels(world: World) -> None:
     assert kinds(world) == ["OrderCanceled"]
 
 
+def test_one_broken_connection_is_one_failure_however_many_orders_it_leaves_in_doubt(
+    world: World,
+) -> None:
+    del world.fake.api["order.place"]
+    for number in range(6):
+        world.submit(approved(number))
+    world.do(world.fake.account.cut, "reset")
+    assert kinds(world).count("OrderInDoubt") == 6
+    world.go(3.0)
+    for number in range(10, 16):
+        world.loop.call_soon(world.venue.submit, approved(number), 1)
+    world.go(3.0)
+    assert kinds(world).count("OrderInDoubt") == 6, "nor is one stretch without answers more"
+    world.fake.api["order.place"] = lambda _: order(20)
+    world.submit(approved(20))
+    assert kinds(world) == ["OrderAccepted"]
+
+
 def test_the_rate_limit_is_kept_before_the_venue_says_so(world: World) -> None:
     sent = len(world.fake.sent)
     for number in range(60):

@@ -17,7 +17,6 @@ from betatrader.config.venues import Binance
 from betatrader.model.account import (
     AccountEvent,
     CancelRejected,
-    OrderInDoubt,
     OrderRejected,
     VenueAccount,
     VenueConnection,
@@ -115,6 +114,7 @@ class BinanceVenue:
         self._in_flight = InFlight(self._doubted, ANSWER_S)
         self._asked: dict[int, Asked] = {}
         self._breaker = Breaker()
+        self._doubts = 0
         self._let_in = False
         self._refusals = 0
         self._denied = anyio.Event()
@@ -249,7 +249,8 @@ class BinanceVenue:
         self._asked.clear()
         if reason:
             self._listing.look_now()  # it may have been our clock
-            self._in_flight.doubt_all(f"the connection broke: {reason}")
+            why = f"the connection broke: {reason}"
+            self._failed(lambda: self._in_flight.doubt_all(why), why)
 
     def reported(self, report: ExecutionReport) -> None:
         """A report on an order; repeated ones change nothing."""
@@ -276,7 +277,7 @@ class BinanceVenue:
         except UNREADABLE as error:
             events, doubt = [], f"an answer that cannot be read: {error}"
         if doubt:
-            self._in_flight.doubt(number, doubt)
+            self._failed(lambda: self._in_flight.doubt(number, doubt), doubt)
         else:
             self._in_flight.answered(number)
         for event in events:
@@ -336,9 +337,16 @@ class BinanceVenue:
         elif error.code == orders.FILTER_FAILED or error.msg.startswith(orders.MARKET_CLOSED):
             self._listing.look_soon()
 
+    def _failed(self, tell: Callable[[], None], reason: str) -> None:
+        """The venue fails once, however many orders `tell` then leaves in doubt; where it leaves
+        none, it does not count."""
+        before = self._doubts
+        tell()
+        if self._doubts > before and self._breaker.failed(clock.boot_s()):
+            self._log.error("breaker_open", venue=VENUE, reason=reason)
+
     def _doubted(self, event: Event) -> None:
-        if isinstance(event, OrderInDoubt) and self._breaker.failed(clock.boot_s()):
-            self._log.error("breaker_open", venue=VENUE, reason=event.reason)
+        self._doubts += 1
         self._take(event)
 
     # The connection.
@@ -363,7 +371,7 @@ class BinanceVenue:
     async def _watch_answers(self) -> None:
         while True:
             await anyio.sleep(LOOK_S)
-            self._in_flight.doubt_late()
+            self._failed(self._in_flight.doubt_late, "no answer")
 
     async def _end_where_denied(self, scope: anyio.CancelScope) -> None:
         await self._denied.wait()
