@@ -1,6 +1,7 @@
 """The adapter against a Binance in memory: what leaves, what comes back, and what is in doubt."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from binance_scenes import (
@@ -35,6 +36,7 @@ from betatrader.model.market import BookSnapshot, InstrumentListed, InstrumentSt
 from betatrader.model.money import parse
 from betatrader.model.order import OrderType, Side
 from betatrader.model.secret import Secret
+from betatrader.net.transport import Answer
 from betatrader.ops import clock
 from betatrader.venues.binance import orders
 from betatrader.venues.binance.venue import Asked
@@ -560,3 +562,57 @@ def test_t7_one_id_that_stands_for_two_orders_is_told(monkeypatch: pytest.Monkey
     assert world.ask().doubled == (name(1),)
     del both[0]
     assert world.ask().doubled == ()
+
+
+RIGHTS = "/sapi/v1/account/apiRestrictions"
+
+
+@pytest.mark.parametrize(
+    "untold",
+    [
+        refusing(429, -1003, "Too much request weight used."),
+        lambda _: Answer(502, b"<html>"),
+        lambda _: (_ for _ in ()).throw(CutError()),
+    ],
+    ids=["429", "page", "silence"],
+)
+def test_nothing_is_bought_before_the_venue_tells_what_the_key_may_do(
+    monkeypatch: pytest.MonkeyPatch, untold: Callable[[object], object]
+) -> None:
+    world = World(monkeypatch)
+    world.fake.rest[RIGHTS] = untold
+    world.go(10.0)
+    assert world.venue.connected
+    world.since()
+    world.submit(approved(1))
+    (found,) = world.since()
+    assert isinstance(found, OrderRejected)
+    assert "has not told yet what the key may do" in found.reason
+    world.fake.api["order.place"] = lambda given: order(int(given["newClientOrderId"], 16))
+    world.submit(approved(2, side=Side.SELL))
+    assert kinds(world) == ["OrderAccepted"], "what is held may be sold"
+    world.fake.rest[RIGHTS] = lambda _: {"enableWithdrawals": False}
+    world.go(15.0)
+    world.submit(approved(3))
+    assert kinds(world) == ["OrderAccepted"]
+
+
+def test_a_key_whose_rights_are_told_late_is_refused_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.fake.rest[RIGHTS] = lambda _: Answer(502, b"")
+    world.go(3.0)
+    assert world.venue.connected
+    world.fake.rest[RIGHTS] = lambda _: {"enableWithdrawals": True}
+    world.go(10.0)
+    assert isinstance(world.error, ExceptionGroup)
+    assert isinstance(world.error.exceptions[0], ConfigurationError)
+    assert "may withdraw" in str(world.error.exceptions[0])
+
+
+def test_a_testnet_need_not_tell_what_a_key_may_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, rest="https://testnet.binance.vision")
+    world.fake.rest[RIGHTS] = lambda _: Answer(404, b"<html>")
+    world.go()
+    world.fake.api["order.place"] = lambda _: order(1)
+    world.submit(approved(1))
+    assert kinds(world)[-1] == "OrderAccepted"

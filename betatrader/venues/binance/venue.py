@@ -25,7 +25,7 @@ from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.event import Event
 from betatrader.model.ids import ClientOrderId
-from betatrader.model.order import Order
+from betatrader.model.order import Order, Side
 from betatrader.net.transport import Transport
 from betatrader.ops import clock
 from betatrader.venues.binance import orders, sign
@@ -64,6 +64,7 @@ UNSEEN_MS = 10_000
 is waited for that long, and what is asked for lags behind it."""
 
 AWAY = "not sent: the venue is away"
+UNTOLD = "not sent: the venue has not told yet what the key may do"
 OVER_LIMIT = "not sent: it would go over the venue's rate limit"
 DUPLICATE = "Duplicate order"
 
@@ -108,9 +109,7 @@ class BinanceVenue:
             Access(key, signer, window_ms, self.rest.clock),
             self,
         )
-        self._stream = MarketStream(
-            transport, settings.stream, self.rest, market, self._flow_changed
-        )
+        self._stream = MarketStream(transport, settings.stream, self.rest, market, self._turn)
         self._in_flight = InFlight(self._doubted, ANSWER_S)
         self._asked: dict[int, Asked] = {}
         self._breaker = Breaker()
@@ -133,7 +132,7 @@ class BinanceVenue:
         except orders.UnmappableError as error:
             self._take(OrderRejected(now_ns, name, f"not sent: {error}"))
             return
-        reason = self._held_back()
+        reason = self._held_back(command.terms.side)
         if reason:
             self._take(OrderRejected(now_ns, name, reason))
             return
@@ -160,7 +159,10 @@ class BinanceVenue:
         parameters: dict[str, sign.Value] = {}
         try:
             stp = self._listing.stp(command.terms.instrument)
-            parameters, reason = orders.placing(name, command.terms, stp), self._held_back()
+            parameters, reason = (
+                orders.placing(name, command.terms, stp),
+                self._held_back(command.terms.side),
+            )
         except orders.UnmappableError as error:
             reason = f"not sent: {error}"
         if reason:
@@ -207,10 +209,12 @@ class BinanceVenue:
         """Why it is not reached, in the venue's words where it has said any; "" while it is."""
         return self._session.trouble or self._listing.trouble or self._stream.trouble
 
-    def _held_back(self) -> str:
-        """Why no order may leave now, or nothing."""
+    def _held_back(self, side: Side) -> str:
+        """Why no order may leave now, or nothing. Sales need not wait for the key's rights."""
         if not self._session.is_ready:
             return AWAY
+        if side is Side.BUY and self._listing.rights:
+            return f"{UNTOLD}: {self._listing.rights}"
         rests_s = self._breaker.rests_s(clock.boot_s())
         if rests_s > 0:
             return f"not sent: the venue has failed too often, no new orders for {rests_s:.0f} s"
@@ -376,9 +380,6 @@ class BinanceVenue:
     async def _end_where_denied(self, scope: anyio.CancelScope) -> None:
         await self._denied.wait()
         scope.cancel()
-
-    def _flow_changed(self, reason: str) -> None:
-        self._turn(reason)
 
     def _turn(self, reason: str) -> None:
         """The venue is reached while orders can be sent, reports come, and the market shows. Where
