@@ -46,7 +46,7 @@ def tried(venue: str, files: configuration.Files, given: Mapping[str, Secret]) -
 
 async def prove(setup: Setup, config: Config, venue: str, *, order: bool) -> None:
     """The steps of `setup`, with the new key; raises RefusedError at the first that fails."""
-    from betatrader.roles.proving import Step
+    from betatrader.roles.permits import Step
     from betatrader.roles.proving import prove as steps
 
     failed: list[Step] = []

@@ -13,6 +13,7 @@ from betatrader.model.market import InstrumentListed, InstrumentStatus
 from betatrader.ops import clock
 from betatrader.venues.binance import rules
 from betatrader.venues.binance.account import Executions
+from betatrader.venues.binance.orders import KeyRights
 from betatrader.venues.binance.rest import RefusalError, Rest
 from betatrader.venues.binance.wire import VENUE
 
@@ -151,21 +152,25 @@ class Listing:
             self._log.warning("key_rights_not_told", venue=VENUE, error=str(error))
             return
         self.rights = ""
-        if (
-            rights.enable_withdrawals
-            or rights.enable_internal_transfer
-            or rights.permits_universal_transfer
-        ):
-            raise ConfigurationError(
-                [
-                    "[binance] key may withdraw or transfer money, which a trader never needs.",
-                    "Take these rights from it at the venue, or make another key.",
-                ]
-            )
-        if not rights.enable_spot_and_margin_trading:
-            raise ConfigurationError(
-                [
-                    "[binance] key may not trade: the venue says enableSpotAndMarginTrading false.",
-                    "Give it that right at the venue, or make another key.",
-                ]
-            )
+        fault = fault_of(rights)
+        if fault:
+            raise ConfigurationError([f"[binance] key {fault[0]}.", fault[1]])
+
+
+def fault_of(rights: KeyRights) -> tuple[str, str] | None:
+    """What is wrong with a key's rights, and how to mend it; None where they will do."""
+    if (
+        rights.enable_withdrawals
+        or rights.enable_internal_transfer
+        or rights.permits_universal_transfer
+    ):
+        return (
+            "may withdraw or transfer money, which a trader never needs",
+            "Take these rights from it at the venue, or make another key.",
+        )
+    if not rights.enable_spot_and_margin_trading:
+        return (
+            "may not trade: the venue says enableSpotAndMarginTrading false",
+            "Give it that right at the venue, or make another key.",
+        )
+    return None
