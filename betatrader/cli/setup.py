@@ -6,6 +6,10 @@ import click
 
 from betatrader.cli.output import json_option, print_json
 
+ENDS_OTHERS = (
+    " For that it keeps a heartbeat: some 10 s after it ends, the venue cancels all open orders of "
+    "this API key."
+)
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -34,7 +38,7 @@ def setup(venue: str, config_path: str | None, *, yes: bool, as_json: bool) -> N
     if elsewhere(getattr(config, venue)) and not yes:
         click.confirm(
             f"This places one small order at the real {venue}, far from the market, and cancels "
-            "it. Go on?",
+            f"it.{ENDS_OTHERS if venue == 'polymarket' else ''} Go on?",
             abort=True,
         )
     steps = run(config, venue, order=True, show=not as_json)

@@ -50,7 +50,7 @@ async def prove(setup: Setup, config: Config, venue: str, *, order: bool) -> Non
     """The steps of `setup`, with the new key; raises RefusedError at the first that fails. A key
     that was stolen must go, from wherever that is asked and however little cash is left: such
     things only warn."""
-    from betatrader.roles.proving import Step
+    from betatrader.roles.permits import Step
     from betatrader.roles.proving import prove as steps
 
     failed: list[Step] = []

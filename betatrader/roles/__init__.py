@@ -11,6 +11,7 @@ desks       where it trades: the paper venue inside, or a venue over a socket
 live_paper  the paper venue inside, on what real venues show now
 abroad      whether the venue serves this machine's address, asked for and obeyed
 proving     from keys to a proven connection, a step at a time
+permits     what an account and its key may do, as its venue tells it
 choosing    which venues those are, as the configuration says
 feeds       where market data comes from
 strategies  finds strategies by name or path

@@ -3,8 +3,7 @@
 The order of the last step goes the way of every order: a strategy, risk, the gateway, the adapter.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 
@@ -16,31 +15,21 @@ from betatrader.model.account import CashFlow
 from betatrader.model.errors import BetatraderError, UsageError
 from betatrader.model.instruction import CancelAll, Started, TradingState
 from betatrader.model.instrument import BinaryContract, Instrument
-from betatrader.model.money import SCALE, show
+from betatrader.model.money import SCALE, cost, show
 from betatrader.model.order import OrderState, OrderTerms, OrderType, Side, TimeInForce
 from betatrader.ops import clock
+from betatrader.roles import permits
 from betatrader.roles.choosing import named
 from betatrader.roles.desks import Choice, RemoteVenue
+from betatrader.roles.permits import Step, Tell
+from betatrader.roles.service import first_error
 from betatrader.roles.trader import Trader
 from betatrader.venues.gateway import Gateway
 
 CONNECT_S, ANSWER_S, ORDER_S, LAST_S = 15.0, 10.0, 15.0, 3.0
-LISTED_S = 5.0
+LISTED_S, QUOTED_S = 5.0, 5.0
 MARKETS = "write symbols or condition ids as the venue does"
 SKEW_WARN_S = 1.0
-LEAST_SHARES = 5 * SCALE
-
-
-class Step(NamedTuple):
-    """One step: ok, warn or fail; what was found, and the remedy where it is not ok."""
-
-    name: str
-    verdict: str
-    found: str
-    remedy: str = ""
-
-
-Tell = Callable[[Step], None]
 
 
 class Probe(Strategy):
@@ -67,12 +56,25 @@ class Probe(Strategy):
 
 def far(definition: Instrument, bid: int) -> tuple[int, int]:
     """Price and quantity of a buy that will not fill, as small as it may be."""
-    contract = isinstance(definition, BinaryContract)
-    below = bid // 2 if contract else bid * 8 // 10
+    below = bid // 2 if isinstance(definition, BinaryContract) else bid * 8 // 10
     price = max(definition.tick, below // definition.tick * definition.tick)
-    least = definition.min_notional * 11 // 10 * SCALE
-    quantity = -(-least // price // definition.lot) * definition.lot
-    return price, max(quantity, LEAST_SHARES if contract else definition.lot)
+    return price, _least(definition, price)
+
+
+def _least(definition: Instrument, price: int) -> int:
+    """The smallest quantity that the venue takes at a price: of its least value a tenth over, and
+    no less than its least quantity."""
+    lot, worth = definition.lot, definition.min_notional * 11 // 10 * SCALE
+    wanted = max(-(-worth // price), definition.min_quantity, 1)
+    return -(-wanted // lot) * lot
+
+
+def smallest(seen: Market) -> int:
+    """What the smallest order costs near the market: at its ask, where it shows one, and at its
+    bid; a contract that shows nothing may cost all that it can pay."""
+    contract = isinstance(seen.definition, BinaryContract)
+    price = seen.ask or seen.bid or (SCALE if contract else 0)
+    return cost(price, _least(seen.definition, price)) if price else seen.definition.min_notional
 
 
 class _Unheard:
@@ -96,7 +98,7 @@ async def prove(
         probe = Probe()
         engine = Engine(config.risk.limits(), [probe])
         trader = Trader(engine, "setup", _Unheard(), None)  # type: ignore[arg-type]
-        venue = choice.make(trader.take, trader.take)
+        venue: Any = choice.make(trader.take, trader.take)
     except BetatraderError as error:
         tell(_failed("keys", error))
         return
@@ -107,7 +109,11 @@ async def prove(
     epoch = clock.now_ns() // 1_000_000  # another run's order has another id
     trader.take(Started(clock.now_ns(), epoch, TradingState.ACTIVE))
     try:
-        if await _asked(choice, venue, tell, key_alone=key_alone):
+        if await _asked(choice, venue, tell, key_alone=key_alone) and await permits.asked_of(name)(
+            venue.rest, tell
+        ):
+            if order and name == "polymarket":
+                await permits.resting(venue.rest, tell)
             await _connected(venue, trader, tell, probe if order else None, key_alone=key_alone)
     finally:
         with anyio.CancelScope(shield=True):
@@ -163,8 +169,10 @@ async def _connected(
         else:
             tell(Step("connection", "ok", "orders, reports and market data stand"))
             listed = await _listed(venue, trader, tell, key_alone=key_alone)
-            paid = (listed or key_alone) and await _paid(venue, trader, tell, key_alone=key_alone)
-            if probe is not None and listed and paid:
+            milder = _milder(tell) if key_alone else tell
+            allowed = listed and await _allowed(venue, trader, milder)
+            paid = (allowed or key_alone) and await _paid(venue, trader, tell, milder)
+            if probe is not None and allowed and paid:
                 venue.remember([])
                 try:
                     tell(await _ordered(trader, probe))
@@ -174,6 +182,15 @@ async def _connected(
             elif probe is not None and key_alone:
                 tell(Step("order", "fail", "none could be placed", "Do without one, or mend that."))
         group.cancel_scope.cancel()
+
+
+def _milder(tell: Tell) -> Tell:
+    """What keeps an account from trading says nothing of its key."""
+
+    def told(step: Step) -> None:
+        tell(step._replace(verdict="warn") if step.verdict == "fail" else step)
+
+    return told
 
 
 async def _listed(venue: RemoteVenue, trader: Trader, tell: Tell, *, key_alone: bool) -> bool:
@@ -194,10 +211,18 @@ async def _run(venue: RemoteVenue, failed: list[Exception]) -> None:
     except (BetatraderError, OSError) as error:
         failed.append(error)
     except ExceptionGroup as errors:
-        failed.append(errors.exceptions[0])
+        failed.append(first_error(errors))
 
 
-async def _paid(venue: RemoteVenue, trader: Trader, tell: Tell, *, key_alone: bool) -> bool:
+async def _allowed(venue: Any, trader: Trader, tell: Tell) -> bool:
+    """Where a wallet's contracts must be allowed to take what it holds: whether they are."""
+    if venue.name != "POLYMARKET":
+        return True
+    listed = [seen.definition for seen in trader.engine.state.markets.values()]
+    return await permits.allowances(venue.rest, listed, tell)
+
+
+async def _paid(venue: RemoteVenue, trader: Trader, tell: Tell, milder: Tell) -> bool:
     """Whether what is there buys the smallest order."""
     try:
         with anyio.fail_after(ANSWER_S):
@@ -207,12 +232,14 @@ async def _paid(venue: RemoteVenue, trader: Trader, tell: Tell, *, key_alone: bo
         return False
     trader.take(CashFlow(clock.now_ns(), venue.name, account.cash, "balance"))
     markets = trader.engine.state.markets.values()
-    least = min((seen.definition.min_notional for seen in markets), default=0)
-    held = f"${show(account.cash)}, {len(account.positions)} assets held"
+    with anyio.move_on_after(QUOTED_S):
+        while not any(seen.bid for seen in markets):  # noqa: ASYNC110
+            await anyio.sleep(0.05)
+    least = min(map(smallest, markets), default=0)
+    assets = sum(1 for quantity in account.positions.values() if quantity)
+    held = f"${show(account.cash)}, {assets} assets held; the smallest order costs ${show(least)}"
     if account.cash < least:
-        text = f"{held}; the smallest order is ${show(least)}"
-        remedy = "Pay in what you are ready to lose, and no more."
-        tell(Step("balance", "warn" if key_alone else "fail", text, remedy))
+        milder(Step("balance", "fail", held, "Pay in what you are ready to lose, and no more."))
         return False
     tell(Step("balance", "ok", held))
     return True

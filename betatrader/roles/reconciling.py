@@ -46,6 +46,10 @@ PAUSE_S = 0.2
 DOUBT_S = 0.5
 """How soon the venue is asked for an order that stays without an answer."""
 
+LONGEST_S = 2.0
+"""An order may stay in doubt for long, and each look counts against the venue's rate limits: it is
+asked for less often from look to look, down to this."""
+
 SHOWN = 3
 """Differences that an alert names."""
 
@@ -118,6 +122,7 @@ class Reconciler:
 
     async def _agree_on_orders(self) -> list[str]:
         repaired: list[str] = []
+        pause_s = PAUSE_S
         while True:
             found = self._orders(await self._answer())
             if found:  # fills come alone: what became of orders is in the next answer
@@ -125,7 +130,8 @@ class Reconciler:
                 continue
             if not self._in_flight():
                 return repaired
-            await anyio.sleep(PAUSE_S)
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_S)
 
     async def _balances(self) -> list[Event]:
         """What differs in two answers that are so far apart that nothing was under way in both,
@@ -135,7 +141,7 @@ class Reconciler:
         for _ in range(LOOKS):
             if not found or isinstance(found[0], Resolution):
                 return found
-            await anyio.sleep(self._venue.under_way_ns / 1e9)
+            await anyio.sleep(self._apart_s)
             again = await self._answer()
             late = self._orders(again)
             if late:
@@ -158,6 +164,7 @@ class Reconciler:
         """
         told: list[str] = []
         since = looked = anyio.current_time()
+        pause_s = DOUBT_S
         while True:
             with anyio.move_on_after(DOUBT_S):
                 await self._wake.wait()
@@ -173,8 +180,10 @@ class Reconciler:
                     await self.at_start(made, anyio.lowlevel.checkpoint)
                     told = []  # what was seen before is no first look of what is seen after
                 continue
-            if not woken and now - looked < every_s and not self._stuck():
+            stuck = self._stuck()
+            if not woken and now - looked < (min(pause_s, every_s) if stuck else every_s):
                 continue
+            pause_s = min(2 * pause_s, LONGEST_S) if stuck else DOUBT_S
             looked = now
             account = await self._account()
             if (
@@ -188,11 +197,18 @@ class Reconciler:
             differs = [describe(event) for event in found]
             if differs != told:
                 told, since = differs, now
-            elif found and now - since >= self._venue.under_way_ns / 1e9:
+            elif found and now - since >= self._apart_s:
                 self._repair(found)
                 told = []
             elif not found and not account.moving:
                 self._agree()
+
+    @property
+    def _apart_s(self) -> float:
+        """How far apart two looks at the balances lie: where a venue's lists show an order later
+        than its balances do, it says for how long those lag. No order is in doubt by then."""
+        lag_ns: int = getattr(self._venue, "balances_lag_ns", self._venue.under_way_ns)
+        return lag_ns / 1e9
 
     def _agree(self) -> None:
         """Say that the books are equal, where there were fills since that was said last."""

@@ -44,7 +44,7 @@ async def of_polymarket(transport: Transport, address: str) -> Egress | None:
         return None
     try:
         found = _decode(answer.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     where = " ".join(part for part in (found.ip, found.country, found.region) if part)
     return Egress(found.blocked, f"Polymarket sees this machine at {where}")

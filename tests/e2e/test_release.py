@@ -177,7 +177,7 @@ def test_a_venues_key_is_proven_staged_and_switched_to_and_a_bad_one_is_not(
         wrong = f"{KEY}={more[KEY]}\n{SECRET}=not-the-secret-at-all\n"
         refused = account.release("secrets", "rotate", "binance", *GATES, given=wrong)
         assert refused.returncode == 6, refused.stderr
-        assert "the new key of binance is not proven: connection" in refused.stderr
+        assert "the new key of binance is not proven: api key" in refused.stderr
         assert account.state()["apps"]["betatrader-trading"] == before
 
         new = f"{KEY}={more[KEY]}\n{SECRET}={more[SECRET]}\n"

@@ -37,14 +37,19 @@ def test_from_keys_to_an_order_placed_and_cancelled(own_home: Path, name: str) -
         done = run("setup", name, "--json", **more)
         assert done.returncode == 0, done.stdout + done.stderr
         steps = json.loads(done.stdout)
-        by_hand = ["redeem"] if name == "polymarket" else []  # an account of its own, of type 0
+        at_polymarket = name == "polymarket"
+        by_hand = ["redeem"] if at_polymarket else []  # an account of its own, of type 0
         assert [step["name"] for step in steps] == [
             "keys",
             *by_hand,
             "reach",
             "clock",
             "region",
+            "api key",
+            "rights",
+            *(["wallet", "heartbeat"] if at_polymarket else []),
             "connection",
+            *(["allowances"] if at_polymarket else []),
             "balance",
             "order",
         ]
@@ -63,7 +68,7 @@ def test_wrong_keys_are_told_in_the_venues_words(own_home: Path) -> None:
         done = run("setup", "binance", **wrong)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "fail connection" in done.stdout
+    assert "fail api key" in done.stdout
     assert "not-the-secret" not in done.stdout + done.stderr
 
 
@@ -74,3 +79,14 @@ def test_what_is_no_key_or_names_nothing_is_told_at_once(own_home: Path) -> None
     no_key = run("setup", "binance", "--yes", BETATRADER_BINANCE__SYMBOLS='["BTCUSDT"]')
     assert no_key.returncode == 1
     assert "fail keys" in no_key.stdout
+
+
+def test_before_an_order_at_a_real_address_it_says_what_that_does_to_others(
+    own_home: Path,
+) -> None:
+    """Nothing is sent before the question is answered."""
+    asked = {"BETATRADER_POLYMARKET__MARKETS": f'["0x{"ab" * 32}"]'}
+    done = run("setup", "polymarket", **asked)
+    assert done.returncode == 1
+    assert "the venue cancels all open orders of this API key. Go on?" in done.stdout
+    assert "ok " not in done.stdout

@@ -31,7 +31,7 @@ from betatrader.model.order import Order, OrderState, Side
 from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError
 from betatrader.ops import clock
-from betatrader.venues.binance import account, rest, rules
+from betatrader.venues.binance import account, rest, rules, wire
 from betatrader.venues.binance.account import Execution
 from betatrader.venues.binance.limits import EARLY_MS, LATE_MS, Limits, RateLimit, VenueClock
 from betatrader.venues.binance.orders import AccountInfo, Balance, decode_report
@@ -101,6 +101,23 @@ def test_balances_are_free_and_locked() -> None:
     )
     assert account.balances(info, [SPOT]) == (parse("1.75"), {BTC: parse("0.3")})
     assert account.balances(AccountInfo([]), [SPOT]) == (0, {BTC: 0})
+
+
+def test_no_number_is_larger_than_the_journal_keeps() -> None:
+    most = show(wire.LARGEST)
+    assert wire.levels([(most, f"{most}0"), ("9999999999.99999999", "1")])[0][0] == wire.LARGEST
+    for text in ("92233720368.54775808", "999999999999", "99999999999999999999.00000000"):
+        with pytest.raises(ValueError, match="larger than 64 bits"):
+            wire.units(text)
+        with pytest.raises(ValueError, match="larger than 64 bits"):
+            wire.levels([("1.00000000", text)])
+        info = AccountInfo([Balance("SHIB", text, "0"), Balance("USDT", "1", "0")])
+        assert account.balances(info, [SPOT]) == (SCALE, {BTC: 0}), "what is not traded may be much"
+        with pytest.raises(ValueError, match="larger than 64 bits"):
+            account.balances(AccountInfo([Balance("BTC", text, "0")]), [SPOT])
+    much = 10**10 * SCALE
+    with pytest.raises(ValueError, match="larger than 64 bits"):
+        account.fill(1, name(1), SPOT, told(Side.BUY, much, much, 0, "BTC", 1))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +257,20 @@ def test_an_order_of_an_earlier_process_is_found_by_what_is_remembered(
 HTML = Answer(200, b"<html>maintenance</html>")
 
 
-@pytest.mark.parametrize("found", [HTML, Answer(200, b'[{"symbol":5}]'), Answer(502, b"")])
+DEEP = b'[{"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}]"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        HTML,
+        Answer(200, b'[{"symbol":5}]'),
+        Answer(502, b""),
+        Answer(200, DEEP),
+        Answer(400, DEEP[1:-1]),
+    ],
+    ids=["page", "shape", "empty", "deep", "deep-refusal"],
+)
 def test_books_that_cannot_be_read_are_no_answer(world: World, found: Answer) -> None:
     world.fake.rest["/api/v3/openOrders"] = lambda _: found
     error = world.ask()

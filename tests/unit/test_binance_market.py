@@ -176,7 +176,21 @@ def counted(kind: str) -> float:
         (b'{"stream":"btcusdt@kline_1m","data":{}}', "unknown"),
         (b'{"stream":"dogeusdt@trade","data":{}}', "unknown"),
         (b'{"result":null,"id":1}', "unknown"),
+        (
+            b'{"stream":"btcusdt@trade","data":{"s":"BTCUSDT","t":1,"p":"1.00000000",'
+            b'"q":"99999999999999999.00000000","m":true}}',
+            "malformed",
+        ),
+        (
+            b'{"stream":"btcusdt@bookTicker","data":{"u":99999999999999999999,"s":"BTCUSDT",'
+            b'"b":"1","B":"1","a":"2","A":"1"}}',
+            "malformed",
+        ),
         (b" " * (5 << 20), "oversized"),
+        (
+            b'{"stream":"btcusdt@trade","data":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+            "malformed",
+        ),
     ],
 )
 def test_nonsense_is_counted_and_stops_nothing(

@@ -6,8 +6,10 @@ import random
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from binance_scenes import BTC, RefuseError, World, approved
+from binance_scenes import order as shown
 
 from betatrader.chaos.loop import Process
 from betatrader.engine.engine import Engine
@@ -25,7 +27,7 @@ from betatrader.model.event import Event
 from betatrader.model.instruction import Started, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, parse, show
-from betatrader.model.order import CLOSED, OrderType, Side, TimeInForce
+from betatrader.model.order import CLOSED, OrderState, OrderType, Side, TimeInForce
 from betatrader.ops import clock
 from betatrader.roles.reconciling import Reconciler
 from betatrader.venues.pace import Breaker, Rules
@@ -298,3 +300,39 @@ def test_after_a_storm_our_books_are_the_venues(
         assert ours.filled == parse(order["executedQty"])
     assert len(exchange.trades) > 3
     assert {OrderInDoubt, VenueConnection, Reconciled, Fill} <= {type(e) for e in trader.taken}
+
+
+def test_t1_an_order_that_the_venue_shows_late_is_in_doubt_until_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No answer came, and for 9 s the venue's lists do not know it: it must not count as refused,
+    since a strategy would send another. Meanwhile it is asked for now and then, and no more."""
+    world = World(monkeypatch).go()
+    trader = Trader(world)
+    world.go(2.0)
+    made, sent_s = approved(1), world.loop.time()
+    assert "order.place" not in world.fake.api, "no answer comes"
+
+    def late(given: dict[str, str]) -> dict[str, Any]:
+        if world.loop.time() - sent_s < 9.0:
+            raise RefuseError(400, -2013, "Order does not exist.")
+        return shown(1)
+
+    world.fake.rest["/api/v3/order"] = late
+    trader.engine.state.orders.submit(made, clock.now_ns())
+    world.submit(made)
+    world.go(2.5)
+    before = [path for path, _ in world.fake.asked].count("/api/v3/account")
+
+    async def start() -> None:
+        await trader.reconciler.at_start((1, 0), anyio.lowlevel.checkpoint)
+
+    world.process.kill()
+    world.start(trader.told)
+    world.loop.spawn(world.process, start)
+    world.go(16.0)
+    found = trader.engine.state.orders.find(made.order)
+    assert found is not None
+    assert (found.state, found.accepted) == (OrderState.ACCEPTED, True)
+    looks = [path for path, _ in world.fake.asked].count("/api/v3/account") - before
+    assert 4 <= looks <= 12

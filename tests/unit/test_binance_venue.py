@@ -1,6 +1,7 @@
 """The adapter against a Binance in memory: what leaves, what comes back, and what is in doubt."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from binance_scenes import (
@@ -35,6 +36,7 @@ from betatrader.model.market import BookSnapshot, InstrumentListed, InstrumentSt
 from betatrader.model.money import parse
 from betatrader.model.order import OrderType, Side
 from betatrader.model.secret import Secret
+from betatrader.net.transport import Answer
 from betatrader.ops import clock
 from betatrader.venues.binance import orders
 from betatrader.venues.binance.venue import Asked
@@ -293,6 +295,24 @@ def test_too_many_failures_stop_new_orders_and_no_cancels(world: World) -> None:
     assert kinds(world) == ["OrderCanceled"]
 
 
+def test_one_broken_connection_is_one_failure_however_many_orders_it_leaves_in_doubt(
+    world: World,
+) -> None:
+    del world.fake.api["order.place"]
+    for number in range(6):
+        world.submit(approved(number))
+    world.do(world.fake.account.cut, "reset")
+    assert kinds(world).count("OrderInDoubt") == 6
+    world.go(3.0)
+    for number in range(10, 16):
+        world.loop.call_soon(world.venue.submit, approved(number), 1)
+    world.go(3.0)
+    assert kinds(world).count("OrderInDoubt") == 6, "nor is one stretch without answers more"
+    world.fake.api["order.place"] = lambda _: order(20)
+    world.submit(approved(20))
+    assert kinds(world) == ["OrderAccepted"]
+
+
 def test_the_rate_limit_is_kept_before_the_venue_says_so(world: World) -> None:
     sent = len(world.fake.sent)
     for number in range(60):
@@ -381,11 +401,13 @@ def test_a_key_that_was_never_let_in_ends_it_and_one_that_was_does_not(
         {"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": 1}},
         {"subscriptionId": 0, "event": {"e": "executionReport", "s": 5}},
         {"subscriptionId": 0, "event": executed(1, 5, l="x")},
+        b'{"id":1,"result":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
     ],
 )
-def test_a_session_that_cannot_be_trusted_is_made_anew(world: World, message: dict) -> None:
+def test_a_session_that_cannot_be_trusted_is_made_anew(world: World, message: dict | bytes) -> None:
     before = len(world.fake.sockets)
-    world.do(world.fake.account.say, message)
+    text = message if isinstance(message, bytes) else json.dumps(message).encode()
+    world.do(world.fake.account.handler.received, text)
     world.go(3.0)
     assert len(world.fake.sockets) == before + 1
     assert [event.up for event in world.since()] == [False, True]
@@ -540,3 +562,57 @@ def test_t7_one_id_that_stands_for_two_orders_is_told(monkeypatch: pytest.Monkey
     assert world.ask().doubled == (name(1),)
     del both[0]
     assert world.ask().doubled == ()
+
+
+RIGHTS = "/sapi/v1/account/apiRestrictions"
+
+
+@pytest.mark.parametrize(
+    "untold",
+    [
+        refusing(429, -1003, "Too much request weight used."),
+        lambda _: Answer(502, b"<html>"),
+        lambda _: (_ for _ in ()).throw(CutError()),
+    ],
+    ids=["429", "page", "silence"],
+)
+def test_nothing_is_bought_before_the_venue_tells_what_the_key_may_do(
+    monkeypatch: pytest.MonkeyPatch, untold: Callable[[object], object]
+) -> None:
+    world = World(monkeypatch)
+    world.fake.rest[RIGHTS] = untold
+    world.go(10.0)
+    assert world.venue.connected
+    world.since()
+    world.submit(approved(1))
+    (found,) = world.since()
+    assert isinstance(found, OrderRejected)
+    assert "has not told yet what the key may do" in found.reason
+    world.fake.api["order.place"] = lambda given: order(int(given["newClientOrderId"], 16))
+    world.submit(approved(2, side=Side.SELL))
+    assert kinds(world) == ["OrderAccepted"], "what is held may be sold"
+    world.fake.rest[RIGHTS] = lambda _: {"enableWithdrawals": False}
+    world.go(15.0)
+    world.submit(approved(3))
+    assert kinds(world) == ["OrderAccepted"]
+
+
+def test_a_key_whose_rights_are_told_late_is_refused_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.fake.rest[RIGHTS] = lambda _: Answer(502, b"")
+    world.go(3.0)
+    assert world.venue.connected
+    world.fake.rest[RIGHTS] = lambda _: {"enableWithdrawals": True}
+    world.go(10.0)
+    assert isinstance(world.error, ExceptionGroup)
+    assert isinstance(world.error.exceptions[0], ConfigurationError)
+    assert "may withdraw" in str(world.error.exceptions[0])
+
+
+def test_a_testnet_need_not_tell_what_a_key_may_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, rest="https://testnet.binance.vision")
+    world.fake.rest[RIGHTS] = lambda _: Answer(404, b"<html>")
+    world.go()
+    world.fake.api["order.place"] = lambda _: order(1)
+    world.submit(approved(1))
+    assert kinds(world)[-1] == "OrderAccepted"

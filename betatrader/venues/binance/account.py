@@ -35,7 +35,7 @@ from betatrader.venues.binance.orders import (
     state_of,
     terms_of,
 )
-from betatrader.venues.binance.wire import VENUE, units
+from betatrader.venues.binance.wire import VENUE, bounded, units
 from betatrader.venues.reconcile import is_ours
 
 SELF_TRADE = "would have traded with an order of ours"
@@ -113,7 +113,7 @@ def fill(
         told.side,
         price,
         quantity,
-        fee,
+        bounded(fee),
         told.maker,
         str(told.trade_id),
         kept,
@@ -143,10 +143,11 @@ def venue_order(order: OrderInfo) -> VenueOrder:
 
 
 def balances(account: AccountInfo, spots: list[Spot]) -> tuple[int, dict[InstrumentId, int]]:
-    """Cash (the pairs' one quote, free and locked) and what is held of each base."""
+    """Cash (the pairs' one quote, free and locked) and what is held of each base; raises ValueError
+    where that cannot be kept. What else is held does not count, however much it is."""
     held = {one.asset: floor(one.free) + floor(one.locked) for one in account.balances}
-    cash = held.get(spots[0].quote, 0) if spots else 0
-    return cash, {spot.id: held.get(spot.base, 0) for spot in spots}
+    cash = bounded(held.get(spots[0].quote, 0)) if spots else 0
+    return cash, {spot.id: bounded(held.get(spot.base, 0)) for spot in spots}
 
 
 class Executions:

@@ -13,11 +13,15 @@ from betatrader.model.market import InstrumentListed, InstrumentStatus
 from betatrader.ops import clock
 from betatrader.venues.binance import rules
 from betatrader.venues.binance.account import Executions
+from betatrader.venues.binance.orders import KeyRights
 from betatrader.venues.binance.rest import RefusalError, Rest
 from betatrader.venues.binance.wire import VENUE
 
 LOOK_S = 60.0
 HINTED_S = 5.0
+RIGHTS_AGAIN_S = 5.0
+"""How soon the key's rights are asked for again where they were not told."""
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 INVALID_SYMBOL, ILLEGAL_CHARACTERS = -1121, -1100
 
@@ -34,6 +38,8 @@ class Listing:
     ) -> None:
         self.trouble = "its rules are not known yet"
         """Why they are not, as far as is known; "" once they are."""
+        self.rights = "they were not asked for yet"
+        """Why the key's rights are not known; "" once they are."""
         self._symbols = symbols
         self._rest = rest
         self._executions = executions
@@ -85,13 +91,18 @@ class Listing:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def keep(self) -> None:
-        """Look again each minute, and where something asks for it, until cancelled."""
+        """Look again each minute, and where something asks for it, until cancelled; and for the
+        key's rights until they are told. Raises ConfigurationError where they will not do."""
         while True:
-            with anyio.move_on_after(LOOK_S):
+            with anyio.move_on_after(RIGHTS_AGAIN_S if self.rights else LOOK_S):
                 await self._wake.wait()
+            if self.rights:
+                await self._guard_key()
             anew = self._wake.is_set()
             if anew:
                 self._wake = anyio.Event()
+            elif clock.boot_s() - self._looked_s < LOOK_S:
+                continue
             try:
                 await self._look(anew=anew)
             except (OSError, TimeoutError, ValueError) as error:
@@ -132,27 +143,34 @@ class Listing:
             return rules.DEFAULT_FEES
 
     async def _guard_key(self) -> None:
-        """A key that may withdraw, or that may not trade, is not taken; testnets do not tell."""
+        """A key that may withdraw, or that may not trade, is not taken. Until its rights are told
+        nothing is bought with it; testnets never tell, and have no money to lose."""
         try:
             rights = await self._rest.key_rights()
-        except ConnectionError as error:
+        except (OSError, TimeoutError) as error:
+            self.rights = str(error) if self._rest.tells_rights else ""
             self._log.warning("key_rights_not_told", venue=VENUE, error=str(error))
             return
-        if (
-            rights.enable_withdrawals
-            or rights.enable_internal_transfer
-            or rights.permits_universal_transfer
-        ):
-            raise ConfigurationError(
-                [
-                    "[binance] key may withdraw or transfer money, which a trader never needs.",
-                    "Take these rights from it at the venue, or make another key.",
-                ]
-            )
-        if not rights.enable_spot_and_margin_trading:
-            raise ConfigurationError(
-                [
-                    "[binance] key may not trade: the venue says enableSpotAndMarginTrading false.",
-                    "Give it that right at the venue, or make another key.",
-                ]
-            )
+        self.rights = ""
+        fault = fault_of(rights)
+        if fault:
+            raise ConfigurationError([f"[binance] key {fault[0]}.", fault[1]])
+
+
+def fault_of(rights: KeyRights) -> tuple[str, str] | None:
+    """What is wrong with a key's rights, and how to mend it; None where they will do."""
+    if (
+        rights.enable_withdrawals
+        or rights.enable_internal_transfer
+        or rights.permits_universal_transfer
+    ):
+        return (
+            "may withdraw or transfer money, which a trader never needs",
+            "Take these rights from it at the venue, or make another key.",
+        )
+    if not rights.enable_spot_and_margin_trading:
+        return (
+            "may not trade: the venue says enableSpotAndMarginTrading false",
+            "Give it that right at the venue, or make another key.",
+        )
+    return None

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 
 import anyio
-import msgspec
 import structlog
 
 from betatrader.model.event import Event, MarketInput
@@ -99,7 +98,7 @@ class MarketStream:
             return
         try:
             events = self._events(text)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except wire.UNREADABLE as error:
             self._complain("malformed", str(error))
             return
         if not self.flows:

@@ -4,6 +4,7 @@ Questions alone: an order goes over the WebSocket API. Each is sent once, with a
 """
 
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,6 +22,9 @@ ANSWER_S = 4.0
 
 BAN_S = 60.0
 """Where the venue says stop, and not for how long."""
+
+FOR_PLAY = ("testnet.binance.vision", "demo-api.binance.com")
+"""Hosts of the venue's own with play money: they need not say what a key may do."""
 
 DEPTH = 1_000
 TRADES = 1_000
@@ -47,7 +51,7 @@ def reading(answer: Answer) -> bytes:
         return body
     try:
         error = msgspec.json.decode(body, type=Error)
-    except msgspec.MsgspecError:
+    except wire.UNREADABLE:
         kind = "an HTML page" if body[:1] == b"<" else "no JSON"
         raise UnclearError(f"the venue answered HTTP {answer.status} with {kind}") from None
     if answer.status < 300 or orders.is_unclear(answer.status, error.code):
@@ -78,6 +82,8 @@ class Rest:
     ) -> None:
         self.clock = VenueClock()
         self.limits = Limits(self.clock.now_ms)
+        self.tells_rights = urlsplit(address).hostname not in FOR_PLAY
+        """Whether it says what a key may do."""
         self._transport = transport
         self._address = address.rstrip("/")
         self._key = key
@@ -190,6 +196,6 @@ class Rest:
         body = reading(answer)
         try:
             return msgspec.json.decode(body, type=kind)
-        except msgspec.MsgspecError as error:
+        except wire.UNREADABLE as error:
             path = target.partition("?")[0]
             raise NoAnswerError(f"{path}: an answer that cannot be read: {error}") from error

@@ -8,7 +8,7 @@ import msgspec
 from betatrader.model.instrument import ProportionalFees, Spot
 from betatrader.model.money import Money, Price, Quantity, floor
 from betatrader.venues.binance.limits import RateLimit
-from betatrader.venues.binance.wire import TEN_BASIS_POINTS, instrument_id, units
+from betatrader.venues.binance.wire import TEN_BASIS_POINTS, bounded, instrument_id, units
 
 STP_MODE = "EXPIRE_MAKER"
 """Against trades with ourselves: what rests gives way to what arrives."""
@@ -89,7 +89,7 @@ def fees_of(commission: Commission) -> ProportionalFees:
         side = max(floor(part.buyer), floor(part.seller))
         maker += floor(part.maker) + side
         taker += floor(part.taker) + side
-    return ProportionalFees(maker_rate=maker, taker_rate=taker)
+    return ProportionalFees(maker_rate=bounded(maker), taker_rate=bounded(taker))
 
 
 def rules_of(symbol: Symbol, fees: ProportionalFees = DEFAULT_FEES) -> Rules:

@@ -18,7 +18,7 @@ from betatrader.ops import clock, metrics
 from betatrader.venues.binance import orders, sign
 from betatrader.venues.binance.limits import VenueClock
 from betatrader.venues.binance.orders import ExecutionReport, Frame
-from betatrader.venues.binance.wire import VENUE
+from betatrader.venues.binance.wire import UNREADABLE, VENUE
 
 LIFE_S = 23 * 3_600.0
 """The venue ends a connection after 24 hours."""
@@ -137,7 +137,7 @@ class Session:
     def _next_said(self, text: bytes) -> None:
         try:
             frame = orders.decode_frame(text)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             self._feed.drop_next()
             return
         if frame.error is not None:
@@ -184,7 +184,7 @@ class Session:
             frame = orders.decode_frame(text)
             kind = orders.decode_kind(frame.event).e if frame.event else ""
             report = orders.decode_report(frame.event) if kind == REPORT else None
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             self.distrust(error)
             return
         if report is not None:

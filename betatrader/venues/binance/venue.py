@@ -17,7 +17,6 @@ from betatrader.config.venues import Binance
 from betatrader.model.account import (
     AccountEvent,
     CancelRejected,
-    OrderInDoubt,
     OrderRejected,
     VenueAccount,
     VenueConnection,
@@ -26,7 +25,7 @@ from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.event import Event
 from betatrader.model.ids import ClientOrderId
-from betatrader.model.order import Order
+from betatrader.model.order import Order, Side
 from betatrader.net.transport import Transport
 from betatrader.ops import clock
 from betatrader.venues.binance import orders, sign
@@ -39,7 +38,7 @@ from betatrader.venues.binance.market import MarketStream
 from betatrader.venues.binance.orders import OUT_OF_TIME, ExecutionReport, Frame
 from betatrader.venues.binance.rest import BAN_S, RefusalError, Rest
 from betatrader.venues.binance.session import Access, Session
-from betatrader.venues.binance.wire import VENUE
+from betatrader.venues.binance.wire import UNREADABLE, VENUE
 from betatrader.venues.in_flight import InFlight
 from betatrader.venues.pace import Breaker
 
@@ -60,7 +59,12 @@ CLOCK_MARGIN_MS = 1_000
 """The venue takes a timestamp that is this far ahead of its clock: an order may arrive that much
 later than its window says."""
 
+UNSEEN_MS = 10_000
+"""For so long after it arrived, an order may be at the venue and in none of its answers: the engine
+is waited for that long, and what is asked for lags behind it."""
+
 AWAY = "not sent: the venue is away"
+UNTOLD = "not sent: the venue has not told yet what the key may do"
 OVER_LIMIT = "not sent: it would go over the venue's rate limit"
 DUPLICATE = "Duplicate order"
 
@@ -87,7 +91,8 @@ class BinanceVenue:
             raise UsageError("[binance] symbols names none: set it, as BTCUSDT, to trade there")
         key, signer = sign.checked_key(settings.key), sign.signer_of(settings.secret)
         window_ms = settings.recv_window_ms
-        self.under_way_ns = (window_ms + CLOCK_MARGIN_MS) * 1_000_000
+        self.balances_lag_ns = (window_ms + CLOCK_MARGIN_MS) * 1_000_000
+        self.under_way_ns = self.balances_lag_ns + UNSEEN_MS * 1_000_000
         self.connected = False
         self.changed = anyio.Event()
         """Set, and renewed, where the connection begins or ends."""
@@ -104,12 +109,11 @@ class BinanceVenue:
             Access(key, signer, window_ms, self.rest.clock),
             self,
         )
-        self._stream = MarketStream(
-            transport, settings.stream, self.rest, market, self._flow_changed
-        )
+        self._stream = MarketStream(transport, settings.stream, self.rest, market, self._turn)
         self._in_flight = InFlight(self._doubted, ANSWER_S)
         self._asked: dict[int, Asked] = {}
         self._breaker = Breaker()
+        self._doubts = 0
         self._let_in = False
         self._refusals = 0
         self._denied = anyio.Event()
@@ -128,7 +132,7 @@ class BinanceVenue:
         except orders.UnmappableError as error:
             self._take(OrderRejected(now_ns, name, f"not sent: {error}"))
             return
-        reason = self._held_back()
+        reason = self._held_back(command.terms.side)
         if reason:
             self._take(OrderRejected(now_ns, name, reason))
             return
@@ -155,7 +159,10 @@ class BinanceVenue:
         parameters: dict[str, sign.Value] = {}
         try:
             stp = self._listing.stp(command.terms.instrument)
-            parameters, reason = orders.placing(name, command.terms, stp), self._held_back()
+            parameters, reason = (
+                orders.placing(name, command.terms, stp),
+                self._held_back(command.terms.side),
+            )
         except orders.UnmappableError as error:
             reason = f"not sent: {error}"
         if reason:
@@ -202,10 +209,12 @@ class BinanceVenue:
         """Why it is not reached, in the venue's words where it has said any; "" while it is."""
         return self._session.trouble or self._listing.trouble or self._stream.trouble
 
-    def _held_back(self) -> str:
-        """Why no order may leave now, or nothing."""
+    def _held_back(self, side: Side) -> str:
+        """Why no order may leave now, or nothing. Sales need not wait for the key's rights."""
         if not self._session.is_ready:
             return AWAY
+        if side is Side.BUY and self._listing.rights:
+            return f"{UNTOLD}: {self._listing.rights}"
         rests_s = self._breaker.rests_s(clock.boot_s())
         if rests_s > 0:
             return f"not sent: the venue has failed too often, no new orders for {rests_s:.0f} s"
@@ -244,7 +253,8 @@ class BinanceVenue:
         self._asked.clear()
         if reason:
             self._listing.look_now()  # it may have been our clock
-            self._in_flight.doubt_all(f"the connection broke: {reason}")
+            why = f"the connection broke: {reason}"
+            self._failed(lambda: self._in_flight.doubt_all(why), why)
 
     def reported(self, report: ExecutionReport) -> None:
         """A report on an order; repeated ones change nothing."""
@@ -268,10 +278,10 @@ class BinanceVenue:
                 events, doubt = self._agreed(frame.result), ""
             else:
                 events, doubt = self._refused(asked, frame)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except UNREADABLE as error:
             events, doubt = [], f"an answer that cannot be read: {error}"
         if doubt:
-            self._in_flight.doubt(number, doubt)
+            self._failed(lambda: self._in_flight.doubt(number, doubt), doubt)
         else:
             self._in_flight.answered(number)
         for event in events:
@@ -331,9 +341,16 @@ class BinanceVenue:
         elif error.code == orders.FILTER_FAILED or error.msg.startswith(orders.MARKET_CLOSED):
             self._listing.look_soon()
 
+    def _failed(self, tell: Callable[[], None], reason: str) -> None:
+        """The venue fails once, however many orders `tell` then leaves in doubt; where it leaves
+        none, it does not count."""
+        before = self._doubts
+        tell()
+        if self._doubts > before and self._breaker.failed(clock.boot_s()):
+            self._log.error("breaker_open", venue=VENUE, reason=reason)
+
     def _doubted(self, event: Event) -> None:
-        if isinstance(event, OrderInDoubt) and self._breaker.failed(clock.boot_s()):
-            self._log.error("breaker_open", venue=VENUE, reason=event.reason)
+        self._doubts += 1
         self._take(event)
 
     # The connection.
@@ -358,14 +375,11 @@ class BinanceVenue:
     async def _watch_answers(self) -> None:
         while True:
             await anyio.sleep(LOOK_S)
-            self._in_flight.doubt_late()
+            self._failed(self._in_flight.doubt_late, "no answer")
 
     async def _end_where_denied(self, scope: anyio.CancelScope) -> None:
         await self._denied.wait()
         scope.cancel()
-
-    def _flow_changed(self, reason: str) -> None:
-        self._turn(reason)
 
     def _turn(self, reason: str) -> None:
         """The venue is reached while orders can be sent, reports come, and the market shows. Where

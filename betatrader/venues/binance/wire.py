@@ -4,6 +4,8 @@ Shapes: Binance's "WebSocket Streams" document (combined streams: `depth@100ms`,
 `trade`) and the REST answer of `GET /api/v3/depth`.
 """
 
+from typing import Annotated
+
 import msgspec
 
 from betatrader.model.ids import InstrumentId
@@ -14,6 +16,16 @@ from betatrader.model.money import SCALE, Money, Price, Quantity, parse
 VENUE = "BINANCE"
 TEN_BASIS_POINTS = 100_000
 
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What reading a message can raise: no JSON, another shape, no number; nested without end."""
+
+LARGEST = (1 << 63) - 1
+"""No number of the venue's may be larger: the journal keeps 64 bits."""
+
+SHORT = 19
+"""A text of eight decimals and so many characters is never larger than that."""
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 TextLevel = tuple[str, str]
 
 
@@ -21,8 +33,8 @@ class Depth(msgspec.Struct, gc=False):
     """A change of the book: updates `first_id` to `last_id`."""
 
     symbol: str = msgspec.field(name="s")
-    first_id: int = msgspec.field(name="U")
-    last_id: int = msgspec.field(name="u")
+    first_id: Number = msgspec.field(name="U")
+    last_id: Number = msgspec.field(name="u")
     bids: list[TextLevel] = msgspec.field(name="b")
     asks: list[TextLevel] = msgspec.field(name="a")
     event_ms: int = msgspec.field(name="E", default=0)
@@ -32,7 +44,7 @@ class Depth(msgspec.Struct, gc=False):
 class BookTicker(msgspec.Struct, gc=False):
     """The best bid and ask."""
 
-    update_id: int = msgspec.field(name="u")
+    update_id: Number = msgspec.field(name="u")
     symbol: str = msgspec.field(name="s")
     bid: str = msgspec.field(name="b")
     bid_size: str = msgspec.field(name="B")
@@ -53,7 +65,7 @@ class Trade(msgspec.Struct, gc=False):
 class Snapshot(msgspec.Struct, gc=False):
     """The REST answer: the book as of `last_id`. It names no symbol."""
 
-    last_id: int = msgspec.field(name="lastUpdateId")
+    last_id: Number = msgspec.field(name="lastUpdateId")
     bids: list[TextLevel]
     asks: list[TextLevel]
 
@@ -63,7 +75,7 @@ class Message(msgspec.Struct, gc=False):
 
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw(b"")
-    last_id: int = msgspec.field(name="lastUpdateId", default=0)
+    last_id: Number = msgspec.field(name="lastUpdateId", default=0)
 
 
 decode_message = msgspec.json.Decoder(Message).decode
@@ -74,10 +86,18 @@ decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 
 
 def units(text: str) -> int:
-    """A decimal string as units of 10^-8; the venue nearly always sends eight decimals."""
-    if text[-9:-8] == ".":
+    """A decimal string as units of 10^-8; the venue nearly always sends eight decimals. Raises
+    ValueError where it is none, or too large to be kept."""
+    if text[-9:-8] == "." and len(text) <= SHORT:
         return int(text.replace(".", "", 1))
-    return parse(text)
+    return bounded(parse(text))
+
+
+def bounded(number: int) -> int:
+    """The number; raises ValueError where it is too large to be kept."""
+    if not -LARGEST <= number <= LARGEST:
+        raise ValueError(f"{number} is larger than 64 bits hold")
+    return number
 
 
 def levels(texts: list[TextLevel]) -> tuple[Level, ...]:
@@ -85,8 +105,12 @@ def levels(texts: list[TextLevel]) -> tuple[Level, ...]:
     return tuple(
         [
             (
-                int(price.replace(".", "", 1)) if price[-9:-8] == "." else parse(price),
-                int(size.replace(".", "", 1)) if size[-9:-8] == "." else parse(size),
+                int(price.replace(".", "", 1))
+                if price[-9:-8] == "." and len(price) <= SHORT
+                else units(price),
+                int(size.replace(".", "", 1))
+                if size[-9:-8] == "." and len(size) <= SHORT
+                else units(size),
             )
             for price, size in texts
         ]

@@ -194,6 +194,18 @@ class Rest:
             raise UnclearError("/balance-allowance: the balance is no whole number that can be")
         return int(text)
 
+    @property
+    def signer(self) -> Signer:
+        """The account that asks; raises NotSentError where none is set."""
+        return self._signer
+
+    async def holding(self, signature_type: int, token: str = "") -> wire.Balance:
+        """What the account's wallet of this kind holds of an asset, and how much of that each of
+        the venue's contracts may take."""
+        query = {**self._of_asset(token), "signature_type": str(signature_type)}
+        body = await self._signed("GET", "/balance-allowance", "balance", query=query)
+        return _as(wire.Balance, body)
+
     async def refresh_balance(self, token: str = "") -> None:
         """Let the venue look at the chain again for what the wallet holds of an asset."""
         query = self._of_asset(token)

@@ -194,9 +194,11 @@ class Page(msgspec.Struct, kw_only=True):
 
 
 class Balance(msgspec.Struct, kw_only=True):
-    """What the wallet holds of one asset, in base units of 10^-6."""
+    """What the wallet holds of one asset, in base units of 10^-6, and how much of it each contract
+    may take."""
 
     balance: str
+    allowances: dict[str, str] = {}
 
 
 class HeartbeatAnswer(msgspec.Struct, kw_only=True):

@@ -13,8 +13,8 @@ from betatrader.venues.binance.serve.trading import KINDS, STP, Trading
 from betatrader.venues.binance.serve.weights import Weights
 
 MOST_LEVELS, MOST_ROWS = 5_000, 1_000
-FRESH_MS = 2_000
-"""Orders of so late are what a forgetful answer does not know."""
+FRESH_MS, FRESH_TRADES_MS = 9_000, 2_000
+"""Orders of so late are what a forgetful answer does not know, and executions of such orders."""
 
 Handler = Callable[[Account, Parameters], Awaitable[Any]]
 
@@ -210,8 +210,8 @@ class Operations:
             raise Refusal(400, -2013, "Order does not exist.")
         return record.queried()
 
-    def _known(self, record: Record, *, forgets: bool) -> bool:
-        return not forgets or self._now_ms() - record.time_ms >= FRESH_MS
+    def _known(self, record: Record, *, forgets: bool, fresh_ms: int = FRESH_MS) -> bool:
+        return not forgets or self._now_ms() - record.time_ms >= fresh_ms
 
     async def _cancel(self, account: Account, parameters: Parameters) -> Any:
         return (await self._trading.cancel(account.owner, parameters)).canceled()
@@ -289,7 +289,7 @@ class Operations:
             for record in self._trading.of(account.owner).orders.values()
             if record.symbol == symbol
             and parameters.get("orderId", str(record.number)) == str(record.number)
-            and self._known(record, forgets=forgets)
+            and self._known(record, forgets=forgets, fresh_ms=FRESH_TRADES_MS)
             for one in record.executions
             if one.time_ms >= since and one.number >= int(after or 0)
         ]
