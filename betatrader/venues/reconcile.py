@@ -31,6 +31,12 @@ from betatrader.model.order import LEAVING, Order, OrderState
 
 NEVER_TAKEN = "the venue never took it"
 UNKNOWN = "the venue knows it no more"
+UNTOLD = (
+    "the venue says that it was filled, and tells of no fill: its balances show what it brought"
+)
+UNTOLD_NS = 30_000_000_000
+"""For so long after an order's last news its fills are waited for."""
+
 ID_DIGITS = 32
 WORKING = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 IN_FLIGHT = (OrderState.SUBMITTED, OrderState.IN_DOUBT)
@@ -123,9 +129,13 @@ def _report(
         if order.filled or order.accepted or order.state not in IN_FLIGHT:
             return OrderCanceled(now_ns, order.id, UNKNOWN)
         return OrderRejected(now_ns, order.id, NEVER_TAKEN)
-    if there.filled > order.filled and now_ns - order.updated_ns <= under_way_ns:
+    filled = there.state is OrderState.FILLED
+    waits_ns = max(under_way_ns, UNTOLD_NS) if filled else under_way_ns
+    if (filled or there.filled > order.filled) and now_ns - order.updated_ns <= waits_ns:
         return None  # its fills come first; a venue may know of them a moment later
     match there.state:
+        case OrderState.FILLED:
+            return OrderCanceled(now_ns, order.id, UNTOLD)
         case OrderState.CANCELED:
             return OrderCanceled(now_ns, order.id, there.reason)
         case OrderState.EXPIRED:

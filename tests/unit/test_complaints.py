@@ -730,3 +730,22 @@ def test_a_part_of_a_lot_that_a_stop_left_is_not_offered_again_and_again() -> No
     scene.fill(sale, trade="T2")
     assert scene.state.portfolio.quantity(COIN) == parse("0.005")
     assert [scene.quote(bid, "9.42") for bid in ("9.39", "9.38")] == [None, None]
+
+
+def test_an_order_that_was_filled_and_of_which_no_fill_is_ever_told_keeps_no_start_from_its_end() -> (
+    None
+):
+    scene = Scene()
+    order = rest(scene, "9.90", "0.5")
+    there = VenueOrder(order.order, order.terms, parse("0.5"), OrderState.FILLED)
+    account = VenueAccount(0, {}, {order.order: there}, ())
+    since, under_way = scene.state.orders.open[order.order].updated_ns, 3 * SECOND
+    assert order_reports(scene.state, account, "SIM", since + 30 * SECOND, under_way) == []
+    [end] = order_reports(scene.state, account, "SIM", since + 31 * SECOND, under_way)
+    assert isinstance(end, OrderCanceled)
+    assert "no fill" in end.reason
+    scene.take(end)
+    scene.fill(order)
+    assert scene.state.portfolio.quantity(order.terms.instrument) == parse("0.5"), (
+        "late, and counts"
+    )
