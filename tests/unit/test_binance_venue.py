@@ -616,3 +616,33 @@ def test_a_testnet_need_not_tell_what_a_key_may_do(monkeypatch: pytest.MonkeyPat
     world.fake.api["order.place"] = lambda _: order(1)
     world.submit(approved(1))
     assert kinds(world)[-1] == "OrderAccepted"
+
+
+def test_fees_that_were_refused_once_are_asked_for_again_and_so_are_old_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They follow what was traded: another step of the venue's table counts within an hour."""
+    asked = "/api/v3/account/commission"
+    world = World(monkeypatch)
+    world.fake.rest[asked] = refusing(429, -1003, "Too much request weight used.")
+
+    def rates(seconds: float) -> list[int]:
+        world.market.clear()
+        for _ in range(int(seconds / 30)):
+            world.go(30.0)
+            world.do(lambda: world.fake.stream.say({"stream": "x", "data": {}}))
+        listed = [event for event in world.market if isinstance(event, InstrumentListed)]
+        return [event.definition.fees.taker_rate for event in listed]  # type: ignore[union-attr]
+
+    assert set(rates(90.0)) == {100_000}
+    world.fake.rest[asked] = lambda _: {
+        "standardCommission": {"maker": "0.0005", "taker": "0.0007"}
+    }
+    assert rates(120.0)[-1] == 70_000
+    before = [path for path, _ in world.fake.asked].count(asked)
+    assert rates(600.0) == []
+    assert [path for path, _ in world.fake.asked].count(asked) == before
+    world.fake.rest[asked] = lambda _: {
+        "standardCommission": {"maker": "0.0002", "taker": "0.0004"}
+    }
+    assert rates(3_600.0)[-1] == 40_000

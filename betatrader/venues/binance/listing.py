@@ -19,6 +19,9 @@ from betatrader.venues.binance.wire import VENUE
 
 LOOK_S = 60.0
 HINTED_S = 5.0
+FEES_S = 3_600.0
+"""How old the fees that we pay may be: they follow what we have traded."""
+
 RIGHTS_AGAIN_S = 5.0
 """How soon the key's rights are asked for again where they were not told."""
 
@@ -45,7 +48,9 @@ class Listing:
         self._executions = executions
         self._market = market
         self._rules: dict[InstrumentId, rules.Rules] = {}
-        self._fees: dict[str, ProportionalFees] = {}
+        self._fees: dict[str, tuple[ProportionalFees, float]] = {}
+        """By symbol, with the time when they were told."""
+        self._untold: set[str] = set()
         self._unfit: set[str] = set()
         self._wake = anyio.Event()
         self._looked_s = 0.0
@@ -121,9 +126,8 @@ class Listing:
                 self._unfit.add(one.symbol)
                 self._log.error("another_quote", symbol=one.symbol, quote=one.quote_asset)
         for one in fitting:
-            if one.symbol not in self._fees:
-                self._fees[one.symbol] = await self._commission(one.symbol)
-            self._tell(rules.rules_of(one, self._fees[one.symbol]), one.symbol, anew=anew)
+            fees = await self._commission(one.symbol)
+            self._tell(rules.rules_of(one, fees), one.symbol, anew=anew)
 
     def _tell(self, found: rules.Rules, symbol: str, *, anew: bool) -> None:
         name, now = found.spot.id, clock.now_ns()
@@ -136,11 +140,21 @@ class Listing:
             self._market(InstrumentStatus(now, name, found.tradable))
 
     async def _commission(self, symbol: str) -> ProportionalFees:
+        """What we pay, asked for again as it grows old. Where that is refused, what was told last,
+        or the venue's usual fees, count until the next look."""
+        fees, told_s = self._fees.get(symbol, (rules.DEFAULT_FEES, -FEES_S))
+        if clock.boot_s() - told_s < FEES_S:
+            return fees
         try:
-            return rules.fees_of(await self._rest.commission(symbol))
+            fees = rules.fees_of(await self._rest.commission(symbol))
         except RefusalError as error:
-            self._log.warning("fees_not_told", symbol=symbol, error=str(error))
-            return rules.DEFAULT_FEES
+            if symbol not in self._untold:
+                self._untold.add(symbol)
+                self._log.warning("fees_not_told", symbol=symbol, error=str(error))
+            return fees
+        self._untold.discard(symbol)
+        self._fees[symbol] = fees, clock.boot_s()
+        return fees
 
     async def _guard_key(self) -> None:
         """A key that may withdraw, or that may not trade, is not taken. Until its rights are told

@@ -1,6 +1,6 @@
 """Polymarket's market without an account: listings, rules and books, and no key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import anyio
 import structlog
@@ -8,8 +8,10 @@ import structlog
 from betatrader.config.venues import Polymarket
 from betatrader.model.errors import UsageError
 from betatrader.model.event import Event
+from betatrader.model.ids import InstrumentId
 from betatrader.net.transport import Transport
-from betatrader.venues.polymarket.forms import VENUE, Rules
+from betatrader.venues.polymarket.following import Following
+from betatrader.venues.polymarket.forms import VENUE, Rules, instrument_id, token_of
 from betatrader.venues.polymarket.listing import Listing
 from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
 from betatrader.venues.polymarket.rest import Rest
@@ -34,7 +36,7 @@ class PolymarketMarket:
         changed: Callable[[str], None],
         rest: Rest | None = None,
     ) -> None:
-        if not settings.markets:
+        if not settings.markets and not settings.follow:
             raise UsageError("[polymarket] markets names none: set condition ids to trade there")
         if 2 * len(settings.markets) > MOST_TOKENS:
             raise UsageError(f"[polymarket] markets: one socket carries {MOST_TOKENS // 2} at most")
@@ -43,12 +45,26 @@ class PolymarketMarket:
         self._stream.turned = changed
         self._listing = Listing(settings.markets, self._rest, market, self._stream.listen)
         self._stream.listing = self._listing
+        if settings.follow:
+            self._listing.following = Following(
+                transport, settings.gamma, self._rest, settings.follow
+            )
         self._log = structlog.get_logger()
 
     @property
     def rules(self) -> dict[str, Rules]:
         """What decides about an order's form, by token."""
         return self._listing.rules
+
+    def remember(self, held: Callable[[], Iterable[InstrumentId]]) -> None:
+        """Begin to trade on it, with what is held of before: a market that is followed is asked for
+        by its tokens, where it has ended meanwhile, and none is forgotten while it is held."""
+        if self._listing.following is None:
+            return
+        tokens = {token_of(name) for name in held()}
+        self._listing.following.unplaced |= tokens - {"", *self._listing.rules}
+        self._listing.is_flat = lambda token: instrument_id(token) not in held()
+        self._listing.look_now()
 
     async def _greet(self) -> None:
         """What is asked before the market; raises ConnectionError or TimeoutError."""
