@@ -732,9 +732,7 @@ def test_a_part_of_a_lot_that_a_stop_left_is_not_offered_again_and_again() -> No
     assert [scene.quote(bid, "9.42") for bid in ("9.39", "9.38")] == [None, None]
 
 
-def test_an_order_that_was_filled_and_of_which_no_fill_is_ever_told_keeps_no_start_from_its_end() -> (
-    None
-):
+def test_an_order_of_which_no_fill_is_ever_told_keeps_no_start_from_its_end() -> None:
     scene = Scene()
     order = rest(scene, "9.90", "0.5")
     there = VenueOrder(order.order, order.terms, parse("0.5"), OrderState.FILLED)
