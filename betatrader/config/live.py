@@ -56,7 +56,7 @@ def fault(config: "Config") -> tuple[tuple[str, ...], str] | None:
         other = "link" if config.paper.link else "venues"
         return field, f"{said} and paper.{other} contradict each other; leave one of them out"
     if not traded_venues(config):
-        return field, f"{said} needs a venue: set [binance] symbols, or [polymarket] markets"
+        return field, f"{said} needs a venue: set [binance] symbols, [polymarket] markets or follow"
     return None
 
 

@@ -18,7 +18,7 @@ from betatrader.config.live import on_live_market, traded_venues
 from betatrader.engine.state import State
 from betatrader.model.account import CashFlow
 from betatrader.model.event import Event
-from betatrader.model.ids import venue_of
+from betatrader.model.ids import InstrumentId, venue_of
 from betatrader.model.instrument import BinaryContract
 from betatrader.net.transport import Transport
 from betatrader.ops import clock
@@ -90,11 +90,16 @@ class LivePaperDesk(PaperDesk):
     async def open(self, epoch: int, *, is_new: bool) -> None:
         """Open an account where there is none; the market shows by itself."""
         await self._open_books(epoch)
+        for market, _ in self.markets:
+            market.remember(self._held)
         if not self.venue.is_new:
             return
         self.venue.exchange.deposit(self._cash)
         if is_new:
             self._take(CashFlow(clock.now_ns(), self.venue.name, self._cash, "opening balance"))
+
+    def _held(self) -> set[InstrumentId]:
+        return {name for name, _ in self._state().portfolio.open_positions()}
 
     async def settle_lost(self) -> None:
         """Contracts of recorded and generated markets of before; live ones go on."""

@@ -66,12 +66,22 @@ def status() -> dict:
     return found
 
 
-@pytest.mark.parametrize("name", ["binance", "polymarket"])
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("binance", {}),
+        ("polymarket", {}),
+        ("polymarket", {"BETATRADER_POLYMARKET__MARKETS": "[]"}),
+    ],
+    ids=["binance", "polymarket", "what-follows"],
+)
 def test_paper_trades_on_the_live_market_without_a_key(
-    own_home: Path, tmp_path: Path, name: str
+    own_home: Path, tmp_path: Path, name: str, given: dict[str, str]
 ) -> None:
-    """Its orders fill inside, against the book that the venue shows; the venue hears of none."""
+    """Its orders fill inside, against the book that the venue shows; the venue hears of none. One
+    that names no market trades those that follow each other."""
     with shown(name, own_home.parent) as (told, more):
+        more |= given
         keys = [one for one in more if one.endswith(("__KEY", "__SECRET", "__PRIVATE_KEY"))]
         public = {one: value for one, value in more.items() if one not in keys}
         public["BETATRADER_PAPER__MARKET"] = "live"
@@ -103,6 +113,8 @@ def test_shadow_signs_each_order_and_sends_none(own_home: Path, tmp_path: Path, 
     """Every byte that the trader sends is read: no request of an order is among them."""
     with shown(name, own_home.parent) as (_, more), overheard(more) as (led, listeners):
         led["BETATRADER_MODE"] = "shadow"
+        if name == "polymarket":
+            led["BETATRADER_POLYMARKET__MARKETS"] = "[]"  # those that follow each other
         allow("shadow", led)
         with up("up", "--strategy", buyer(tmp_path), **led) as running:
             running.runtime()

@@ -5,13 +5,15 @@ from typing import Any
 import msgspec
 import poly_scene as scene
 import pytest
-from poly_meeting import RELAYED, Meeting
+from poly_meeting import RELAYED, Bridge, Meeting
 
+from betatrader.chaos.loop import Process
 from betatrader.model.ids import InstrumentId
 from betatrader.model.market import BookSnapshot, InstrumentListed, Resolution
 from betatrader.model.money import SCALE, parse
 from betatrader.ops import clock
 from betatrader.venues.polymarket import listing
+from betatrader.venues.polymarket.public import PolymarketMarket
 from betatrader.venues.reconcile import unexplained
 
 FOLLOW = {"follow": ("simulated-market-",), "markets": ()}
@@ -96,3 +98,22 @@ def test_markets_of_other_names_are_left_alone(monkeypatch: pytest.MonkeyPatch) 
     yes, _ = open_next(meeting, 2)
     meeting.go(60)
     assert not meeting.venue._listing.knows(yes)
+
+
+def test_the_market_without_an_account_follows_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As paper and shadow use it: what is held of before is asked for, also where it has ended."""
+    meeting = Meeting(monkeypatch, 1, 0, **FOLLOW)
+    end(meeting, scene.YES_ID, scene.NO_ID)
+    yes, _ = open_next(meeting, 2)
+    told: list[Any] = []
+    market = PolymarketMarket(meeting.settings, Bridge(meeting.core), told.append, lambda _: None)
+    market.remember(lambda: {scene.YES_ID})
+    meeting.loop.spawn(Process("paper"), market.run)
+    meeting.go(5)
+    later, _ = open_next(meeting, 3)
+    meeting.go(2)
+    listed = {event.definition.id for event in told if isinstance(event, InstrumentListed)}
+    assert {yes, later} <= listed
+    ended = [(event.instrument, event.payout) for event in told if isinstance(event, Resolution)]
+    assert ended == [(scene.YES_ID, SCALE)]
+    assert {yes, later} <= {event.instrument for event in told if isinstance(event, BookSnapshot)}

@@ -1,6 +1,6 @@
 """Binance's market without an account: rules, books and trades of public streams, and no key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import anyio
 
@@ -69,6 +69,9 @@ class BinanceMarket:
         self._executions = Executions()
         self._listing = Listing(settings.symbols, rest, self._executions, market)
         self._stream = MarketStream(transport, settings.stream, rest, market, changed)
+
+    def remember(self, held: Callable[[], Iterable[InstrumentId]]) -> None:
+        """Nothing to do: pairs are those of the settings, whatever is held."""
 
     def stp(self, instrument: InstrumentId) -> str:
         """The mode against trades with ourselves, as the adapter would send it."""
