@@ -31,6 +31,7 @@ class Served:
         monkeypatch.setattr(clock, "now_ns", lambda: EPOCH_NS + int(self.loop.time() * 1e9))
         monkeypatch.setattr(clock, "boot_s", lambda: 1.0 + self.loop.time())
         self.told: list[Event] = []
+        self.shown: list[Event] = []
         self.loop.spawn(Process("p"), self._run)
         self.go(2.0)
         self.since()
@@ -49,7 +50,9 @@ class Served:
         ]
         places = {"rest": "http://x", "stream": "ws://x", "api": "ws://x/ws-api/v3"}
         settings = Binance(symbols=("BTCUSDT",), key=Secret(KEY), secret=Secret(SECRET), **places)
-        self.venue = BinanceVenue(settings, Direct(self.server), self.told.append, lambda _: None)
+        self.venue = BinanceVenue(
+            settings, Direct(self.server), self.told.append, self.shown.append
+        )
         async with anyio.create_task_group() as group:
             group.start_soon(self.server.deliver)
             group.start_soon(self.server.run, opening)

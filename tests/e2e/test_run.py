@@ -374,3 +374,21 @@ def test_a_role_alone_drains_on_sigterm_within_its_deadline(role: str, own_home:
     logs += [json.loads(line) for line in rest.splitlines() if line]
     assert logs[-1]["event"] == "drained"
     assert all(line["role"] == role and line["version"] and line["trace"] for line in logs)
+
+
+@pytest.mark.parametrize(
+    ("command", "venue"),
+    [("up", "binance-sim"), ("demo", "polymarket-sim"), ("up", "polymarket-sim")],
+    ids=["up-binance", "demo-polymarket", "up-polymarket"],
+)
+def test_a_simulated_venue_is_started_and_traded_over_its_own_protocol(
+    own_home: Path, command: str, venue: str
+) -> None:
+    """`--venue` alone does: neither an address nor a key is given."""
+    done = run(command, "--venue", venue, "--for", "8s", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["trading_state"], report["mode"], report["error"]) == ("ACTIVE", "PAPER", "")
+    assert report["orders"] > 0
+    assert report["invariants"]
+    assert all(report["invariants"].values()), report["invariants"]

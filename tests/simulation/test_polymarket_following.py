@@ -114,6 +114,6 @@ def test_the_market_without_an_account_follows_too(monkeypatch: pytest.MonkeyPat
     meeting.go(2)
     listed = {event.definition.id for event in told if isinstance(event, InstrumentListed)}
     assert {yes, later} <= listed
-    ended = {event.instrument for event in told if isinstance(event, Resolution)}
-    assert ended == {scene.YES_ID, scene.NO_ID}
+    ended = [(event.instrument, event.payout) for event in told if isinstance(event, Resolution)]
+    assert ended == [(scene.YES_ID, SCALE)]
     assert {yes, later} <= {event.instrument for event in told if isinstance(event, BookSnapshot)}

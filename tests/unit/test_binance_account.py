@@ -417,3 +417,27 @@ def test_t22_a_fee_in_an_asset_that_is_held_here_is_taken_out_of_that_position()
     (fill,) = found.report(1, decode_report(json.dumps(message).encode()))
     assert isinstance(fill, Fill)
     assert (fill.fee, fill.kept, fill.paid_in, fill.paid) == (0, 0, bnb.id, parse("0.0001"))
+
+
+@pytest.mark.parametrize(("secret", "weight"), [("s" * 64, 4), (PEM, 6)], ids=["hmac", "ed25519"])
+def test_what_the_session_sends_of_its_own_accord_is_counted(
+    monkeypatch: pytest.MonkeyPatch, secret: str, weight: int
+) -> None:
+    """A connection weighs 2, to log on and to subscribe 2 each, a sign of life 1."""
+    world = World(monkeypatch, secret=Secret(secret))
+    counted: list[int] = []
+    limits = world.venue.rest.limits
+    monkeypatch.setattr(limits, "weighed", counted.append)
+    world.go()
+    assert sum(counted) == weight
+    counted.clear()
+    for _ in range(10):
+        world.go(1.0)
+        world.do(lambda: world.fake.stream.say({"stream": "x", "data": {}}))
+    assert counted == [1, 1]
+    monkeypatch.undo()
+    limits = Limits(lambda: 60_000_000)
+    limits.learn([RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 110)])
+    limits.weighed(5)
+    assert not limits.may_weigh(106, last_reserve=True)
+    assert limits.may_weigh(105, last_reserve=True)

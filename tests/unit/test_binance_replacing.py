@@ -3,12 +3,14 @@
 from functools import partial
 
 import pytest
-from binance_scenes import RefuseError, World, instead, name, order
+from binance_scenes import RefuseError, World, cancel, instead, name, order
 from binance_served import COIN, Served
 
 from betatrader.model.command import CancelOrder
 from betatrader.model.ids import ClientOrderId
+from betatrader.model.market import InstrumentStatus
 from betatrader.ops import clock
+from betatrader.venues.binance.serve import acts
 
 
 @pytest.fixture
@@ -90,3 +92,31 @@ def test_what_is_not_known_of_a_replacement_is_in_doubt(
     world.fake.api["order.cancelReplace"] = reply
     world.do(world.venue.submit, instead(1, 2, "49000"), 1)
     assert [type(event).__name__ for event in world.since()] == said
+
+
+def test_while_the_venue_takes_cancels_alone_none_but_they_pass(served: Served) -> None:
+    """CANCEL_ONLY, as the venue's status says since July 2026."""
+    act = acts.of(served.server)["mode"]
+    served.place(1, "49000")
+    act({"mode": "cancel-only"})
+    assert served.place(2, "49000") == ["OrderRejected 2"]
+    assert served.reasons == ["This symbol is in cancel-only mode. (-2010)"]
+    assert sorted(served.replace(1, 3, "49500")) == ["OrderCanceled 1", "OrderRejected 3"]
+    assert served.rests() == set()
+    act({"mode": "open"})
+    served.place(4, "49000")
+    act({"mode": "cancel-only"})
+    served.shown.clear()
+    served.go(70.0)
+    told = [event.tradable for event in served.shown if isinstance(event, InstrumentStatus)]
+    assert told[:1] == [False]
+    served.loop.call_soon(served.venue.cancel, cancel(4), clock.now_ns())
+    served.go(1.0)
+    assert served.since()[-1:] == ["OrderCanceled 4"]
+    act({"mode": "open"})
+    with pytest.raises(ValueError, match="post-only"):
+        act({"mode": "post-only"})
+    served.shown.clear()
+    served.go(70.0)
+    assert InstrumentStatus in {type(event) for event in served.shown}
+    assert served.place(5, "49000") == ["OrderAccepted 5"]

@@ -504,7 +504,7 @@ def test_each_order_of_a_request_is_found_again_after_a_restart(world: World) ->
     world.fake.rest["POST /orders"] = cut
     for n, one in enumerate(orders):
         gateway.carry(Step(n, n, first_ns + n * 2_000_000, (one,)), ticket=1 + n)
-    world.do(lambda: gateway.shipped(3, {one.order for one in orders}))
+    world.do(lambda: gateway.shipped(3, clock.now_ns(), lambda _: None))
     (left,) = world.fake.posted("POST /orders")
     assert len(left["all"]) == 3
     assert world.kinds() == ["OrderInDoubt"] * 3

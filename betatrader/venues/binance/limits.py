@@ -51,7 +51,7 @@ DEFAULTS = (
     RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6_000),
     RateLimit("ORDERS", "SECOND", 10, 50),
     RateLimit("ORDERS", "DAY", 1, 160_000),
-    RateLimit("RAW_REQUESTS", "MINUTE", 5, 61_000),
+    RateLimit("RAW_REQUESTS", "MINUTE", 5, 300_000),
 )
 
 
@@ -153,6 +153,13 @@ class Limits:
         for windows, _, count in asked:
             windows.use(now_ms, count)
         return True
+
+    def weighed(self, weight: int) -> None:
+        """Count what leaves in any case: a connection, its logon, a sign of life."""
+        now_ms, counts = self._now_ms(), {"REQUEST_WEIGHT": weight, "RAW_REQUESTS": 1}
+        for (kind, _), windows in self._windows.items():
+            if kind in counts:
+                windows.use(now_ms, counts[kind])
 
     def counted(self, rates: Iterable[RateLimit]) -> None:
         """The venue's own counts, from an answer of the WebSocket API."""

@@ -16,7 +16,7 @@ from betatrader.net.feed import Feed
 from betatrader.net.transport import Socket, Transport
 from betatrader.ops import clock, metrics
 from betatrader.venues.binance import orders, sign
-from betatrader.venues.binance.limits import VenueClock
+from betatrader.venues.binance.limits import Limits, VenueClock
 from betatrader.venues.binance.orders import ExecutionReport, Frame
 from betatrader.venues.binance.wire import UNREADABLE, VENUE
 
@@ -27,6 +27,9 @@ PING_S = 5.0
 SILENT_S = 15.0
 READY_S = 5.0
 """How long logging on and subscribing may take."""
+
+CONNECTS, ENTERS, LIVES = 2, 2, 1
+"""What a connection weighs at the venue; logging on, and subscribing, each; a sign of life."""
 
 LOGON, SUBSCRIBE, PING = "logon", "subscribe", "ping"
 REPORT = "executionReport"
@@ -66,6 +69,13 @@ class Access(msgspec.Struct, frozen=True):
     signer: sign.Signer
     recv_window_ms: int
     clock: VenueClock
+    limits: Limits | None = None
+    """Where what the session sends of its own accord is counted."""
+
+    def weighed(self, weight: int) -> None:
+        """So much was sent."""
+        if self.limits is not None:
+            self.limits.weighed(weight)
 
 
 def framed(
@@ -128,6 +138,7 @@ class Session:
     def _begin_next(self, socket: Socket) -> None:
         self._next = socket
         was, self._logged_on = self._logged_on, False
+        self._access.weighed(CONNECTS + ENTERS)
         if self._access.signer.logs_on:
             socket.send(self.framed(LOGON, "session.logon", {}))
         else:
@@ -143,6 +154,7 @@ class Session:
         if frame.error is not None:
             self._feed.drop_next()
         elif frame.id == LOGON and self._next is not None:
+            self._access.weighed(ENTERS)
             self._next.send(encode({"id": SUBSCRIBE, "method": "userDataStream.subscribe"}))
         elif frame.id == SUBSCRIBE:
             self._feed.take_over()
@@ -163,6 +175,7 @@ class Session:
             if not self._feed.connected:
                 continue
             if self.is_ready:
+                self._access.weighed(LIVES)
                 self._feed.send(encode({"id": PING, "method": "ping"}))
             elif clock.boot_s() - self._opened_s > READY_S:
                 self.break_off("not logged on in time")
@@ -170,6 +183,7 @@ class Session:
     def _opened(self, _socket: Socket) -> None:
         self._opened_s = clock.boot_s()
         self._logged_on = False
+        self._access.weighed(CONNECTS + ENTERS)
         if self._access.signer.logs_on:
             self.send(LOGON, "session.logon", {})
         else:
@@ -218,6 +232,7 @@ class Session:
                 self.break_off(self._refusal)
         elif frame.id == LOGON:
             self._logged_on = True
+            self._access.weighed(ENTERS)
             self._feed.send(encode({"id": SUBSCRIBE, "method": "userDataStream.subscribe"}))
         elif frame.id == SUBSCRIBE:
             self.is_ready, self._refusal = True, ""

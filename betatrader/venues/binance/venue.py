@@ -106,7 +106,7 @@ class BinanceVenue:
         self._session = Session(
             Connecting(transport, self.rest.limits.connects[API]),
             settings.api,
-            Access(key, signer, window_ms, self.rest.clock),
+            Access(key, signer, window_ms, self.rest.clock, self.rest.limits),
             self,
         )
         self._stream = MarketStream(transport, settings.stream, self.rest, market, self._turn)

@@ -9,7 +9,9 @@ from betatrader.config.venues import Polymarket
 from betatrader.model.errors import UsageError
 from betatrader.model.event import Event
 from betatrader.model.ids import InstrumentId
+from betatrader.model.market import Resolution
 from betatrader.net.transport import Transport
+from betatrader.ops import clock
 from betatrader.venues.polymarket.following import Following
 from betatrader.venues.polymarket.forms import VENUE, Rules, instrument_id, token_of
 from betatrader.venues.polymarket.listing import Listing
@@ -40,6 +42,9 @@ class PolymarketMarket:
             raise UsageError("[polymarket] markets names none: set condition ids to trade there")
         if 2 * len(settings.markets) > MOST_TOKENS:
             raise UsageError(f"[polymarket] markets: one socket carries {MOST_TOKENS // 2} at most")
+        self._market = market
+        self._before: set[InstrumentId] = set()
+        """What is held of before, and whose end is not known yet."""
         self._rest = rest or Rest(transport, settings.clob, None, None)
         self._stream = MarketStream(transport, settings.market_socket, self._rest, market)
         self._stream.turned = changed
@@ -57,14 +62,24 @@ class PolymarketMarket:
         return self._listing.rules
 
     def remember(self, held: Callable[[], Iterable[InstrumentId]]) -> None:
-        """Begin to trade on it, with what is held of before: a market that is followed is asked for
-        by its tokens, where it has ended meanwhile, and none is forgotten while it is held."""
-        if self._listing.following is None:
-            return
-        tokens = {token_of(name) for name in held()}
-        self._listing.following.unplaced |= tokens - {"", *self._listing.rules}
-        self._listing.is_flat = lambda token: instrument_id(token) not in held()
-        self._listing.look_now()
+        """Begin to trade on it, with what is held of before: what has ended meanwhile is told, a
+        market that is followed is asked for by its tokens, and none is forgotten while held."""
+        self._before = {name for name in held() if token_of(name)}
+        if self._listing.following is not None:
+            tokens = {token_of(name) for name in self._before}
+            self._listing.following.unplaced |= tokens - {"", *self._listing.rules}
+            self._listing.is_flat = lambda token: instrument_id(token) not in held()
+            self._listing.look_now()
+
+    async def _end_of_before(self) -> None:
+        """Tell how those ended that ended while nobody listened."""
+        while True:
+            for name in list(self._before):
+                if name in self._listing.payouts:
+                    self._market(Resolution(clock.now_ns(), name, self._listing.payouts[name]))
+                if name in self._listing.payouts or self._listing.knows(name):
+                    self._before.discard(name)  # what ends from now on is told as it ends
+            await anyio.sleep(PAUSE_S)
 
     async def _greet(self) -> None:
         """What is asked before the market; raises ConnectionError or TimeoutError."""
@@ -81,4 +96,5 @@ class PolymarketMarket:
                 await anyio.sleep(PAUSE_S)
         async with anyio.create_task_group() as group:
             group.start_soon(self._listing.keep)
+            group.start_soon(self._end_of_before)
             await self._stream.run()

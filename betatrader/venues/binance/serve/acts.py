@@ -32,6 +32,13 @@ def of(server: BinanceServer) -> dict[str, Act]:
         is_open = given["open"] == "true"
         server.exchange.on_market(InstrumentStatus(clock.now_ns(), spot.id, is_open))
 
+    def mode(given: Given) -> None:
+        """All pairs are `open`, or take cancels alone (`cancel-only`)."""
+        wanted = given["mode"]
+        if wanted not in ("open", "cancel-only"):
+            raise ValueError(wanted)
+        server.trading.cancel_only = wanted == "cancel-only"
+
     def rules(given: Given) -> None:
         """Another `tick`, `lot` or `minimum` for the pair `symbol`, in force at once."""
         spot, _ = server.market.pool(given["symbol"])
@@ -60,6 +67,7 @@ def of(server: BinanceServer) -> dict[str, Act]:
         "key": key,
         "region": region,
         "status": status,
+        "mode": mode,
         "trade": trade,
         "rules": rules,
         "deposit": deposit,
