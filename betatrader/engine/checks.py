@@ -16,15 +16,16 @@ from betatrader.model.instruction import TradingState
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.limits import Limits
 from betatrader.model.money import SCALE, cost, show
-from betatrader.model.order import OrderState, OrderType
+from betatrader.model.order import OrderState, OrderType, TimeInForce
 
 ACTIVE, REDUCING = TradingState.ACTIVE, TradingState.REDUCING
 
 UNANSWERED = (OrderState.SUBMITTED, OrderState.IN_DOUBT)
 
 Breach = tuple[str, str] | None
-STOP = OrderType.STOP
 """(limit, actual), or None where the check passes."""
+
+STOP, MARKET, GTC = OrderType.STOP, OrderType.MARKET, TimeInForce.GTC
 
 
 def instrument(proposal: Proposal) -> Breach:
@@ -80,6 +81,19 @@ def min_notional(proposal: Proposal) -> Breach:
     if proposal.notional >= limit or proposal.reducing:
         return None
     return show(limit), show(proposal.notional)
+
+
+def min_quantity(proposal: Proposal) -> Breach:
+    """The venue's minimum quantity; of a contract it is that of orders that rest."""
+    market, terms = proposal.market, proposal.terms
+    assert market is not None
+    limit = market.definition.min_quantity
+    if proposal.quantity >= limit:
+        return None
+    takes = terms.type is MARKET or terms.time_in_force is not GTC
+    if takes and type(market.definition) is BinaryContract:
+        return None
+    return show(limit), show(proposal.quantity)
 
 
 def order_quantity(proposal: Proposal) -> Breach:
@@ -324,6 +338,7 @@ CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     order_quantity,
     order_notional,
     min_notional,
+    min_quantity,
     collar,
     short_sale,
     netting,

@@ -38,6 +38,7 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
         or not market.tradable  # what has resolved is not
         or price <= 0
         or quantity <= 0
+        or quantity < definition.min_quantity
         or price % definition.tick
         or quantity % definition.lot
         or quantity > near.order_quantity

@@ -60,9 +60,10 @@ def beyond_dust(state: State) -> list[InstrumentId]:
 
 def is_dust(seen: Market, quantity: int) -> bool:
     """Whether no order can sell so little: a part of a lot, which a fee has left, or less than the
-    venue takes at its bid."""
+    venue takes; a contract's minimum quantity is that of orders that rest, and this one takes."""
     definition = seen.definition
-    if quantity < definition.lot:
+    least = 0 if isinstance(definition, BinaryContract) else definition.min_quantity
+    if quantity < max(definition.lot, least):
         return True
     return bool(seen.bid) and cost(seen.bid, quantity) < definition.min_notional
 

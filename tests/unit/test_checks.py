@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from scenes import COIN, NO, SECOND, YES, Scene, coin, contract, quote, terms
 
 from betatrader.engine.checks import CHECKS
@@ -15,7 +16,7 @@ from betatrader.model.instruction import Flatten, Started, TimerFired, TradingSt
 from betatrader.model.limits import Limits
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import SCALE, parse
-from betatrader.model.order import OrderType, Side
+from betatrader.model.order import OrderType, Side, TimeInForce
 from betatrader.model.signal import Forecast
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -30,7 +31,7 @@ WIDE = Limits(
 
 def test_the_checks_have_names_of_their_own() -> None:
     names = [check.__name__ for check in CHECKS]
-    assert len(set(names)) == len(names) == 33
+    assert len(set(names)) == len(names) == 34
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,18 @@ def test_the_checks_have_names_of_their_own() -> None:
 )
 def test_one_order_against_the_defaults(check: str, asked: object) -> None:
     assert Scene().refused_by(asked) == check  # type: ignore[arg-type]
+
+
+def test_the_venues_minimum_quantity_binds_what_rests_and_of_pairs_what_takes_too() -> None:
+    scene, least = Scene(), parse("0.4")
+    for listed in (coin(), contract(YES)):
+        scene.take(InstrumentListed(0, replace(listed, min_quantity=least, min_notional=0)))
+    assert scene.refused_by(terms(BUY, "10.00", "0.39")) == "min_quantity"
+    assert scene.refused_by(terms(BUY, "10.00", "0.4")) == ""
+    assert scene.refused_by(terms(BUY, "10.00", "0.3", kind=OrderType.MARKET)) == "min_quantity"
+    assert scene.refused_by(terms(BUY, "0.40", "0.39", YES)) == "min_quantity"
+    takes = terms(BUY, "0.42", "0.39", YES, time_in_force=TimeInForce.IOC)
+    assert scene.refused_by(takes) == ""
 
 
 def test_an_unknown_instrument() -> None:
