@@ -75,7 +75,7 @@ def _bus(progress: Callable[[str], None]) -> list[Any]:
 def _shipping(progress: Callable[[str], None]) -> list[Any]:
     from betatrader.bench import shipping
 
-    return shipping.run(progress)
+    return shipping.run(_recorded(progress), progress)
 
 
 def _wire(progress: Callable[[str], None]) -> list[Any]:
