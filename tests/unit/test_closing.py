@@ -91,6 +91,8 @@ def test_an_order_that_was_found_where_nothing_is_traded_any_more_is_counted_and
     gone = replace(terms(Side.BUY, "5", "1"), instrument="GONE.SIM")
     made.take(OrderFound(SECOND, name, gone, 0))
     assert made.refused_by(terms(Side.BUY, "9.90", "0.5")) == ""
+    near = terms(Side.BUY, "9.90", "0.9")  # each check is asked, by name
+    assert made.refused_by(near) == ""
     made.take(TimerFired(2 * SECOND, "tick"))
     assert made.state.failed == []
     assert made.state.orders.open[name].terms.instrument == "GONE.SIM"
