@@ -18,10 +18,13 @@ from running import family, run, until, up
 from test_refusals import act
 from test_setup import served
 
+from betatrader.model.secret import Secret
 from betatrader.ops import door
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.store.connection import connected
-from betatrader.venues.binance.serve.running import SECRET
+from betatrader.venues.binance.serve.running import KEY, SECRET
+from betatrader.venues.polymarket.serve.authentication import Keys
+from betatrader.venues.polymarket.sign import Signer
 
 HMAC = SECRET
 """The simulated Binance knows this one; that makes it no less a secret."""
@@ -31,6 +34,7 @@ PRIVATE = "5eed" * 16
 API_SECRET = base64.urlsafe_b64encode(b"planted api secret of polymarket").decode()
 PASSPHRASE = "planted-passphrase-of-polymarket"
 WEBHOOK = "planted-token-of-a-webhook"
+RELAYER = "planted-key-of-the-relayer-000000"
 PASSWORD = "planted-password-of-redis"
 CONTROL = "planted-token-for-control-0123456789"
 PEM = (
@@ -38,13 +42,20 @@ PEM = (
     .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     .decode()
 )
+DERIVED = Keys().create(Signer(Secret(f"0x{PRIVATE}"), 137, 0).address, 0)
+"""What the venue makes for the account while it runs: nobody gives it to the program."""
+
 PLANTED = {
+    "Binance API key": KEY,
     "HMAC secret": HMAC,
     "wrong HMAC secret": WRONG_HMAC,
     "Ed25519 key": PEM.splitlines()[1],
     "private key": PRIVATE,
     "API secret": API_SECRET,
     "passphrase": PASSPHRASE,
+    "derived API secret": DERIVED.secret,
+    "derived passphrase": DERIVED.passphrase,
+    "relayer key": RELAYER,
     "webhook": WEBHOOK,
     "Redis password": PASSWORD,
     "control token": CONTROL,
@@ -169,7 +180,12 @@ def test_the_search_finds_what_it_is_to_find(tmp_path: Path) -> None:
 
 KEYS = {
     "binance": {"SECRET": HMAC},
-    "polymarket": {"PRIVATE_KEY": f"0x{PRIVATE}"},
+    "polymarket": {
+        "PRIVATE_KEY": f"0x{PRIVATE}",
+        "SIGNATURE_TYPE": "2",
+        "FUNDER": f"0x{'5a' * 20}",
+        "RELAYER_KEY": RELAYER,
+    },
 }
 WRONG = {
     "binance": [{"SECRET": WRONG_HMAC}, {"SECRET": PEM}, {"SECRET": f"{WRONG_HMAC}\n\x00"}],
