@@ -46,7 +46,7 @@ PAUSE_S = 0.2
 DOUBT_S = 0.5
 """How soon the venue is asked for an order that stays without an answer."""
 
-LONGEST_S = 2.0
+LONGEST_S, GROWS = 1.0, 1.25
 """An order may stay in doubt for long, and each look counts against the venue's rate limits: it is
 asked for less often from look to look, down to this."""
 
@@ -131,7 +131,7 @@ class Reconciler:
             if not self._in_flight():
                 return repaired
             await anyio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_S)
+            pause_s = min(GROWS * pause_s, LONGEST_S)
 
     async def _balances(self) -> list[Event]:
         """What differs in two answers that are so far apart that nothing was under way in both,
@@ -183,7 +183,7 @@ class Reconciler:
             stuck = self._stuck()
             if not woken and now - looked < (min(pause_s, every_s) if stuck else every_s):
                 continue
-            pause_s = min(2 * pause_s, LONGEST_S) if stuck else DOUBT_S
+            pause_s = min(GROWS * pause_s, LONGEST_S) if stuck else DOUBT_S
             looked = now
             account = await self._account()
             if (

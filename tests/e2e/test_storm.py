@@ -133,6 +133,11 @@ class Storm:
         self.keep_running()
         return len(self.ledger().orders) > self.orders
 
+    def an_order_was_filled(self) -> bool:
+        """Whether there is a fill at the venue; all is kept running."""
+        self.keep_running()
+        return self.ledger().fill_count > 0
+
     def ledger(self) -> Ledger:
         return venue_ledger(self.link, self.account)
 
@@ -168,6 +173,7 @@ def test_no_kill_of_anything_loses_or_doubles_an_order(own_home: Path, venue: st
             time.sleep(storm.chance.uniform(0.0, 0.7))
             print(number, storm.strike())
         until(storm.an_order_arrives, 30)
+        until(storm.an_order_was_filled, 60)  # in a short storm perhaps none was yet
         leader = storm.leader()
         standby = next(trader for trader in storm.traders if trader is not leader)
         standby.kill()

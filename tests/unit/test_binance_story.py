@@ -335,4 +335,4 @@ def test_t1_an_order_that_the_venue_shows_late_is_in_doubt_until_it_does(
     assert found is not None
     assert (found.state, found.accepted) == (OrderState.ACCEPTED, True)
     looks = [path for path, _ in world.fake.asked].count("/api/v3/account") - before
-    assert 4 <= looks <= 12
+    assert 4 <= looks <= 20
