@@ -9,7 +9,7 @@ from betatrader.model.account import OrderInDoubt, OrderRejected
 from betatrader.ops import clock
 from betatrader.venues.polymarket import sending
 from betatrader.venues.polymarket.forms import salt_of
-from betatrader.venues.polymarket.sending import AT_ONCE, BUSY, QUEUE_S, STOPPED
+from betatrader.venues.polymarket.sending import AT_ONCE, BUSY, FENCED, QUEUE_S, STOPPED
 
 
 @pytest.fixture
@@ -55,6 +55,17 @@ def test_what_waits_as_the_connection_ends_never_left_and_the_next_ones_do(world
     world.go(2).since()
     world.submit(approved(99))
     assert world.kinds() == ["OrderAccepted"]
+
+
+def test_what_waits_as_the_lease_ends_is_not_sent(world: World) -> None:
+    leads = True
+    world.venue.heed(lambda: leads)
+    place(world, 50, 0.003)
+    leads = False
+    world.go(0.1)
+    assert len(world.fake.posted()) == AT_ONCE
+    never = [e for e in world.since() if isinstance(e, OrderRejected) and e.reason == FENCED]
+    assert [e.order for e in never] == [name(number) for number in range(AT_ONCE, 50)]
 
 
 def test_an_order_that_has_waited_too_long_is_not_sent(

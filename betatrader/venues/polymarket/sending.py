@@ -43,6 +43,7 @@ QUEUE_S = 2.0
 """An order that has waited so long for its turn is not sent any more."""
 
 BUSY = "not sent: too many requests under way"
+FENCED = "not sent: the lease ended while it waited for its turn"
 
 SETTLE_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """When what became of an order that takes at once is asked for, until it is known."""
@@ -87,6 +88,8 @@ class Sending:
         self.group: TaskGroup | None = None
         self.refused: Callable[[RefusalError], None] = lambda _error: None
         self.failed: Callable[[str], None] = lambda _reason: None
+        self.may: Callable[[], bool] = lambda: True
+        """Whether the lease holds: asked again where an order has waited."""
         self._rest = rest
         self._ids = ids
         self._accounts = accounts
@@ -174,6 +177,9 @@ class Sending:
         waiting = {one.order: one for one in sent}
         if clock.boot_s() - sent[0].made_s > QUEUE_S:
             self._end(waiting, OrderRejected, BUSY)
+            return
+        if not self.may():
+            self._end(waiting, OrderRejected, FENCED)
             return
         try:
             await self._post(sent, waiting)

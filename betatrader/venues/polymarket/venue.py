@@ -190,8 +190,8 @@ class PolymarketVenue:
         self._heartbeat.leads = True
 
     def heed(self, may: Callable[[], bool]) -> None:
-        """Ask this before each heartbeat and transaction."""
-        self._heartbeat.may = may
+        """Ask this before each heartbeat and transaction, and each order that has waited."""
+        self._heartbeat.may = self._sending.may = may
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
