@@ -128,15 +128,13 @@ class Engine(Answering):
         """
         kind = type(record)
         seen = FOLDS[kind](self.state, record)
-        if (listening := self._watching.get(kind)) is not None:
-            about = self._live_markets() if kind is instruction.TimerFired else [seen]
-            for listen, view in listening:
-                for one in about:
-                    try:
-                        if one is not None and not one.crossed:
-                            listen(view, one)
-                    except Exception as error:  # a leader's Step tells of it; a standby has none
-                        self.failed_watching[view.strategy] = f"{type(error).__name__}: {error}"
+        listening = self._watching.get(kind)
+        if listening is not None:
+            if seen is not None:
+                self._watch(listening, seen)
+            elif kind is instruction.TimerFired:
+                for one in self._live_markets():
+                    self._watch(listening, one)
         elif isinstance(record, Step):
             if any(type(change) is StrategyFailed for change in record.changes):
                 self._connect()
@@ -146,6 +144,15 @@ class Engine(Answering):
             self._forget_ended()
         elif kind is instruction.Started:
             self._prefixes.clear()
+
+    def _watch(self, listening: list[Listener], seen: Market) -> None:
+        if seen.crossed:
+            return
+        for listen, view in listening:
+            try:
+                listen(view, seen)
+            except Exception as error:  # a leader's Step tells of it; a standby has none
+                self.failed_watching[view.strategy] = f"{type(error).__name__}: {error}"
 
     def snapshot(self, schema: int = SCHEMA_VERSION) -> bytes:
         """State and strategies' memories, for `restore`; limits come from the configuration."""

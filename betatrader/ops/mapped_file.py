@@ -20,21 +20,27 @@ class MappedFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.size = 0
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         self._map = self._mapped(0, WINDOW)
-        self._begins = 0
-        self._room = WINDOW
+        self.begins = 0
+        """Where the window that is written begins in the file."""
+        self._end, self._room = 0, WINDOW  # counted from there: an append adds nothing up
+
+    @property
+    def size(self) -> int:
+        """How many bytes were appended."""
+        return self.begins + self._end
 
     def append(self, data: bytes) -> None:
         """Add to the end; raises OSError where there is no room, and then nothing was added."""
-        at = self.size
+        at = self._end
         end = at + len(data)
         if end > self._room:
-            self._go_on(end)
-        begins = self._begins
-        self._map[at - begins : end - begins] = data
-        self.size = end
+            self._go_on(len(data))
+            at = self._end
+            end = at + len(data)
+        self._map[at:end] = data
+        self._end = end
 
     def sync(self) -> None:
         """Return when all that was appended before survives the machine; raises OSError."""
@@ -51,14 +57,15 @@ class MappedFile:
             self._room = 0  # whoever appends now gets an OSError
             os.close(file)
 
-    def _go_on(self, end: int) -> None:
-        """Map a window that begins with the page where the content ends, and holds `end`."""
-        begins = self.size - self.size % ALLOCATIONGRANULARITY
-        granules = -(-max(end - begins, WINDOW) // ALLOCATIONGRANULARITY)
+    def _go_on(self, more: int) -> None:
+        """Map a window that begins with the page where the content ends, and holds `more`."""
+        size = self.size
+        begins = size - size % ALLOCATIONGRANULARITY
+        granules = -(-max(size + more - begins, WINDOW) // ALLOCATIONGRANULARITY)
         length = granules * ALLOCATIONGRANULARITY
         mapped = self._mapped(begins, length)
         self._map.close()
-        self._map, self._begins, self._room = mapped, begins, begins + length
+        self._map, self.begins, self._end, self._room = mapped, begins, size - begins, length
 
     def _mapped(self, begins: int, length: int) -> mmap:
         os.posix_fallocate(self._file, begins, length)

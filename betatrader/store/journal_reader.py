@@ -7,10 +7,11 @@ that was not closed ends in zeros, which are no record of anything.
 
 import os
 from collections.abc import Iterator
-from hashlib import blake2b
 from io import BufferedReader, RawIOBase
+from itertools import chain as continued
 from itertools import pairwise
 from pathlib import Path
+from struct import Struct
 from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
@@ -31,6 +32,7 @@ from betatrader.store.journal import (
     Head,
     Record,
     files,
+    link,
 )
 from betatrader.store.schema import check
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 LARGEST = 64 * 1024 * 1024
 BLOCK = 256 * 1024
 PAGE, SIZE = 4096, 4
+_FRAME_HEAD = Struct(f"{SIZE_AND_CRC.format}{CHAIN}s")
 
 
 class TornHeadError(UsageError):
@@ -103,30 +106,32 @@ class Reader:
         with _opened(self.paths[0]) as file:
             return self._head(self.paths[0], file)[0]
 
-    def _head(self, path: Path, file: BinaryIO) -> tuple[Head, bytes, "Frames"]:
-        """The head, its chain, and the frames after it."""
+    def _head(self, path: Path, file: BinaryIO) -> tuple[Head, bytes, "Iterator[Frames]"]:
+        """The head, its chain, and the frames after it, block by block."""
         start = file.read(len(MAGIC))
         if start != MAGIC and MAGIC.startswith(start.rstrip(b"\0")):
             raise TornHeadError(f"{path} is cut within its first bytes\n{TORN}")
         if start != MAGIC:
             raise UsageError(f"{path} is no journal of ours\nGive a file that a trader wrote.")
-        frames = _frames(path, file)
-        frame = next(frames, None)
-        if frame is None or not frame[0]:
+        blocks = _frames(path, file)
+        first: Frames = []
+        while not first and (block := next(blocks, None)) is not None:
+            first = block  # a head with a large snapshot fills more than one
+        if not first or not first[0][0]:
             raise TornHeadError(f"{path} has no head\n{TORN}")
-        chain, payload = frame
+        (chain, payload), *others = first
         self.end = len(MAGIC) + FRAME + len(payload)
         try:
             head = msgspec.msgpack.decode(payload, type=Head)
         except msgspec.DecodeError as error:
             raise UsageError(f"{path}: unreadable head ({error})\nThe file is damaged.") from error
         check(head.schema, str(path))
-        if blake2b(head.chain + payload, digest_size=CHAIN).digest() != chain:
+        if link(head.chain, payload) != chain:
             raise UsageError(f"{path}: the head was altered (its chain does not fit)\n{DAMAGE}")
-        return head, chain, frames
+        return head, chain, continued([others], blocks)
 
     def _records(self, path: Path, file: BinaryIO, *, last: bool) -> Iterator[Entry]:
-        head, chain, frames = self._head(path, file)
+        head, chain, blocks = self._head(path, file)
         self.schema = head.schema
         self._file, self._tip = head.file, chain
         if self._chain is not None and head.chain != self._chain:
@@ -134,8 +139,8 @@ class Reader:
         sequence = head.sequence
         self.sequence = sequence - 1
         end = self.end
-        for found, payload in frames:
-            expected = blake2b(chain + payload, digest_size=CHAIN).digest()
+        for found, payload in continued.from_iterable(blocks):
+            expected = link(chain, payload)
             if found != expected:
                 if not found and last:
                     self.torn = len(payload)
@@ -233,33 +238,37 @@ class _Unpacked(RawIOBase):
         )
 
 
-Frames = Iterator[tuple[bytes, bytes]]
+Frames = list[tuple[bytes, bytes]]
+"""Chain and payload of each."""
 
 
-def _frames(path: Path, file: BinaryIO) -> Frames:
-    """Chain and payload of each frame; a torn tail comes last, without a chain.
+def _frames(path: Path, file: BinaryIO) -> Iterator[Frames]:
+    """The frames, block by block; a torn tail comes last, without a chain.
 
-    Read in blocks: a read for each frame costs more than all that is done with it.
+    Read in blocks: a read, or a turn of a generator, for each frame costs more than its check.
     """
     data, at, wanted = b"", 0, BLOCK
     position = len(MAGIC)
+    unpack, frame_head, whole = _FRAME_HEAD.unpack_from, SIZE_AND_CRC.size, FRAME
     while block := file.read(wanted):
         position += at
         data, at, wanted = data[at:] + block, 0, BLOCK
         end = len(data)
-        while end - at >= FRAME:
-            size, crc = SIZE_AND_CRC.unpack_from(data, at)
-            after = at + FRAME + size
+        found: Frames = []
+        while end - at >= whole:
+            size, crc, chain = unpack(data, at)
+            after = at + whole + size
             if after > end and size <= LARGEST:
                 wanted = max(BLOCK, after - end)
                 break
-            rest = data[at + SIZE_AND_CRC.size : after]
-            if size > LARGEST or not size or crc32(rest) != crc:
-                yield from _tail(path, data[at:] + file.read(), position + at)
+            if size > LARGEST or not size or crc32(data[at + frame_head : after]) != crc:
+                yield found
+                yield _tail(path, data[at:] + file.read(), position + at)
                 return
-            yield rest[:CHAIN], rest[CHAIN:]
+            found.append((chain, data[at + whole : after]))
             at = after
-    yield from _tail(path, data[at:], position + at)
+        yield found
+    yield _tail(path, data[at:], position + at)
 
 
 def _tail(path: Path, rest: bytes, position: int) -> Frames:
@@ -269,12 +278,12 @@ def _tail(path: Path, rest: bytes, position: int) -> Frames:
     """
     left = rest.rstrip(b"\0")
     if not left:
-        return
+        return []
     size = SIZE_AND_CRC.unpack(rest[: SIZE_AND_CRC.size].ljust(SIZE_AND_CRC.size, b"\0"))[0]
     whole = FRAME + (size if size <= LARGEST else 0)
     if len(left) > whole and not _lost_page(rest, whole, position):
         raise UsageError(f"{path}: a frame's CRC does not fit, and others follow\n{DAMAGE}")
-    yield b"", left
+    return [(b"", left)]
 
 
 def _lost_page(rest: bytes, whole: int, position: int) -> bool:

@@ -83,8 +83,10 @@ class MarketMaker(Strategy):
         if seen is None:
             seen = self.memory[name] = Quoting()
         now = market.updated_ns
+        if now < seen.next_ns:
+            return None
         bid, ask = market.bid, market.ask
-        if now < seen.next_ns or not 0 < bid < ask:
+        if not 0 < bid < ask:
             return None
         seen.next_ns = now + self._pause_ns
         mid = (bid + ask) // 2
