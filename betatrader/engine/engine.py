@@ -230,7 +230,9 @@ class Engine(Answering):
             self._note(change)
 
     def _on_reconciled(self, event: account.Reconciled, _seen: object) -> None:
-        self._note(Booked("reconciled", event.venue, f"{len(event.repaired)} differences repaired"))
+        still = "; balances still move" if event.moving else ""
+        text = f"{len(event.repaired)} differences repaired{still}"
+        self._note(Booked("reconciled", event.venue, text))
         self._guard_losses()
 
     def _on_resolution(self, event: market.Resolution, _seen: object) -> None:

@@ -87,12 +87,13 @@ def fold_access(state: "State", event: account.VenueAccess) -> None:
 
 
 def fold_reconciled(state: "State", event: account.Reconciled) -> None:
-    """Our books and the venue's agree."""
+    """Our books and the venue's were compared, and agree unless its balances still move."""
     arrive(state, event.time_ns)
     account = state.account(event.venue)
     if account in state.uncompared:
         state.uncompared.remove(account)
-    state.agreed[account] = state.now_ns, state.orders.fills
+    if not event.moving:
+        state.agreed[account] = state.now_ns, state.orders.fills
     watch_risk(state)
 
 

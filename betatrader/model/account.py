@@ -124,11 +124,15 @@ class PairsMerged(msgspec.Struct, frozen=True, gc=False, tag="merged", array_lik
 
 
 class Reconciled(msgspec.Struct, frozen=True, gc=False, tag="reconciled", array_like=True):
-    """Our books and the venue's agree: orders may be sent. `repaired` are the differences found."""
+    """Our books and the venue's agree: orders may be sent. `repaired` are the differences found.
+
+    With `moving` orders and fills agree, and balances differed in another way at each look.
+    """
 
     time_ns: int
     venue: str
     repaired: tuple[str, ...] = ()
+    moving: bool = False
 
 
 class VenueOrder(msgspec.Struct, frozen=True, gc=False):

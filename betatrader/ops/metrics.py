@@ -16,7 +16,7 @@ UNSENT = Counter("bt_unsent_total", "Commands not sent, since the lease did not 
 SHIPPED_WHOLE = Counter(
     "bt_shipped_whole_total", "Snapshots shipped since the server or our queue had lost records"
 )
-STANDBY_BEHIND = Gauge("bt_standby_behind_ms", "How old the last record was when it was followed")
+STANDBY_BEHIND = Gauge("bt_standby_behind_ms", "How far a standby is behind the leader")
 HELD_BACK = Counter("bt_held_back_total", "Orders not sent, since their record was not shipped")
 AUDIT_DROPPED = Counter("bt_audit_dropped_total", "Audit records dropped while Redis was away")
 REQUESTS_DROPPED = Counter("bt_requests_dropped_total", "Forecast requests dropped, Redis away")

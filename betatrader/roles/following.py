@@ -14,7 +14,7 @@ from betatrader.model.event import decode_audit
 from betatrader.ops import clock, metrics
 from betatrader.roles.recovering import restore
 from betatrader.store import shipping
-from betatrader.store.connection import Client
+from betatrader.store.connection import AWAY, Client
 from betatrader.store.functions import SHIPPED_JOURNAL, Fenced
 from betatrader.store.shipping import Described, Shipped, Snapshot
 
@@ -39,16 +39,29 @@ class Follower:
         self._home = home
         self._after: bytes | None = None
         self._at = (0, 0)
+        self._caught_up_s = clock.boot_s()
         self._log = structlog.get_logger()
 
     async def catch_up(self) -> None:
         """Follow all that stands in the stream; raises what the client raises."""
+        try:
+            await self._catch_up()
+        except AWAY:  # the leader may have gone on since
+            metrics.STANDBY_BEHIND.set(round((clock.boot_s() - self._caught_up_s) * 1e3))
+            raise
+        self._caught_up_s = clock.boot_s()
+
+    async def _catch_up(self) -> None:
         if self._after is None and not await self._begin():
             return
+        news = False
         while entries := await shipping.read(self._redis, self._after, home=self._home):
+            news = True
             for entry, shipped in entries:
                 self._follow(shipped)
                 self._after = entry
+        if not news:
+            metrics.STANDBY_BEHIND.set(0)
 
     async def _begin(self) -> bool:
         """Start at the last snapshot, where the stream is ahead of what we know already."""

@@ -24,6 +24,7 @@ from betatrader.model.market import Resolution
 from betatrader.model.money import show
 from betatrader.model.order import LEAVING, Order
 from betatrader.ops import clock, metrics
+from betatrader.venues.ages import Ages
 from betatrader.venues.reconcile import (
     IN_FLIGHT,
     missing_fills,
@@ -87,6 +88,7 @@ class Reconciler:
         self._unspoken: set[InstrumentId] = set()
         self._foreign: set[str] = set()
         self._by_hand: set[str] = set()
+        self._ages = Ages()
         self._wake = anyio.Event()
         self._log = structlog.get_logger()
 
@@ -115,7 +117,7 @@ class Reconciler:
         while found := await self._balances():
             repaired += self._repair(found)
         name = self._venue.name
-        self._take(Reconciled(clock.now_ns(), name, tuple(repaired)))
+        self._take(Reconciled(clock.now_ns(), name, tuple(repaired), found is None))
         self._made = None
         self._log.info("reconciled", venue=name, repaired=repaired)
         return tuple(repaired)
@@ -133,26 +135,30 @@ class Reconciler:
             await anyio.sleep(pause_s)
             pause_s = min(GROWS * pause_s, LONGEST_S)
 
-    async def _balances(self) -> list[Event]:
+    async def _balances(self) -> list[Event] | None:
         """What differs in two answers that are so far apart that nothing was under way in both,
         or lagged in both; a contract's end needs no second word. What differs otherwise each time
-        is looked at again, a few times: then it is left to `keep`."""
-        found = self._of_balances(await self._answer())
+        is looked at again, a few times: then it is None, and left to `keep`; and so where trades
+        are not settled."""
+        account = await self._answer()
+        found = self._of_balances(account)
         for _ in range(LOOKS):
             if not found or isinstance(found[0], Resolution):
-                return found
+                break
             await anyio.sleep(self._apart_s)
-            again = await self._answer()
-            late = self._orders(again)
+            account = await self._answer()
+            late = self._orders(account)
             if late:
                 return late
             told = [describe(event) for event in found]
-            found = self._of_balances(again)
+            found = self._of_balances(account)
             if same := [event for event in found if describe(event) in told]:
                 return same
-        if found:
-            self._log.warning("balances_keep_moving", venue=self._venue.name)
-        return []
+        else:
+            if found:
+                self._log.warning("balances_keep_moving", venue=self._venue.name)
+                return None
+        return None if account.moving and not found else found
 
     async def keep(self, every_s: float) -> None:
         """While running: look now and then, and at once where an order stays without an answer.
@@ -171,6 +177,7 @@ class Reconciler:
             woken, now = self._wake.is_set(), anyio.current_time()
             if woken:
                 self._wake = anyio.Event()
+            self._age_orders()
             state = self._state()
             if not self._may():  # another may lead: what differs is that one's doing
                 continue
@@ -256,8 +263,13 @@ class Reconciler:
         if fills:
             return fills
         venue = self._venue
-        reports = order_reports(state, account, venue.name, clock.now_ns(), venue.under_way_ns)
+        self._age_orders()
+        now, under_way_ns, age = clock.now_ns(), venue.under_way_ns, self._ages.age
+        reports = order_reports(state, account, venue.name, now, under_way_ns, age=age)
         return list(reports)  # type: ignore[arg-type]
+
+    def _age_orders(self) -> None:
+        self._ages.look(self._open(), clock.now_ns(), int(clock.boot_s() * 1e9))
 
     def _of_balances(self, account: VenueAccount) -> list[Event]:
         """Contracts that have ended; and only where there are none, what nothing explains."""

@@ -120,6 +120,7 @@ class Standby:
             self._log.error("strategy_failed_watching", strategy=strategy, error=error)
         while not self._service.is_stopping():
             try:
+                # where a later leader has been, the shipper's first flush fences us
                 await shipping.fence(self._service.redis, epoch, self.shipped)
                 await self._follower.catch_up()
             except AWAY as error:

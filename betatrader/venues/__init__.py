@@ -12,6 +12,7 @@ paper_ledger the paper venue's books on disk
 recorded recordings of what a venue has said, line by line
 stage    what is done to a simulated venue on request: pages, closed markets, other rules
 link     the same exchange in a process of its own, over a socket: the reference venue
+ages     how long ago an order was made, by a clock that nobody sets
 reconcile our books beside the venue's: what differs, as events that repair it
 binance  Binance spot: the wire and recordings of it
 polymarket the Polymarket CLOB: orders signed as EIP-712, books and reports over two channels

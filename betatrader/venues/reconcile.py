@@ -5,6 +5,8 @@ nothing once its answers have been taken, so that doing it twice changes nothing
 our client order ids, never by time.
 """
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from betatrader.engine.state import State
@@ -28,6 +30,7 @@ from betatrader.model.ids import ClientOrderId, InstrumentId
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.market import Resolution
 from betatrader.model.order import LEAVING, Order, OrderState
+from betatrader.venues.ages import Age, by_the_wall_clock
 
 NEVER_TAKEN = "the venue never took it"
 UNKNOWN = "the venue knows it no more"
@@ -83,17 +86,25 @@ def open_at(state: State, venue: str) -> list[Order]:
 
 
 def order_reports(
-    state: State, account: VenueAccount, venue: str, now_ns: int, under_way_ns: int
+    state: State,
+    account: VenueAccount,
+    venue: str,
+    now_ns: int,
+    under_way_ns: int,
+    *,
+    age: Callable[[Order], Age] | None = None,
 ) -> list[OrderEvent]:
     """What the venue says of our open orders there, where that is news; fills must be taken before.
 
     An order that it does not know is in doubt while it may still be under way (`under_way_ns`
     since it was made), and only then has never arrived. One that works there and that we do not
     know, or have long taken for ended, is of a journal whose tail was lost, or came too late. Of an
-    id that stands for two orders both are cancelled, one look after the other.
+    id that stands for two orders both are cancelled, one look after the other. Without `age` what
+    orders tell of themselves counts.
     """
+    age = age or by_the_wall_clock(now_ns)
     found = (
-        _report(order, account.orders.get(order.id), now_ns, under_way_ns)
+        _report(order, account.orders.get(order.id), now_ns, under_way_ns, age(order))
         for order in open_at(state, venue)
     )
     lost = [
@@ -117,12 +128,11 @@ def _long_ended(ours: Order | None, before_ns: int) -> bool:
 
 
 def _report(
-    order: Order, there: VenueOrder | None, now_ns: int, under_way_ns: int
+    order: Order, there: VenueOrder | None, now_ns: int, under_way_ns: int, age: Age
 ) -> OrderEvent | None:
     if there is None:
         # A cancel that is refused, since the venue knows no such order, is no sign of its life.
-        since_ns = order.created_ns if order.state in WORKING else order.updated_ns
-        if now_ns - since_ns <= under_way_ns:
+        if (age.made_ns if order.state in WORKING else age.news_ns) <= under_way_ns:
             if order.state is OrderState.SUBMITTED:
                 return OrderInDoubt(now_ns, order.id, "the venue does not know it yet")
             return None
@@ -131,7 +141,7 @@ def _report(
         return OrderRejected(now_ns, order.id, NEVER_TAKEN)
     filled = there.state is OrderState.FILLED
     waits_ns = max(under_way_ns, UNTOLD_NS) if filled else under_way_ns
-    if (filled or there.filled > order.filled) and now_ns - order.updated_ns <= waits_ns:
+    if (filled or there.filled > order.filled) and age.news_ns <= waits_ns:
         return None  # its fills come first; a venue may know of them a moment later
     match there.state:
         case OrderState.FILLED:

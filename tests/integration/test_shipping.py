@@ -7,6 +7,7 @@ import anyio
 import msgspec
 import pytest
 from prometheus_client import REGISTRY
+from redis.exceptions import ConnectionError as RedisConnectionError
 from scenes import COIN, SECOND, Puppet, Scene, terms
 
 from betatrader.engine.engine import Engine
@@ -93,6 +94,27 @@ async def test_a_standby_tells_how_old_what_it_follows_is(
         monkeypatch.setattr(clock, "now_ns", lambda now_ns=now_ns: now_ns)
         await follower.catch_up()
         assert REGISTRY.get_sample_value("bt_standby_behind_ms") == behind_s * 1000
+    await follower.catch_up()
+    assert REGISTRY.get_sample_value("bt_standby_behind_ms") == 0, "nothing is left to follow"
+
+
+async def test_a_standby_that_cannot_follow_falls_behind(
+    redis: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader, (_, follower) = Leader(redis), standby(redis)
+    await leader.shipper.flush()
+    now_s = 100.0
+    monkeypatch.setattr(clock, "boot_s", lambda: now_s)
+    await follower.catch_up()
+    now_s = 107.0
+
+    async def away(*_: object, **__: object) -> None:
+        raise RedisConnectionError("gone")
+
+    monkeypatch.setattr(shipping, "read", away)
+    with pytest.raises(RedisConnectionError):
+        await follower.catch_up()
+    assert REGISTRY.get_sample_value("bt_standby_behind_ms") == 7000
 
 
 async def test_recovery_with_the_disk_gone_begins_at_the_last_snapshot(redis: Client) -> None:

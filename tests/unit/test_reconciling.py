@@ -229,6 +229,27 @@ async def test_what_waits_for_a_person_at_the_venue_is_told_of_once() -> None:
     assert scene.state.trading_state is TradingState.ACTIVE
 
 
+async def test_books_whose_balances_still_move_count_as_compared_and_not_as_equal() -> None:
+    scene, venue = two(), Shown("TWO", "30")
+    made = reconciler(scene, venue)
+    made._unexplained = "adopt"
+    await made.at_start(EVER, nothing)
+    _, fills = scene.state.agreed.pop("TWO")
+    cash = iter(range(31, 99))
+
+    async def account(_asked: object) -> VenueAccount:
+        return VenueAccount(parse(str(next(cash))), {}, {}, (), {})
+
+    venue.account = account  # type: ignore[method-assign]
+    await made.at_start(EVER, nothing)
+    assert scene.state.uncompared == ["ONE"], "orders may be sent"
+    assert scene.state.agreed == {}, "and a loss is not halted for by books that nobody confirmed"
+    await seen(made, venue, moving=(InstrumentId("YES.TWO"),))
+    assert scene.state.agreed == {}
+    await seen(made, venue)
+    assert scene.state.agreed["TWO"][1] == fills
+
+
 async def test_an_order_that_is_not_ours_is_told_of_once() -> None:
     scene, venue = two(), Shown("TWO", "30")
     told: list[str] = []
