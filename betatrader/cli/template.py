@@ -101,5 +101,6 @@ deadman_seconds = 60      # how often
 # name = "forecast_edge"  # or a path: "my.py", "my.py:MyStrategy"
 # parameters = { min_edge = 0.05, kelly_fraction = 0.2 }
 # venues = ["BINANCE"]    # where it may trade: the ends of instrument ids; none: anywhere
+# stop_within = 0.1       # each buy needs a stop, at most 10% below its price; 0: it needs none
 """
 """What `config init` writes; a test holds it equal to the defaults."""

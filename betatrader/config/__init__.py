@@ -101,12 +101,14 @@ class Feed(Section, frozen=True, kw_only=True):
 class StrategyEntry(Section, frozen=True, kw_only=True):
     """[[strategies]]: a shipped strategy's `name`, or `PATH[:CLASS]` of one of yours.
 
-    `venues` are those where it may trade, as instrument ids name them; none: all.
+    `venues` are those where it may trade, as instrument ids name them; none: all. With
+    `stop_within` above 0 each of its buys must carry a stop, at most that share below its price.
     """
 
     name: str
     parameters: dict[str, Any] = {}
     venues: tuple[str, ...] = ()
+    stop_within: Annotated[Decimal, msgspec.Meta(extra={"least": 0, "most": 1})] = Decimal(0)
 
 
 class Intel(Section, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from betatrader.engine.access import ACCESS
 from betatrader.engine.ceilings import CEILINGS, USED_UP
 from betatrader.engine.exposure import event_loss, reserved_at, venue_notional
-from betatrader.engine.guarding import stop_protection
+from betatrader.engine.guarding import stop_protection, stop_required
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, CLOSING, OPERATOR, SELL, Proposal
 from betatrader.model.ids import venue_of
@@ -332,6 +332,7 @@ CHECKS: tuple[Callable[[Proposal], Breach], ...] = (
     instrument,
     *ACCESS,
     stop_protection,
+    stop_required,
     trading_state,
     tick,
     lot,

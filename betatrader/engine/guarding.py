@@ -125,6 +125,19 @@ def stop_protection(proposal: Proposal) -> Breach:
     return None
 
 
+def stop_required(proposal: Proposal) -> Breach:
+    """Where the limits ask for one, a strategy's buy carries a stop that is near enough."""
+    within = proposal.limits.stops.get(proposal.strategy)
+    if not proposal.buying or within is None or near_enough(within, proposal.price, proposal.stop):
+        return None
+    return f"a stop within {show(within)} of the price", show(proposal.stop or 0)
+
+
+def near_enough(within: int, price: int, stop: int) -> bool:
+    """Whether a stop lies below the price, and by at most that share of it."""
+    return 0 < price - stop <= price * within // SCALE
+
+
 def makes_way(state: State, intent: Place) -> Place | None:
     """The same sale in the stop's place, where that is what stands in its way."""
     terms = intent.terms

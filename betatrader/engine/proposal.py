@@ -41,6 +41,7 @@ class Proposal:
         "reserved",
         "resting",
         "state",
+        "stop",
         "strategy",
         "terms",
         "uses_forecast",
@@ -56,12 +57,14 @@ class Proposal:
         *,
         uses_forecast: bool = False,
         replaces: str = "",
+        stop: int = 0,
     ) -> None:
         self.state = state
         self.limits = limits
         self.order = order
         self.strategy = strategy
         self.terms = terms
+        self.stop = stop
         self.uses_forecast = uses_forecast
         name = terms.instrument
         self.market: Market | None = state.markets.get(name)

@@ -4,6 +4,7 @@ from betatrader.engine.access import permitted
 from betatrader.engine.ceilings import cut
 from betatrader.engine.checks import CAPACITY, CHECKS, collar_width
 from betatrader.engine.clearance import far_from_ceilings, far_from_limits, has_ceilings, wary
+from betatrader.engine.guarding import near_enough
 from betatrader.engine.lifecycle import MINUTE_NS
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import BUY, Proposal
@@ -26,13 +27,14 @@ UNCONFIRMED = "raised limits wait for `betatrader limits confirm`"
 class Judge:
     """Asks every check of every order. `limits` are in force; near them (80%) it looks closer."""
 
-    __slots__ = ("_bound", "_capped", "_wary", "calm", "limits", "warnings")
+    __slots__ = ("_bound", "_capped", "_stops", "_wary", "calm", "limits", "warnings")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.calm = calm(limits)
         self._wary = wary(limits)
         self._bound = limits.venues
+        self._stops = limits.stops
         self._capped = has_ceilings(limits)
         self.warnings: list[Warned] = []
         """Of the last approvals, until they are noted: at most one a check and minute."""
@@ -46,6 +48,7 @@ class Judge:
         if market is not None:
             if (
                 not intent.uses_forecast
+                and (not self._stops or self._is_stopped(strategy, intent))
                 and (not self._bound or permitted(self.limits, strategy, terms.instrument))
                 and far_from_limits(state, self._wary, market, terms)
                 and (not self._capped or far_from_ceilings(state, self._wary, terms))
@@ -63,6 +66,7 @@ class Judge:
             terms,
             uses_forecast=intent.uses_forecast,
             replaces=intent.replaces,
+            stop=intent.stop,
         )
         for check in CHECKS:
             breach = check(proposal)
@@ -71,6 +75,12 @@ class Judge:
                 return Refused(order, strategy, terms, check.__name__, limit, actual)
         self._warn(proposal)
         return Approved(order, strategy, terms, intent.reason, intent.stop, intent.replaces)
+
+    def _is_stopped(self, strategy: StrategyId, intent: Place) -> bool:
+        within, terms = self._stops.get(strategy), intent.terms
+        return (
+            within is None or terms.side is not BUY or near_enough(within, terms.price, intent.stop)
+        )
 
     def _warn(self, proposal: Proposal) -> None:
         """Hold the order to 80% of what is used up little by little: near it, a person is told."""

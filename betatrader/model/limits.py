@@ -40,16 +40,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A buy is at most so many times the venue's minimum size: 1 in micro."""
     venues: dict[str, tuple[str, ...]] = {}
     """Where a strategy may trade, by its name; one that is not named may trade anywhere."""
+    stops: dict[str, int] = {}
+    """How far below its price a strategy's buy may have its stop, by its name, as a share: one that
+    is named buys nothing without."""
 
 
-AMOUNTS = tuple(name for name in Limits.__struct_fields__ if name != "venues")
+AMOUNTS = tuple(name for name in Limits.__struct_fields__ if name not in ("venues", "stops"))
 """The limits that are numbers."""
 
 
 def calm(limits: Limits) -> Limits:
     """The levels at which risk warns: 80% of each limit, rounded down."""
     lower = {name: getattr(limits, name) * 4 // 5 for name in AMOUNTS}
-    return Limits(**lower, venues=limits.venues)
+    return Limits(**lower, venues=limits.venues, stops=limits.stops)
 
 
 FIRST_DAILY_BOUGHT = 20 * SCALE
@@ -71,4 +74,8 @@ def raised(limits: Limits, confirmed: Limits) -> tuple[str, ...]:
         not set(limits.venues.get(strategy, ())) <= set(venues) or strategy not in limits.venues
         for strategy, venues in confirmed.venues.items()
     )
-    return (*higher, "venues") if wider else higher
+    looser = any(
+        limits.stops.get(strategy, SCALE + 1) > within
+        for strategy, within in confirmed.stops.items()
+    )
+    return (*higher, *(["venues"] if wider else []), *(["stops"] if looser else []))

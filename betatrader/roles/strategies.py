@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from betatrader.config import Risk, StrategyEntry
+from betatrader.config import Risk, StrategyEntry, units
 from betatrader.config.reader import did_you_mean
 from betatrader.engine.holdings import UNKNOWN
 from betatrader.engine.proposal import GUARD, OPERATOR, STOP
@@ -52,13 +52,14 @@ def load_all(entries: tuple[StrategyEntry, ...]) -> list[Strategy]:
 
 
 def limits_of(risk: Risk, entries: tuple[StrategyEntry, ...], strategies: list[Strategy]) -> Limits:
-    """The limits in force: those of [risk], and where each of `load_all`'s strategies may trade."""
-    venues = {
-        strategy.name: entry.venues
-        for entry, strategy in zip(entries, strategies, strict=False)
-        if entry.venues
-    }
-    return msgspec.structs.replace(risk.limits(), venues=venues)
+    """The limits in force: those of [risk], and where each of `load_all`'s strategies may trade,
+    and with which stops."""
+    named = [(strategy.name, entry) for entry, strategy in zip(entries, strategies, strict=False)]
+    return msgspec.structs.replace(
+        risk.limits(),
+        venues={name: entry.venues for name, entry in named if entry.venues},
+        stops={name: units(entry.stop_within) for name, entry in named if entry.stop_within},
+    )
 
 
 def described(

@@ -120,6 +120,16 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load(tmp_path / "none.toml", {})
 
 
+def test_a_strategys_stop_becomes_a_limit_under_its_own_name() -> None:
+    text = '[[strategies]]\nname = "market_maker"\nstop_within = 0.15\n[[strategies]]\n'
+    config = loads(text + 'name = "forecast_edge"\n', "t", {}).config
+    loaded = strategies.load_all(config.strategies)
+    limits = strategies.limits_of(config.risk, config.strategies, loaded)
+    assert limits == Limits(stops={"market_maker": 15_000_000})
+    [problem] = problems(text.replace("0.15", "1.5") + 'name = "forecast_edge"\n')
+    assert "stop_within" in problem
+
+
 def test_a_strategys_venues_become_limits_under_its_own_name() -> None:
     text = '[[strategies]]\nname = "market_maker"\nvenues = ["SIM"]\n[[strategies]]\n'
     config = loads(text + 'name = "forecast_edge"\n', "t", {}).config

@@ -17,8 +17,9 @@ from betatrader.model.account import (
 )
 from betatrader.model.command import Alert, Approved, CancelOrder, Refused, Step
 from betatrader.model.instruction import CancelAll, Halt, Started, TimerFired, TradingState
+from betatrader.model.limits import Limits, raised
 from betatrader.model.market import InstrumentListed
-from betatrader.model.money import parse
+from betatrader.model.money import SCALE, parse
 from betatrader.model.order import Order, OrderState, OrderType, Side
 
 BUY, SELL = Side.BUY, Side.SELL
@@ -296,3 +297,26 @@ def test_a_buy_without_a_stop_is_placed_as_ever() -> None:
     step = made.quote()
     assert step is not None
     assert isinstance(step.changes[0], Approved)
+
+
+def test_a_strategy_whose_limits_ask_for_a_stop_buys_nothing_without() -> None:
+    scene = Scene(Limits(stops={"puppet": SCALE // 10, "another": SCALE // 100}))
+    asked = terms(BUY, "9.90", "0.5")
+    assert scene.refused_by(asked) == "stop_required"
+    refused = scene.propose(asked, stop=parse("8.90"))
+    assert isinstance(refused, Refused)
+    assert (refused.limit, refused.actual) == ("a stop within 0.1 of the price", "8.9")
+    for above in ("9.90", "9.95"):
+        assert scene.refused_by(asked, stop=parse(above)) == "stop_required"
+    bought = scene.propose(asked, stop=parse("8.91"))
+    assert isinstance(bought, Approved)
+    scene.fill(bought)
+    assert scene.refused_by(terms(SELL, "10.10", "0.5")) == "", "a sale needs none"
+
+
+def test_a_stop_that_may_be_further_off_waits_for_a_person() -> None:
+    held = Limits(stops={"puppet": SCALE // 10})
+    assert raised(Limits(stops={"puppet": SCALE // 9}), held) == ("stops",)
+    assert raised(Limits(), held) == ("stops",), "it needs none any more"
+    assert raised(Limits(stops={"puppet": SCALE // 20, "another": SCALE}), held) == ()
+    assert raised(held, Limits()) == ()
