@@ -19,6 +19,18 @@ def replace_whole(path: Path, data: bytes, *, sync: bool = False, private: bool 
             out.flush()
             os.fsync(out.fileno())
     part.replace(path)
+    if sync:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive the machine, as `fsync` does what a file holds; raises
+    OSError."""
+    opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _private(path: str, flags: int) -> int:

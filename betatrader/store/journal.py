@@ -27,7 +27,7 @@ import zstandard
 from betatrader.model.command import Step
 from betatrader.model.errors import BetatraderError, UsageError
 from betatrader.model.event import SCHEMA_VERSION, Event, encode, encode_as
-from betatrader.ops.files import replace_whole
+from betatrader.ops.files import replace_whole, sync_folder
 from betatrader.ops.mapped_file import MappedFile
 from betatrader.store.schema import Schema
 
@@ -111,6 +111,8 @@ class Journal:
         self._chain = bytes(CHAIN)
         self.number = 0
         self._dirty = self._failed = False
+        self._new_names = {folder.parent}
+        """Folders where a name may not survive the machine yet."""
         self._closed: list[MappedFile] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -144,6 +146,7 @@ class Journal:
         open_ = self._file  # before what was closed: a rotation meanwhile is the next sync's
         closed, self._closed = self._closed, []
         dirty, self._dirty = self._dirty, False
+        names, self._new_names = self._new_names, set()
         try:
             for file in closed:
                 file.close()
@@ -151,6 +154,8 @@ class Journal:
                 self._dirty = dirty or self._dirty
             elif dirty:
                 open_.sync()
+            for named in names:
+                sync_folder(named)
         except OSError as error:
             raise self._broken(error) from error
         return bool(closed)
@@ -173,6 +178,7 @@ class Journal:
         written = self._of_file = self.schema.writes
         self._encode = encode if written == SCHEMA_VERSION else partial(encode_as, schema=written)
         self._file = MappedFile(self._path(self.number))
+        self._new_names.add(self.folder)
         self._file.append(MAGIC)
         head = Head(
             schema=written,
@@ -248,6 +254,7 @@ def pack(path: Path) -> Path:
         out.flush()
         os.fsync(out.fileno())
     part.replace(packed)
+    sync_folder(path.parent)
     path.unlink()
     return packed
 

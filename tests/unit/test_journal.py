@@ -222,6 +222,25 @@ def test_a_failing_sync_breaks_the_journal(tmp_path: Path) -> None:
         log.sync()
 
 
+def test_the_names_of_its_files_survive_the_machine_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is synced is lost with its folder's entry: both are, at the next sync."""
+    synced: list[Path] = []
+    monkeypatch.setattr(journal, "sync_folder", synced.append)
+    log = Journal(tmp_path / "run", "r", "0", SETUP)
+    assert synced == [], "off the hot path"
+    log.sync()
+    assert set(synced) == {tmp_path, tmp_path / "run"}
+    log.sync()
+    log.rotate(b"")
+    log.sync()
+    assert synced[2:] == [tmp_path / "run"]
+    log.close()
+    journal.pack(tmp_path / "run" / "000001.btj")
+    assert synced[3:] == [tmp_path / "run"]
+
+
 def test_what_comes_after_the_end_is_refused_as_by_a_broken_disk(tmp_path: Path) -> None:
     log = opened(tmp_path)
     log.close()
