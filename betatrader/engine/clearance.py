@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from betatrader.engine.market import Market
 from betatrader.engine.state import State
-from betatrader.model.ids import venue_of
+from betatrader.model.ids import InstrumentId, venue_of
 from betatrader.model.instrument import BinaryContract, Spot
 from betatrader.model.limits import UNBOUND, Limits, calm
 from betatrader.model.money import SCALE
@@ -75,7 +75,7 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
     spent *= 2  # no fee is above the notional, so that twice that covers both
     if spent > cash:
         return False
-    kinds = len(orders.open) + 1
+    kinds = len(orders.open) + 1  # as if each were an instrument of its own
     for held, position in portfolio.positions.items():
         if position.quantity:
             value = state.mark(held) * position.quantity // SCALE
@@ -84,6 +84,8 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
             kinds += 1
             if held == name:
                 here += value + 1
+    if kinds > near.open_positions and not market.held:
+        kinds = _instruments(state, name)
     return (
         (kinds <= near.open_positions or market.held)
         and here <= near.position_notional
@@ -95,6 +97,14 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
             or (state.equity_high - equity) * SCALE <= near.drawdown * state.equity_high
         )
     )
+
+
+def _instruments(state: State, name: InstrumentId) -> int:
+    """How many instruments are held or bought, with this one."""
+    names = {n for n, position in state.portfolio.positions.items() if position.quantity}
+    names.add(name)
+    names.update(o.terms.instrument for o in state.orders.open.values() if o.terms.side is BUY)
+    return len(names)
 
 
 def has_ceilings(limits: Limits) -> bool:

@@ -120,7 +120,7 @@ class MarketMaker(Strategy):
             return None
         lot = definition.lot
         quantity = self._quote_scaled // price // lot * lot if price > 0 else 0
-        if quantity * price < definition.min_notional * SCALE:
+        if quantity < definition.min_quantity or quantity * price < definition.min_notional * SCALE:
             quantity = 0  # the venue would find it too small
         if ours:
             return _requote(market, strays, BUY, price, quantity)
@@ -133,7 +133,8 @@ class MarketMaker(Strategy):
         self, market: Market, mid: int, half: int, held: int, ours: list[Order]
     ) -> Intents:
         """With something in hand: offer it, and bid for more as far as there is room."""
-        tick, lot = market.definition.tick, market.definition.lot
+        definition = market.definition
+        tick, lot = definition.tick, definition.lot
         worth = held * mid // SCALE
         skewed = mid - half * worth // self._max_cash
         buy_at, sell_at = (skewed - half) // tick * tick, -(-(skewed + half) // tick) * tick
@@ -146,8 +147,8 @@ class MarketMaker(Strategy):
         room = self._max_cash - worth
         if room > self._quote_cash:
             room = self._quote_cash
-        bid = self._affordable(market.definition, buy_at, room)
-        offer = held // lot * lot
+        bid = self._affordable(definition, buy_at, room)
+        offer = held // lot * lot if held >= definition.min_quantity else 0
         intents: list[Intent] = []
         if buys:
             strays = _strays(buys, BUY, buy_at if bid else 0, tick)
@@ -168,6 +169,8 @@ class MarketMaker(Strategy):
         """How much to bid for; 0 where the venue would find it too small."""
         lot = definition.lot
         quantity = cash * SCALE // price // lot * lot if price > 0 < cash else 0
+        if quantity < definition.min_quantity:
+            return 0
         return quantity if quantity * price >= definition.min_notional * SCALE else 0
 
 

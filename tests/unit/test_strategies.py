@@ -2,7 +2,8 @@
 
 import pytest
 from market_run import MarketRun
-from scenes import SECOND, Scene, quote, terms
+from msgspec.structs import replace
+from scenes import SECOND, Scene, coin, quote, terms
 
 from betatrader.engine.engine import Engine
 from betatrader.engine.sizing import kelly_binary, kelly_return, quantity_for
@@ -10,7 +11,8 @@ from betatrader.engine.strategy import View
 from betatrader.model.command import Approved, CancelOrder, RequestForecast
 from betatrader.model.features import WIDTH
 from betatrader.model.limits import Limits
-from betatrader.model.money import SCALE, cost
+from betatrader.model.market import InstrumentListed
+from betatrader.model.money import SCALE, Quantity, cost, parse
 from betatrader.model.order import Side
 from betatrader.model.signal import Forecast
 from betatrader.sim.generator import binary_market, spot_market
@@ -102,6 +104,22 @@ def test_the_market_maker_bids_lower_the_more_it_holds() -> None:
         bids.append(max(o.terms.price for o in mine if o.terms.side is Side.BUY))
         assert {str(o.terms.side) for o in mine} == ({"BUY"} if held == "0" else {"BUY", "SELL"})
     assert bids[1] < bids[0]
+
+
+@pytest.mark.parametrize("held", ["0", "0.5"])
+def test_the_market_maker_proposes_nothing_below_the_venues_smallest_size(held: str) -> None:
+    for least, quotes in (("0.1", True), ("0.7", False)):  # 6 USD buy 0.6
+        scene = Scene()
+        if held != "0":
+            order = scene.propose(terms(Side.BUY, "10.00", held))
+            scene.state.orders.open[order.order].strategy = "market_maker"
+            scene.fill(order)
+        scene.take(InstrumentListed(SECOND, replace(coin(), min_quantity=Quantity(parse(least)))))
+        engine = Engine(Limits(), [MarketMaker()], scene.state)
+        for second in range(2, 8):
+            engine.process(quote("9.99", "10.01", float(second)))
+        assert any(o.strategy == "market_maker" for o in scene.state.orders.open.values()) == quotes
+        assert scene.state.denials == {}
 
 
 def test_a_strategy_does_not_see_what_another_holds() -> None:
