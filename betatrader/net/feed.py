@@ -8,12 +8,13 @@ are heard, and whoever hears must take twice for once.
 import math
 import random
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import anyio
 import structlog
 
 from betatrader.net.transport import Socket, Transport
-from betatrader.ops import clock
+from betatrader.ops import clock, metrics
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30.0
 LOOK_S = 0.25
@@ -110,6 +111,7 @@ class Feed:
             except (OSError, TimeoutError) as error:
                 self._line.reason = str(error) or "no answer"
             self.trouble = self._line.reason
+            metrics.SOCKETS_LOST.labels(urlsplit(self.url).hostname).inc()
             log.warning("socket_lost", url=self.url, reason=self.trouble)
             if clock.boot_s() - began_s >= STEADY_S:
                 pause_s = FIRST_PAUSE_S

@@ -27,6 +27,7 @@ keeping     where the books are: those of real money apart
 following   the shipped journal into an engine
 recovering  the engine as the last run's journal left it
 sharing     its share of an account's limits, beside other traders'
+reconnects  how often venues are lost, counted and told
 vitals      what a trader's heartbeat tells of its work
 reconciling our books beside the venue's, at the start and while running
 recording   what a venue shows, raw and decoded, into files

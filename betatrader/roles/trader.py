@@ -14,7 +14,7 @@ import structlog
 
 from betatrader.engine.engine import Engine
 from betatrader.engine.leaving import overtaken
-from betatrader.model.account import CashFlow, Fill
+from betatrader.model.account import CashFlow, Fill, VenueConnection
 from betatrader.model.command import (
     Alert,
     CheckBooks,
@@ -29,6 +29,7 @@ from betatrader.model.instruction import TimerFired, TradingState
 from betatrader.model.market import BookDelta, BookSnapshot, PublicTrade, Quote
 from betatrader.model.signal import Forecast, ForecastRequest
 from betatrader.ops import clock, metrics
+from betatrader.roles.reconnects import Reconnects
 from betatrader.store import keys
 from betatrader.store.audit import AuditLog
 from betatrader.store.journal import Journal, JournalBrokenError
@@ -66,6 +67,7 @@ class Trader:
         """Called where the venues are to be asked at once whether our books are right."""
         self.on_done: Callable[[Event, Step | None], None] = lambda _event, _step: None
         """Called when all is done with an event that is more than a quote or a tick."""
+        self._reconnects = Reconnects(self._alert)
         self._audit = audit
         self._log = structlog.get_logger()
         self._journal = journal
@@ -205,14 +207,17 @@ class Trader:
             elif isinstance(change, Warned):
                 metrics.WARNINGS.labels(change.check).inc()
             elif isinstance(change, Alert):
-                self._log.error("alert", level_of=change.level, text=change.text)
-                self.on_alert(change.level, change.text)
+                self._alert(change.level, change.text)
             elif isinstance(change, CheckBooks) and change.reason:
                 self.on_doubt()
             elif isinstance(change, StateChanged):
                 self._tell_state(change)
         if news:
             self._audit.offer(step)
+
+    def _alert(self, level: str, text: str) -> None:
+        self._log.error("alert", level_of=level, text=text)
+        self.on_alert(level, text)
 
     def _tell_state(self, change: StateChanged) -> None:
         """HALTED is told, and its end: who hears of the one hears of the other."""
@@ -239,5 +244,7 @@ class Trader:
             self.data_to_signal_ns.append(clock.now_ns() - event.data_time_ns)
         elif isinstance(event, Fill):
             metrics.FILLS.inc()
+        elif isinstance(event, VenueConnection):
+            self._reconnects.note(event)
         elif isinstance(event, CashFlow):
             metrics.EQUITY.set(self.engine.state.equity() / 1e8)

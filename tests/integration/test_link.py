@@ -5,8 +5,12 @@ import pytest
 from floors import floor
 from scenes import coin, terms
 
+from betatrader.bench.tape import Silent
 from betatrader.model.account import Fill, OrderInDoubt, VenueConnection
 from betatrader.model.order import OrderState, Side
+from betatrader.ops import metrics
+from betatrader.roles.reconnects import OFTEN
+from betatrader.roles.trader import Trader
 from betatrader.sim.faults import Faults
 from betatrader.venues.link import client
 
@@ -85,3 +89,27 @@ async def test_t27_a_reconnect_is_an_event_with_its_reason() -> None:
         await made.until(lambda: sum(isinstance(e, VenueConnection) for e in made.taken) == 3)
         away = [e for e in made.taken if isinstance(e, VenueConnection)][1]
         assert (away.up, away.reason) == (False, "closed by the venue")
+
+
+async def test_t27_reconnects_are_counted_and_their_rate_is_told() -> None:
+    async with floor() as made:
+        alerts: list[str] = []
+        trader = Trader(made.scene.engine, "run", Silent())  # type: ignore[arg-type]
+        trader.on_alert = lambda _level, text: alerts.append(text)
+        made.scene.take = trader.take  # type: ignore[method-assign,assignment]
+        counted = metrics.VENUE_LOST.labels("SIM")._value.get()
+
+        async def lose(times: int) -> None:
+            for _ in range(times):
+                heard = len(made.taken)
+                made.server.close()
+                await made.until(lambda: len(made.taken) == heard + 2)  # noqa: B023  away, and back
+
+        await lose(OFTEN - 1)
+        assert metrics.VENUE_LOST.labels("SIM")._value.get() == counted + OFTEN - 1
+        assert alerts.count("SIM is away: closed by the venue") == OFTEN - 1, "each with its reason"
+        often = f"SIM was lost {OFTEN} times in 10 minutes or less"
+        assert not any(text.startswith(often) for text in alerts)
+        await lose(OFTEN)
+        told = [text for text in alerts if text.startswith(often)]
+        assert told == [f"{often}, the last time: closed by the venue"], "and then counted anew"

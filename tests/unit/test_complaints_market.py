@@ -37,6 +37,7 @@ from betatrader.model.market import (
 from betatrader.model.money import parse
 from betatrader.model.order import OrderState, OrderType, Side, TimeInForce
 from betatrader.model.signal import Forecast
+from betatrader.roles.reconnects import OFTEN, WITHIN_NS, Reconnects
 
 BUY, SELL = Side.BUY, Side.SELL
 LIMIT, MARKET = OrderType.LIMIT, OrderType.MARKET
@@ -200,3 +201,16 @@ def test_t38_the_cost_of_a_best_price_does_not_grow_with_the_book() -> None:
 
     shallow = taken(books[0])
     assert taken(books[1]) <= shallow + 256 < 4_096
+
+
+def test_t27_losses_that_lie_far_apart_are_no_rate() -> None:
+    told: list[str] = []
+    reconnects = Reconnects(lambda _level, text: told.append(text))
+    for at in range(2 * OFTEN):
+        lost_ns = at * (WITHIN_NS // (OFTEN - 1) + 1)
+        reconnects.note(VenueConnection(lost_ns, "SIM", False, "cut"))
+        reconnects.note(VenueConnection(lost_ns + 1, "SIM", True))
+    assert told == []
+    for at in range(OFTEN):  # and those of another venue are its own
+        reconnects.note(VenueConnection(at, "ALT", False, "cut"))
+    assert told == ["ALT was lost 5 times in 10 minutes or less, the last time: cut"]

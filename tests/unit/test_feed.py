@@ -5,7 +5,7 @@ import pytest
 
 from betatrader.net.feed import Feed
 from betatrader.net.transport import Answer, Handler, Socket
-from betatrader.ops import clock
+from betatrader.ops import clock, metrics
 
 
 class Wire:
@@ -78,6 +78,7 @@ async def until(look) -> None:  # type: ignore[no-untyped-def]
 async def test_what_breaks_is_opened_again_and_greeted_anew(heard: Heard) -> None:
     wires = Wires()
     made = feed(wires, heard)
+    counted = metrics.SOCKETS_LOST.labels("x")._value.get()
     async with anyio.create_task_group() as group:
         group.start_soon(made.run)
         await until(lambda: heard.opened == 1)
@@ -89,6 +90,7 @@ async def test_what_breaks_is_opened_again_and_greeted_anew(heard: Heard) -> Non
         made.send(b"more")
         group.cancel_scope.cancel()
     assert heard.texts == [b"one"]
+    assert metrics.SOCKETS_LOST.labels("x")._value.get() == counted + 1
     assert wires.made[1].sent == [b"hello", b"more"]
     assert wires.made[1].closed
 
