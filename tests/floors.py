@@ -12,7 +12,7 @@ from betatrader.model.command import Approved, Step
 from betatrader.model.event import Event
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import parse
-from betatrader.model.order import OrderState, Side
+from betatrader.model.order import OrderState, OrderTerms, Side
 from betatrader.ops import clock
 from betatrader.roles.reconciling import Reconciler
 from betatrader.sim.exchange import SimulatedExchange
@@ -50,15 +50,19 @@ class Floor:
 
     def propose(self, price: str, quantity: str = "0.5") -> Approved:
         """An order of the engine's, sent; the market as the venue shows it stands at 9.99/10.01."""
+        return self.send(terms(Side.BUY, price, quantity))
+
+    def send(self, asked: OrderTerms) -> Approved:
+        """The same at these terms."""
         self.scene.now_s = clock.now_ns() / 1e9
-        step = self._proposed(price, quantity)
+        step = self._proposed(asked)
         self._gateway.carry(step)
         order = next(c for c in step.changes if isinstance(c, Approved))
         self.sent.append(order.order)
         return order
 
-    def _proposed(self, price: str, quantity: str) -> Step:
-        self.scene.puppet.intents = [Place(terms(Side.BUY, price, quantity), "test")]
+    def _proposed(self, asked: OrderTerms) -> Step:
+        self.scene.puppet.intents = [Place(asked, "test")]
         step = self.scene.quote()
         assert step is not None
         return step

@@ -3,7 +3,8 @@
 import anyio
 import pytest
 from floors import floor
-from scenes import coin, terms
+from scenes import coin, quote, terms
+from stops import stop_terms
 
 from betatrader.bench.tape import Silent
 from betatrader.model.account import Fill, OrderInDoubt, VenueConnection
@@ -39,6 +40,22 @@ async def test_t1_every_answer_lost_the_order_is_in_doubt_until_the_venue_is_ask
         assert made.state_of(takes) is OrderState.FILLED
         assert made.exchange.ledgers["us"].cash == made.scene.state.portfolio.cash
         assert made.sent == [takes.order], "it was never sent again"
+
+
+async def test_t2_a_stop_whose_answers_are_lost_is_found_waiting_and_found_filled() -> None:
+    async with floor(Faults(lost=1.0)) as made:
+        takes = made.propose("10.01")
+        await made.reconciler.at_start((1, 99), anyio.lowlevel.checkpoint)
+        assert made.state_of(takes) is OrderState.FILLED
+        stop = made.send(stop_terms(Side.SELL, "9.30", "9.90"))
+        await made.until(lambda: stop.order in made.exchange.resting())
+        await made.reconciler.at_start((1, 99), anyio.lowlevel.checkpoint)
+        assert made.state_of(stop) is OrderState.ACCEPTED, "asked for while it waits"
+        made.exchange.on_market(quote("9.89", "9.91"))
+        await made.reconciler.at_start((1, 99), anyio.lowlevel.checkpoint)
+        assert made.state_of(stop) is OrderState.FILLED
+        assert made.exchange.ledgers["us"].cash == made.scene.state.portfolio.cash
+        assert made.sent == [takes.order, stop.order]
 
 
 async def test_everything_twice_and_late_counts_once() -> None:
