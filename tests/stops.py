@@ -44,9 +44,13 @@ class AtVenue:
     def now_ns(self) -> int:
         return int(self.now_s * SECOND)
 
+    def decide(self, event: object) -> Step | None:
+        """What the engine answers."""
+        return self.scene.take(event)
+
     def take(self, event: object) -> Step | None:
         """One event, and what it commands leaves for the venue."""
-        step = self.scene.take(event)
+        step = self.decide(event)
         for change in step.changes if step is not None else ():
             if isinstance(change, Approved):
                 self.venue.submit(change, self.now_ns)

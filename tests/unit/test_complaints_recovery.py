@@ -63,18 +63,6 @@ def test_t1_a_late_fill_lands_on_an_order_in_doubt() -> None:
     assert books.agree()
 
 
-def test_t15_not_found_for_a_while_and_then_filled() -> None:
-    books = Books()
-    order = books.place()
-    for tenth in range(11, 30):
-        books.reconcile(tenth / 10)
-        assert order.order in books.state.orders.open
-    books.arrive(order)
-    books.execute(order, "0.5", "T1")
-    books.reconcile(3.0)
-    assert books.agree()
-
-
 def test_t25_an_order_cut_off_between_send_and_answer_is_found_again() -> None:
     books = Books()
     order = books.place()
@@ -111,22 +99,6 @@ def test_t28_a_cancel_of_what_still_works_ends_in_a_query() -> None:
     assert [type(e) for e in books.reconcile()] == [CancelRejected]
     assert books.state.orders.open[order.order].state is OrderState.ACCEPTED
     assert books.reconcile() == []
-
-
-def test_t8_every_interleaving_of_reports_and_reconciliation_counts_a_fill_once() -> None:
-    for moment in range(4):
-        books = Books()
-        order = books.place()
-        books.arrive(order)
-        first = books.execute(order, "0.2", "T1")
-        second = books.execute(order, "0.3", "T2")
-        told = [OrderAccepted(SECOND, order.order), first, second, first]
-        for number, report in enumerate(told):
-            if number == moment:
-                books.reconcile()
-            books.scene.take(report)
-        assert books.state.orders.fills == 2
-        assert books.agree()
 
 
 def test_t29_a_kill_after_any_record_of_the_fill_path_counts_each_fill_once(
@@ -181,7 +153,7 @@ def test_t5_reconciling_twice_is_the_same_as_once_byte_for_byte() -> None:
     assert encode(books.state) == before
 
 
-def test_t3_and_t4_restarts_make_nothing_up_where_venue_and_journal_agree() -> None:
+def test_t4_ten_restarts_make_nothing_up_where_venue_and_journal_agree() -> None:
     books = Books()
     order = books.place()
     books.arrive(order)
