@@ -138,7 +138,7 @@ class Portfolio(msgspec.Struct):
         """Change a position by a signed quantity that cost `paid` (negative: brought in)."""
         before = position.quantity
         position.quantity += quantity
-        if before == 0 or (before > 0) == (quantity > 0):
+        if before == 0 or quantity == 0 or (before > 0) == (quantity > 0):
             position.cost += paid
             return
         closing = min(abs(before), abs(quantity))

@@ -209,3 +209,19 @@ def test_a_part_of_a_lot_that_a_stop_left_is_not_offered_again_and_again() -> No
     scene.fill(sale, trade="T2")
     assert scene.state.portfolio.quantity(COIN) == parse("0.005")
     assert [scene.quote(bid, "9.42") for bid in ("9.39", "9.38")] == [None, None]
+
+
+@pytest.mark.parametrize("side", [BUY, Side.SELL])
+def test_t22_a_fill_of_which_the_fee_takes_all_or_of_nothing_moves_no_position(side: Side) -> None:
+    scene = Scene()
+    scene.hold("0.5")
+    order = rest(scene, "9.90" if side is BUY else "10.10", "0.5", side)
+    fill = filled(scene.state.orders.open[order.order], parse("0.01"), "T2")
+    nothing = msgspec.structs.replace(fill, quantity=0, fee=0, trade_id="T3")
+    if side is BUY:
+        cost = parse("0.099")
+        scene.take(msgspec.structs.replace(fill, kept=fill.quantity))
+        assert scene.state.portfolio.positions[COIN].cost == parse("5") + cost
+    scene.take(nothing)
+    assert scene.state.portfolio.quantity(COIN) == parse("0.5")
+    assert scene.state.portfolio.realised == 0
