@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import structlog
 
 from betatrader.engine.engine import Engine
 from betatrader.engine.state import State
 from betatrader.model.errors import UsageError
 from betatrader.store import journal
-from betatrader.store.journal_reader import Reader, TornHeadError
+from betatrader.store.journal_reader import Entry, Reader, TornHeadError
 from betatrader.store.shipping import Described
 
 
@@ -19,6 +20,8 @@ class Recovered(NamedTuple):
     run: str
     records: int
     torn: int
+    left_out: int = 0
+    """Records that the engine could not take."""
 
 
 def recover(root: Path, engine: Engine, described: Described) -> Recovered | None:
@@ -38,12 +41,28 @@ def recover(root: Path, engine: Engine, described: Described) -> Recovered | Non
             head = reader.head
             if head.snapshot:
                 restore(engine, head.snapshot, head.setup.strategies, described)
-            records = 0
+            records = left_out = 0
             for entry in reader:
-                engine.follow(entry.record)
+                left_out += not _followed(engine, entry)
                 records += 1
-            return Recovered(reader.head.run, records, reader.torn)
+            return Recovered(reader.head.run, records, reader.torn, left_out)
     return None
+
+
+def _followed(engine: Engine, entry: Entry) -> bool:
+    """Whether the engine has taken it. An event is journaled before it is taken: where one ended
+    the process, no start would ever come past it. The venue's word mends what it was about."""
+    try:
+        engine.follow(entry.record)
+    except Exception as error:
+        structlog.get_logger().exception(
+            "record_left_out",
+            record=entry.sequence,
+            kind=type(entry.record).__name__,
+            error=f"{type(error).__name__}: {error}",
+        )
+        return False
+    return True
 
 
 def _files(folder: Path) -> list[Path]:

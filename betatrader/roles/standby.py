@@ -43,6 +43,10 @@ class Standby:
         self.engine = Engine(shared(limits, config.shard), loaded)
         folder = keeping.journals(service.home, config.mode)
         self.recovered = recover(folder, self.engine, self.described)
+        if self.recovered is not None and self.recovered.left_out:
+            count, run = self.recovered.left_out, self.recovered.run
+            text = f"{count} records of run {run} could not be taken, and were left out"
+            service.alert("error", f"{text}: the venue is compared")
         self.take: Callable[[Event], None] = self._watch
         """Where the venue's events go: to the trader, once it leads."""
         remote = [RemoteDesk(one, self._state, self._taken) for one in venues_of(config)]

@@ -122,7 +122,7 @@ def test_t29_a_kill_after_any_record_of_the_fill_path_counts_each_fill_once(
                 books = Books()
                 engine = books.scene.engine = Engine(Limits(), [Puppet()])
                 recovered = recover(root, engine, ())
-                assert recovered == (RUN, kept, torn)
+                assert recovered == (RUN, kept, torn, 0)
                 for report in told[:happened]:
                     books.happen(order, report)
                 engine.process(Started(SECOND, 2, TradingState.ACTIVE, reconcile=True))

@@ -1,15 +1,22 @@
 """What users complain of in other systems, as tests of this one: a restart, warm and cold."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from homes import Home
-from scenes import COIN, NO, YES, terms
+from scenes import COIN, NO, SECOND, YES, quote, terms
 from stops import STOP_AT
+from structlog.testing import capture_logs
 
+from betatrader.config import load
 from betatrader.model.account import CashFlow, Fill, PositionTransfer
+from betatrader.model.ids import InstrumentId
+from betatrader.model.market import Resolution
 from betatrader.model.money import parse
 from betatrader.model.order import OrderState, Side
+from betatrader.roles.service import Service
+from betatrader.roles.standby import Standby
 
 BUY, SELL = Side.BUY, Side.SELL
 
@@ -134,3 +141,52 @@ async def test_t16_out_of_yes_and_into_no_within_a_second(home: Home, heard: int
     assert state.portfolio.positions[NO].cost == parse("2.4")
     assert home.agrees()
     assert await home.start() == ()
+
+
+POISON = {
+    "a quote of what was never listed": lambda at: quote("1", "2", at, InstrumentId("NEVER.SIM")),
+    "an end of what was never listed": lambda at: Resolution(
+        int(at * SECOND), InstrumentId("NEVER.SIM"), 0
+    ),
+}
+
+
+@pytest.mark.parametrize("poison", list(POISON))
+async def test_t17_a_poisoned_row_ends_one_process_and_never_stops_the_start(
+    home: Home, poison: str
+) -> None:
+    """It is in the journal before the engine takes it: each start would end at it again."""
+    await home.start()
+    guard = home.guarded("0.9")
+    with pytest.raises(KeyError):
+        home.take(POISON[poison](home.now_s))
+    with capture_logs() as logs:
+        await home.start()
+    [left] = [log for log in logs if log["event"] == "record_left_out"]
+    assert left["kind"] in ("Quote", "Resolution")
+    assert home.agrees()
+    assert home.of("guard")[0].id == guard.id
+    home.propose(terms(BUY, "10.01", "0.3"))
+    home.hear()
+    assert home.agrees(), "and it trades on"
+    with capture_logs() as logs:
+        assert await home.start() == ()
+    assert not [log for log in logs if log["event"] == "record_left_out"]
+
+
+async def test_t17_a_person_is_told_of_a_row_that_was_left_out(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(own_home / "journal", monkeypatch)
+    await home.start()
+    with pytest.raises(KeyError):
+        home.take(POISON["a quote of what was never listed"](home.now_s))
+    service = Service("trading", load(None).config, "redis://nowhere")
+    service.redis = SimpleNamespace()  # type: ignore[assignment]
+    told: list[str] = []
+    service.alert = lambda _level, text: told.append(text)  # type: ignore[method-assign]
+    standby = Standby(service)
+    assert standby.recovered is not None
+    standby.desks[0].close()
+    [text] = told
+    assert text.startswith("1 records of run 00000000001 could not be taken")
