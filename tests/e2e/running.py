@@ -39,6 +39,13 @@ def run(*arguments: str, timeout: float = 60, **more: str) -> subprocess.Complet
     )
 
 
+def free_port() -> int:
+    """One that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
 def lines(errors: str) -> list[str]:
     """What a person sees on stderr: all but the log lines."""
     return [line for line in errors.splitlines() if line and not line.startswith("{")]

@@ -10,33 +10,12 @@ from running import approved, environment, lines, run, until, venue_ledger
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.roles.venue_process import served
 
-RESTS = """
-from betatrader.engine.strategy import Place, Strategy
-from betatrader.model.money import SCALE
-from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
-
-
-class Rests(Strategy):
-    name = "rests"
-
-    def on_quote(self, view, market):
-        if not view.may_add_risk_in(market) or view.orders(market.id) or not market.bid:
-            return None
-        tick, lot = market.definition.tick, market.definition.lot
-        price = market.bid * 8 // 10 // tick * tick
-        quantity = 8 * SCALE * SCALE // price // lot * lot
-        terms = OrderTerms(
-            market.id, Side.BUY, OrderType.LIMIT, price, quantity, TimeInForce.GTC, True
-        )
-        return [Place(terms, "one that rests")]
-"""
+RESTS = Path(__file__).with_name("rests.py")
 
 LAUNCHER = [sys.executable, str(Path(__file__).with_name("read_only_disk.py"))]
 
 
 def test_a_disk_that_turns_read_only_ends_the_trader_and_nothing_rests_on(own_home: Path) -> None:
-    strategy = own_home.parent / "rests.py"
-    strategy.write_text(RESTS)
     turned = Path(f"{own_home}.read-only")
     with (
         EmbeddedRedis(own_home.parent / "own", own_home.parent) as server,
@@ -48,7 +27,7 @@ def test_a_disk_that_turns_read_only_ends_the_trader_and_nothing_rests_on(own_ho
             env=environment(
                 REDIS_URL=server.url,
                 BETATRADER_HEALTH__PORT="0",
-                BETATRADER_STRATEGIES=f"[{{name = '{strategy}'}}]",
+                BETATRADER_STRATEGIES=f"[{{name = '{RESTS}'}}]",
                 **link,
             ),
             stderr=subprocess.PIPE,
