@@ -3,6 +3,7 @@
 Source: Binance's web-socket-api.md and user-data-stream.md.
 """
 
+from asyncio import TimerHandle
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,6 +40,8 @@ class ApiSession:
         self._since_ms = 0
         self._subscriptions = 0
         self._connected_ms = server.now_ms()
+        self.ends: TimerHandle | None = None
+        """When the venue ends it."""
         server.sessions[self] = None
 
     def received(self, text: bytes) -> None:
@@ -154,6 +157,8 @@ class ApiSession:
     def lost(self, reason: str) -> None:  # noqa: ARG002  the protocol's own name
         """The client has gone."""
         self._server.sessions.pop(self, None)
+        if self.ends is not None:
+            self.ends.cancel()  # else the venue would remember it for a day
 
     def cut(self) -> None:
         """End it without a word."""

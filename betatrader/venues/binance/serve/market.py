@@ -1,5 +1,6 @@
 """Streams of the market, and what anyone may ask of it."""
 
+from asyncio import TimerHandle
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -190,6 +191,8 @@ class Subscriber:
         self._socket = socket
         self._names = dict.fromkeys(names)
         self._combined = combined
+        self.ends: TimerHandle | None = None
+        """When the venue ends it."""
         market.subscribers[self] = None
 
     def tell(self, name: str, data: bytes) -> None:
@@ -235,6 +238,8 @@ class Subscriber:
     def lost(self, reason: str) -> None:  # noqa: ARG002  the protocol's own name
         """The client has gone."""
         self._market.subscribers.pop(self, None)
+        if self.ends is not None:
+            self.ends.cancel()  # else the venue would remember it for a day
 
     def cut(self) -> None:
         """End it without a word."""

@@ -234,10 +234,10 @@ class BinanceServer:
             return None
         handler = self._heard_by(request, socket)
         if handler is not None:
-            asyncio.get_running_loop().call_later(self.life_s, socket.close)
+            handler.ends = asyncio.get_running_loop().call_later(self.life_s, socket.close)
         return handler
 
-    def _heard_by(self, request: Request, socket: Socket) -> Handler | None:
+    def _heard_by(self, request: Request, socket: Socket) -> ApiSession | Subscriber | None:
         path = request.path.rstrip("/")
         if path == "/ws-api/v3":
             return ApiSession(self, socket)
