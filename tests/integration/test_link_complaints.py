@@ -1,6 +1,7 @@
 """What users complain of in other systems' connections, as tests of the reference venue's link."""
 
 import asyncio
+import gc
 import os
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from betatrader.model.ids import InstrumentId
 from betatrader.model.instruction import CancelAll, TimerFired
 from betatrader.model.order import OrderState, Side
 from betatrader.ops import clock
+from betatrader.ops.process import resident_mb
 from betatrader.venues.link import client, wire
 from betatrader.venues.link.client import LinkVenue
 
@@ -38,7 +40,7 @@ def ups(made: Floor) -> int:
     return sum(isinstance(event, VenueConnection) and event.up for event in made.taken)
 
 
-async def test_t24_after_a_thousand_reconnects_sockets_and_tasks_are_as_before() -> None:
+async def test_t24_after_a_thousand_reconnects_sockets_tasks_and_memory_are_as_before() -> None:
     async with floor() as made:
         await made.until(lambda: len(made.server.clients) == 1)
         tasks, files = len(asyncio.all_tasks()), open_files()
@@ -51,10 +53,16 @@ async def test_t24_after_a_thousand_reconnects_sockets_and_tasks_are_as_before()
                 reached.put_nowait(event)
 
         made.venue._take = note
-        for _ in range(RECONNECTS):
+        resident = 0.0
+        for number in range(RECONNECTS):
             made.server.close()
             with anyio.fail_after(8):
                 await reached.get()
+            if number == RECONNECTS // 5:
+                gc.collect()
+                resident = resident_mb(os.getpid())
+        gc.collect()
+        assert resident_mb(os.getpid()) - resident < 4.0, "2^20 bytes; a leak takes some 20 kB each"
         assert ups(made) == 1 + RECONNECTS
         await made.until(lambda: len(made.server.clients) == 1)
         await made.until(lambda: len(asyncio.all_tasks()) <= tasks)
