@@ -23,7 +23,7 @@ from betatrader.model.instruction import CancelAll, TimerFired
 from betatrader.model.order import OrderState, Side
 from betatrader.ops import clock
 from betatrader.ops.process import resident_mb
-from betatrader.venues.link import client, wire
+from betatrader.venues.link import client, server, wire
 from betatrader.venues.link.client import LinkVenue
 
 pytestmark = pytest.mark.asyncio
@@ -182,3 +182,37 @@ async def test_t37_a_cancel_that_overtakes_its_order_is_sent_again_once_the_orde
         await made.until(lambda: any(isinstance(e, OrderCanceled) for e in made.taken))
         assert not made.exchange.resting()
         assert not made.scene.state.orders.open
+
+
+async def test_t28_a_cancel_of_what_the_venue_has_lost_is_sent_once_and_ends_in_a_query(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "UNDER_WAY_NS", 1)
+    async with floor() as made:
+        order = made.propose("9.90")
+        await made.until(lambda: made.state_of(order) is OrderState.ACCEPTED)
+        made.exchange.restart()  # what rested is gone, and nobody is told
+        del made.exchange.ledgers["us"].orders[order.order]
+        asked: list[type] = []
+        take, told = made.server.take, made.venue._take
+
+        def count(to: object, request: object) -> None:
+            asked.append(type(request))
+            take(to, request)  # type: ignore[arg-type]
+
+        def wake(event: Event) -> None:
+            told(event)
+            if isinstance(event, CancelRejected):  # as the desk does
+                made.reconciler.look_now()
+
+        made.server.take, made.venue._take = count, wake  # type: ignore[method-assign,assignment]
+        async with anyio.create_task_group() as group:
+            group.start_soon(made.reconciler.keep, 60.0)
+            made.take(CancelAll(clock.now_ns(), "i", "me"))
+            await made.until(lambda: not made.scene.state.orders.open)
+            for _ in range(20):
+                made.take(TimerFired(clock.now_ns(), "tick"))
+            await made.venue.account(())
+            group.cancel_scope.cancel()
+        assert asked == [wire.Withdraw, wire.AskAccount, wire.AskAccount]
+        assert made.state_of(order) is OrderState.CANCELED

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from books import RUN, UNDER_WAY, Books, journaled
+from complaints import cancelled
 from journals import frame_ends
 from scenes import COIN, SECOND, YES, Puppet, Scene, terms
 
@@ -26,7 +27,9 @@ from betatrader.model.account import (
 from betatrader.model.command import Alert, Approved, CancelOrder, Step
 from betatrader.model.event import encode
 from betatrader.model.instruction import (
+    CancelAll,
     Started,
+    TimerFired,
     TradingState,
 )
 from betatrader.model.limits import Limits
@@ -221,3 +224,34 @@ def test_t37_an_order_that_works_long_after_it_ended_for_us_is_cancelled() -> No
     kept = scene.state.orders.open[order.order]
     assert (kept.filled, kept.state) == (parse("0.1"), OrderState.PENDING_CANCEL)
     assert order.order not in scene.state.orders.closed
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_t28_a_cancel_that_is_refused_is_asked_about_each_time_and_ends_where_nothing_is_there(
+    exists: bool,
+) -> None:
+    """All is cancelled, a tick a second, at a venue that refuses each cancel for a minute."""
+    books = Books()
+    order = books.place()
+    scene, name = books.scene, order.order
+    scene.take(OrderAccepted(SECOND, name))
+    if exists:
+        books.arrive(order)
+    cancels, asked = 0, 0
+    step = scene.take(CancelAll(2 * SECOND, "i", "me"))
+    for second in range(2, 62):
+        if step is not None and cancelled(list(step.changes)):
+            cancels += 1
+            scene.take(CancelRejected(second * SECOND, name, "no such open order"))
+            there = books.ledger.account((name,))
+            for report in order_reports(scene.state, there, "SIM", second * SECOND, 13 * SECOND):
+                scene.take(report)
+            asked += 1
+        step = scene.take(TimerFired((second + 1) * SECOND, "tick"))
+    assert asked == cancels, "each ends in a query"
+    assert (name in scene.state.orders.open) is exists
+    if exists:
+        assert cancels == 60, "one a second: what works there is not given up"
+    else:
+        assert cancels == 14, "as long as it may be under way, and then never again"
+        assert scene.state.orders.closed[name].state is OrderState.CANCELED
