@@ -78,6 +78,7 @@ class Virtual:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, under_way_s: int) -> None:
         self.loop = VirtualLoop(1)
         monkeypatch.setattr(clock, "now_ns", lambda: SECOND + int(self.loop.time() * SECOND))
+        monkeypatch.setattr(clock, "boot_s", lambda: 1.0 + self.loop.time())
         self.books = Books()
         self.knows = False
         self.asked = 0
