@@ -83,7 +83,7 @@ def rehearsed(venue: str) -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.parametrize(("venue", "name"), EACH)
-def test_no_order_is_lost_or_doubled(venue: str, name: str) -> None:
+def test_t31_no_order_is_lost_or_doubled(venue: str, name: str) -> None:
     found, _ = rehearsed(venue)
     one = next(one for one in found["scenarios"] if one["name"] == name)
     assert one["orders"] >= 3, one

@@ -1,22 +1,27 @@
 """The benchmarks measure what they say: the tape goes on, orders end in every way, leaks show."""
 
+import gc
+import os
 from collections import Counter
 from itertools import islice, pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
 from scenes import coin, quote
 
 from betatrader.bench.churn import Churn, Ending
-from betatrader.bench.soak import slope, ticking
-from betatrader.bench.tape import RICH, opened, repeated
+from betatrader.bench.soak import RUN, slope, ticking
+from betatrader.bench.tape import RICH, SETUP, opened, repeated
 from betatrader.engine import orders
 from betatrader.engine.engine import Engine
 from betatrader.model.instruction import TimerFired
 from betatrader.model.market import InstrumentListed, PublicTrade, Quote
 from betatrader.model.money import parse
 from betatrader.model.order import OrderState
+from betatrader.ops.process import resident_mb
 from betatrader.roles.trader import Trader
+from betatrader.store.journal import Journal
 from betatrader.venues.gateway import Gateway
 
 LISTED = InstrumentListed(0, msgspec.structs.replace(coin(), lot=parse("0.0001")))
@@ -89,3 +94,36 @@ def test_the_slope_is_that_of_the_leak_and_not_of_the_noise() -> None:
     level = [(at, 80.0 + noise[at % 4]) for at in range(4000)]
     assert slope(leaking) * 4000 == pytest.approx(4.0, abs=0.05)
     assert slope(level) * 4000 == pytest.approx(0.0, abs=0.05)
+
+
+def test_t14_what_a_trader_remembers_is_bounded_whatever_it_has_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short soak, journal on: `betatrader bench soak` plays ten million events."""
+    monkeypatch.setattr(orders, "CLOSED_KEPT", 200)  # soon reached
+    monkeypatch.setattr(orders, "DENIED_KEPT", 50)
+    engine, venue = Engine(RICH, [Churn(every=1)]), Ending()
+    log = Journal(tmp_path / RUN, RUN, "0", SETUP)
+    trader = opened(engine, recorded(), Gateway(venue), log)
+    venue.report = trader.take
+    played = ticking(repeated(recorded()))
+
+    def after(events: int) -> tuple[int, int, float]:
+        """Bytes of the engine's memory, objects, and what is resident, in 2^20 bytes."""
+        for event in islice(played, events):
+            trader.take(event)
+        log.sync()
+        gc.collect()
+        return len(engine.snapshot()), len(gc.get_objects()), resident_mb(os.getpid())
+
+    state, objects, resident = after(8_000)
+    ended = venue.orders
+    remembered = engine.state.orders
+    full = (len(remembered.closed), len(remembered.denied))
+    assert full == (orders.CLOSED_KEPT, orders.DENIED_KEPT), "as many as ever will be"
+    more_state, more_objects, more_resident = after(16_000)
+    assert venue.orders > ended * 2
+    assert more_state < state * 1.001
+    assert more_objects < objects * 1.01
+    assert more_resident - resident < 4.0
+    log.close()
