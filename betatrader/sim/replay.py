@@ -45,11 +45,19 @@ def replay(
         if answer is not None:
             return Replayed(events, steps, Difference(sequence, event, None, answer))  # type: ignore[arg-type]
         sequence, event = number, record
-        answer = engine.process(record)
+        answer = _answered(engine, record)
         events += 1
         if not events % 10_000:
             progress(events)
     return Replayed(events, steps, None)
+
+
+def _answered(engine: Engine, event: Event) -> Step | None:
+    """None too where the engine cannot take it: as then, when that ended its process."""
+    try:
+        return engine.process(event)
+    except Exception:
+        return None
 
 
 def _same(one: Step, other: Step, schema: int) -> bool:

@@ -5,18 +5,23 @@ from types import SimpleNamespace
 
 import pytest
 from homes import Home
-from scenes import COIN, NO, SECOND, YES, quote, terms
+from scenes import COIN, NO, SECOND, YES, Puppet, quote, terms
 from stops import STOP_AT
 from structlog.testing import capture_logs
 
 from betatrader.config import load
+from betatrader.engine.engine import Engine
 from betatrader.model.account import CashFlow, Fill, PositionTransfer
+from betatrader.model.command import Step
 from betatrader.model.ids import InstrumentId
+from betatrader.model.limits import Limits
 from betatrader.model.market import Resolution
 from betatrader.model.money import parse
 from betatrader.model.order import OrderState, Side
 from betatrader.roles.service import Service
 from betatrader.roles.standby import Standby
+from betatrader.sim.replay import replay
+from betatrader.store.journal_reader import Reader
 
 BUY, SELL = Side.BUY, Side.SELL
 
@@ -190,3 +195,15 @@ async def test_t17_a_person_is_told_of_a_row_that_was_left_out(
     standby.desks[0].close()
     [text] = told
     assert text.startswith("1 records of run 00000000001 could not be taken")
+
+
+async def test_t17_a_journal_with_a_poisoned_row_is_replayed(home: Home) -> None:
+    await home.start()
+    home.quote("9.99")
+    with pytest.raises(KeyError):
+        home.take(POISON["a quote of what was never listed"](home.now_s))
+    home.tick()  # the process may have lived on
+    records = [(entry.sequence, entry.record) for entry in Reader(home.root / "00000000001")]
+    replayed = replay(Engine(Limits(), [Puppet()]), records)
+    assert replayed.difference is None
+    assert replayed.events == sum(not isinstance(record, Step) for _, record in records)
