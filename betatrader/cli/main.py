@@ -114,6 +114,8 @@ def _run_role(role: str, config_path: str | None, *, live: bool) -> int:
         raise UsageError(f"no role is named {role!r}\nChoose one of: {', '.join(ROLES)}.")
     if live and role != "trading":
         raise UsageError(f"--live is for the trading role, not for {role}\nLeave it out.")
+    # structlog loads it to draw tracebacks, where it is installed: 5 MB that no role has a use for
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
     from betatrader.roles.service import run_role
 
     return run_role(role, config_path, live=live)

@@ -20,8 +20,6 @@ from betatrader.model.instrument import BinaryContract
 from betatrader.model.market import InstrumentListed
 from betatrader.sim import generator
 from betatrader.store import segment
-from betatrader.venues.binance import recording
-from betatrader.venues.polymarket import recording as polymarket
 
 EXCERPT = "binance_btcusdt_excerpt.btseg"
 LOOP_GAP_NS = 1_000_000
@@ -46,6 +44,10 @@ def read_file(path: Path) -> Iterator[MarketInput]:
         raise UsageError(
             f"{path}: {error.strerror}\nGive --data the path of a recording or a segment."
         ) from error
+    # what hashes Polymarket's orders is heavy, and most traders read no recording
+    from betatrader.venues.binance import recording
+    from betatrader.venues.polymarket import recording as polymarket
+
     if polymarket.is_recording(path):
         return polymarket.read(path)
     if recording.is_recording(path):

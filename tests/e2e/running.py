@@ -132,13 +132,17 @@ def approved(home: Path, since_ns: int = 0) -> set[str]:
 
 
 def until(look: Callable[[], Any], seconds: float) -> Any:
-    """What `look` finds, as soon as it finds something true."""
+    """What `look` finds, as soon as it finds something true.
+
+    Between two looks it rests for longer than one took: a look may be a process of its own, and
+    those that are looked at need the processor too.
+    """
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while (began := time.monotonic()) < deadline:
         found = look()
         if found:
             return found
-        time.sleep(0.05)
+        time.sleep(max(0.05, 2 * (time.monotonic() - began)))
     raise AssertionError(f"nothing after {seconds} s")
 
 
