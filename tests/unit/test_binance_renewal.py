@@ -129,7 +129,7 @@ def test_over_many_renewals_nothing_is_lost_and_nothing_comes_twice(
             [Account(KEY, SECRET, OWNER)],
             FaultyLink(Faults(), 1),
         )
-        server.life_s = 15.0
+        server.keeping.life_s = 15.0
         places = {"rest": "http://x", "stream": "ws://x", "api": "ws://x/ws-api/v3"}
         keys = {"key": Secret(KEY), "secret": Secret(SECRET)}
         settings = Binance(symbols=("BTCUSDT",), **places, **keys)

@@ -10,6 +10,7 @@ trading    orders placed, cancelled and replaced at the exchange
 books      orders and executions of an account, as the venue words them
 market     streams, and what anyone may ask of the market
 api        one connection to the WebSocket API
+keeping    a client's connection: pings, the limit of messages, the word that it ends
 weights    rate limits by weight and by orders
 acts       what is done to it on request: keys revoked, rules changed, pairs closed
 running    the server on a port, with its demo account

@@ -63,6 +63,11 @@ def of(server: BinanceServer) -> dict[str, Act]:
         if server.troubles.elsewhere:
             server.cut_all()
 
+    def shutdown(given: Given) -> None:
+        """Say `serverShutdown`, and end the connections of now `after_s` later: with `restart` the
+        whole venue restarts then, and what rested is cancelled."""
+        server.shut_down(float(given["after_s"]), restarts=given.get("restart") == "true")
+
     return {
         "key": key,
         "region": region,
@@ -72,5 +77,6 @@ def of(server: BinanceServer) -> dict[str, Act]:
         "rules": rules,
         "deposit": deposit,
         "cut": lambda _: server.cut_all(),
+        "shutdown": shutdown,
         "restart": lambda _: server.restart(),
     }

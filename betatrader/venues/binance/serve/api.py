@@ -155,6 +155,6 @@ class ApiSession:
         """The client has gone."""
         self._server.sessions.pop(self, None)
 
-    def cut(self) -> None:
-        """End it without a word."""
-        self._socket.close()
+    def shuts_down(self) -> None:
+        """Say that the connection will end."""
+        self.send({"event": {"e": "serverShutdown", "E": self._server.now_ms()}})

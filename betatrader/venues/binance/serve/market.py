@@ -35,7 +35,8 @@ class Market:
         """Whether nothing is told: sockets stay open, and say nothing."""
         self.subscribers: dict[Subscriber, None] = {}
         self._exchange = exchange
-        self._now_ms = now_ms
+        self.now_ms = now_ms
+        """The venue's clock."""
         self._sequence: dict[str, int] = {}
         self._trades: dict[str, deque[dict[str, Any]]] = {}
         self._trade = 0
@@ -84,7 +85,7 @@ class Market:
         }
 
     def _tell_trade(self, event: PublicTrade) -> None:
-        symbol, now = symbol_of(event.instrument), self._now_ms()
+        symbol, now = symbol_of(event.instrument), self.now_ms()
         self._trade += 1
         common = {"p": text(event.price), "q": text(event.quantity), "T": now}
         maker = {"m": not event.buyer_is_taker, "M": True}
@@ -103,7 +104,7 @@ class Market:
         number = self._sequence[symbol] = self._sequence.get(symbol, 0) + 1
         data = {
             "e": "depthUpdate",
-            "E": self._now_ms(),
+            "E": self.now_ms(),
             "s": symbol,
             "U": number,
             "u": number,
@@ -236,6 +237,9 @@ class Subscriber:
         """The client has gone."""
         self._market.subscribers.pop(self, None)
 
-    def cut(self) -> None:
-        """End it without a word."""
-        self._socket.close()
+    def shuts_down(self) -> None:
+        """Say that the connection will end."""
+        data = encode({"e": "serverShutdown", "E": self._market.now_ms()})
+        if self._combined:
+            data = b'{"stream":"!serverShutdown","data":' + data + b"}"
+        self._socket.send(data)
