@@ -264,3 +264,23 @@ async def test_where_binance_serves_nobody_it_answers_451(venue: Running) -> Non
     venue.do(lambda: act({"served": "true"}))
     client.fetch_balance()
     await transport.aclose()
+
+
+def test_ccxt_sees_which_order_ended_rather_than_trade_with_its_own(venue: Running) -> None:
+    client = ccxt_client(venue)
+    client.load_markets()
+    client.create_order("BTC/USDT", "limit", "buy", 0.01, 50001)
+    rests = client.create_order("BTC/USDT", "limit", "buy", 0.002, 50000.5)
+
+    def sell(mode: str) -> Any:
+        given = {"selfTradePrevention": mode}
+        return client.create_order("BTC/USDT", "limit", "sell", 0.003, 50000.5, given)
+
+    with pytest.raises(ccxt.BadRequest, match="does not allow the specified self-trade"):
+        sell("NONE")
+    taker = sell("EXPIRE_TAKER")
+    assert (taker["info"]["status"], taker["filled"]) == ("EXPIRED_IN_MATCH", 0.0)
+    assert client.fetch_order(rests["id"], "BTC/USDT")["status"] == "open"
+    assert sell("EXPIRE_MAKER")["info"]["status"] == "NEW"
+    gone = client.fetch_order(rests["id"], "BTC/USDT")["info"]
+    assert (gone["status"], gone["preventedMatchId"]) == ("EXPIRED_IN_MATCH", 1)

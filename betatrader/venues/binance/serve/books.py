@@ -11,6 +11,9 @@ from betatrader.model.money import SCALE
 from betatrader.model.order import OrderTerms, Side
 
 NO_TRADE = -1
+NO_GROUP = -1
+"""The trade group of an account that is in none."""
+
 KEPT = 50_000
 
 
@@ -38,6 +41,17 @@ class Execution(msgspec.Struct, frozen=True):
         return spot.quote if self.fill.fee or self.fill.side is Side.SELL else spot.base
 
 
+class Prevention(msgspec.Struct, frozen=True):
+    """What an order lost rather than trade with another of its account: all of the `quantity` that
+    was left; `crossed` of it would have traded at `price` with the order `counter`."""
+
+    number: int
+    quantity: int
+    counter: int
+    crossed: int
+    price: int
+
+
 class Record(msgspec.Struct):
     """An order at the venue. `name` is its id at the exchange, which no other order ever had."""
 
@@ -57,6 +71,7 @@ class Record(msgspec.Struct):
     cancel_id: str = ""
     reason: str = ""
     executions: list[Execution] = []
+    prevention: Prevention | None = None
 
     @property
     def is_open(self) -> bool:
@@ -142,6 +157,9 @@ class Record(msgspec.Struct):
         found: dict[str, Any] = {"selfTradePreventionMode": self.stp}
         if self.reason:
             found["expiryReason"] = self.reason
+        if self.prevention is not None:
+            found["preventedMatchId"] = self.prevention.number
+            found["preventedQuantity"] = text(self.prevention.quantity)
         return found
 
     def report(self, kind: str, spot: Spot, last: Execution | None = None) -> dict[str, Any]:
@@ -185,7 +203,24 @@ class Record(msgspec.Struct):
         }
         if self.reason:
             found["eR"] = self.reason
-        return found
+        return found | self._prevented()
+
+    def _prevented(self) -> dict[str, Any]:
+        """What a report says besides of an order that ended rather than trade."""
+        if self.prevention is None:
+            return {}
+        lost = self.prevention
+        return {
+            "v": lost.number,
+            "A": text(lost.quantity),
+            "B": text(lost.quantity),
+            "u": NO_GROUP,
+            "U": lost.counter,
+            "Cs": self.symbol,
+            "pl": text(lost.crossed),
+            "pL": text(lost.price),
+            "pY": text(lost.crossed * lost.price // SCALE),
+        }
 
 
 def trade(record: Record, one: Execution, spot: Spot) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from betatrader.model.instrument import ProportionalFees, Spot
 from betatrader.sim.exchange import SimulatedExchange
-from betatrader.venues.binance.serve import books
+from betatrader.venues.binance.serve import books, prevention
 from betatrader.venues.binance.serve.books import Record, text
 from betatrader.venues.binance.serve.market import Market, symbol_of
 from betatrader.venues.binance.serve.requests import Account, Parameters, Refusal
-from betatrader.venues.binance.serve.trading import KINDS, STP, Trading
+from betatrader.venues.binance.serve.trading import KINDS, Trading
 from betatrader.venues.binance.serve.weights import Weights
 
 MOST_LEVELS, MOST_ROWS = 5_000, 1_000
@@ -150,8 +150,8 @@ class Operations:
             "filters": filters,
             "permissions": [],
             "permissionSets": [["SPOT"]],
-            "defaultSelfTradePreventionMode": STP,
-            "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
+            "defaultSelfTradePreventionMode": prevention.DEFAULT,
+            "allowedSelfTradePreventionModes": list(prevention.ALLOWED),
         }
 
     async def _depth(self, _account: Account, parameters: Parameters) -> Any:

@@ -22,7 +22,9 @@ from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.instrument import Spot
 from betatrader.model.money import SCALE, cost, parse, proceeds
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
-from betatrader.sim.exchange import SimulatedExchange
+from betatrader.sim.exchange import PREVENTED, SimulatedExchange
+from betatrader.sim.pool import WorkingOrder
+from betatrader.venues.binance.serve import prevention
 from betatrader.venues.binance.serve.books import Books, Execution, Record
 from betatrader.venues.binance.serve.market import Market
 from betatrader.venues.binance.serve.requests import Parameters, Refusal, missing
@@ -35,7 +37,6 @@ NUMBERS = r"legal range is '^([0-9]{1,20})(\.[0-9]{1,20})?$'."
 STOPS = ("STOP_LOSS", "STOP_LOSS_LIMIT")
 KINDS = ("LIMIT", "LIMIT_MAKER", "MARKET", *STOPS)
 NOBODY = StrategyId("")
-STP = "EXPIRE_MAKER"
 UNFILLED = {"IOC": "UNFILLED_IOC_QUANTITY_EXPIRED", "FOK": "UNFILLED_FOK_ORDER_EXPIRED"}
 WORDS = {
     "insufficient balance": "Account has insufficient balance for requested action.",
@@ -69,6 +70,10 @@ class Trading:
         self._executions = 0
         self._placing: Waiting = {}
         self._canceling: Waiting = {}
+        exchange.prevents = prevention.SelfTrades(self._record).end
+
+    def _record(self, order: WorkingOrder) -> Record | None:
+        return self.of(order.owner).by_name.get(order.id)
 
     def of(self, owner: str) -> Books:
         """The orders of an account."""
@@ -99,7 +104,7 @@ class Trading:
         self._orders += 1
         name = ClientOrderId(client_id if before is None else f"{client_id}#{self._orders}")
         now = self._now_ns() // 1_000_000
-        stp = parameters.get("selfTradePreventionMode", STP)
+        stp = prevention.mode(parameters.get("selfTradePreventionMode", ""))
         return Record(self._orders, symbol, client_id, name, terms, kind, time_in_force, stp, now)
 
     def _terms(
@@ -279,6 +284,9 @@ class Trading:
                 self.of(owner).forget(record)
             case Fill():
                 self._fill(owner, record, event)
+            case OrderExpired() if event.reason == PREVENTED:
+                record.status = "EXPIRED_IN_MATCH"
+                self._tell(owner, record, "TRADE_PREVENTION", None)
             case OrderCanceled() | OrderExpired() if record.is_open:
                 immediate = record.terms.time_in_force is not TimeInForce.GTC
                 if immediate and not record.cancel_id:
