@@ -121,6 +121,11 @@ class SimulatedExchange(Transit):
         """The ids of an owner's orders that rest in the book."""
         return {order.id for order in self._working(owner)}
 
+    def working(self, order: ClientOrderId) -> WorkingOrder | None:
+        """An order that rests, or waits for its trigger; None where it does not."""
+        _, found = self._owners.get(order, ("", None))
+        return found
+
     # The recorded market.
 
     def on_market(self, event: object) -> None:

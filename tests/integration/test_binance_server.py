@@ -125,6 +125,10 @@ def test_the_official_sdk_reads_places_queries_cancels_and_sees_a_fill(venue: Ru
     assert (placed.status, placed.client_order_id) == ("NEW", "bt-1")
     found = client.get_order("BTCUSDT", orig_client_order_id="bt-1").data()
     assert (found.order_id, found.status) == (placed.order_id, "NEW")
+    amended = client.order_amend_keep_priority(
+        "BTCUSDT", "0.0005", order_id=placed.order_id, new_client_order_id="bt-1"
+    ).data()
+    assert (amended.amended_order.qty, amended.amended_order.status) == ("0.00050000", "NEW")
     cancelled = client.delete_order("BTCUSDT", order_id=placed.order_id).data()
     assert (cancelled.status, cancelled.orig_client_order_id) == ("CANCELED", "bt-1")
     taken = client.new_order("BTCUSDT", "BUY", "MARKET", quote_order_qty="100").data()

@@ -68,6 +68,11 @@ def of(server: BinanceServer) -> dict[str, Act]:
         whole venue restarts then, and what rested is cancelled."""
         server.shut_down(float(given["after_s"]), restarts=given.get("restart") == "true")
 
+    def unsubscribe(_: Given) -> None:
+        """Every session loses its reports, and hears nothing of it."""
+        for session in list(server.sessions):
+            session.forget()
+
     return {
         "key": key,
         "region": region,
@@ -77,6 +82,7 @@ def of(server: BinanceServer) -> dict[str, Act]:
         "rules": rules,
         "deposit": deposit,
         "cut": lambda _: server.cut_all(),
+        "unsubscribe": unsubscribe,
         "shutdown": shutdown,
         "restart": lambda _: server.restart(),
     }

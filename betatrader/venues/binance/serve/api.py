@@ -112,6 +112,9 @@ class ApiSession:
             case "session.logout":
                 self._account = None
                 return self._status()
+            case "session.subscriptions":
+                known = self.subscribed is not None
+                return [{"subscriptionId": self._subscriptions - 1}] if known else []
             case "userDataStream.subscribe" | "userDataStream.subscribe.signature":
                 if self.subscribed is not None:
                     text = "User Data Stream subscription already active."
@@ -120,9 +123,20 @@ class ApiSession:
                 self._subscriptions += 1
                 return {"subscriptionId": self._subscriptions - 1}
             case "userDataStream.unsubscribe":
-                self.subscribed = None
+                self._unsubscribe(parameters.get("subscriptionId", ""))
                 return {}
         raise Refusal(400, -1104, f"Unknown method {method} ({len(parameters)} parameters).")
+
+    def _unsubscribe(self, number: str) -> None:
+        """End the reports, and say so in the stream."""
+        if number not in ("", str(self._subscriptions - 1)) or self.subscribed is None:
+            return
+        self.tell({"e": "eventStreamTerminated", "E": self._server.now_ms()})
+        self.subscribed = None
+
+    def forget(self) -> None:
+        """The reports of this session end, and nothing says so."""
+        self.subscribed = None
 
     def _status(self) -> dict[str, Any]:
         account = self._account

@@ -51,6 +51,8 @@ PATHS = {
     ("GET", "/api/v3/order"): "order.status",
     ("DELETE", "/api/v3/order"): "order.cancel",
     ("POST", "/api/v3/order/cancelReplace"): "order.cancelReplace",
+    ("PUT", "/api/v3/order/amend/keepPriority"): "order.amend.keepPriority",
+    ("GET", "/api/v3/order/amendments"): "order.amendments",
     ("GET", "/api/v3/openOrders"): "openOrders.status",
     ("DELETE", "/api/v3/openOrders"): "openOrders.cancelAll",
     ("GET", "/api/v3/allOrders"): "allOrders",

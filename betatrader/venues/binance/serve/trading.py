@@ -79,24 +79,26 @@ class Trading:
         """The orders of an account."""
         return self.books.setdefault(owner, Books(owner))
 
+    def told(self, owner: str, record: Record, kind: str) -> None:
+        """Something other than a fill has become of an order."""
+        self._tell(owner, record, kind, None)
+
+    def now_ms(self) -> int:
+        """The venue's clock."""
+        return self._now_ns() // 1_000_000
+
     # What is asked.
 
     def checked(self, owner: str, parameters: Parameters) -> Record:
         """A new order as its parameters say; raises Refusal where they break a rule."""
-        symbol = _given(parameters, "symbol")
+        symbol = given(parameters, "symbol")
         spot, _ = self._market.pool(symbol)
-        side, kind = _given(parameters, "side"), _given(parameters, "type")
+        side, kind = given(parameters, "side"), given(parameters, "type")
         if side not in ("BUY", "SELL"):
             raise Refusal(400, -1117, "Invalid side.")
         if kind not in KINDS:
             raise Refusal(400, -1116, "Invalid orderType.")
-        client_id = parameters.get("newClientOrderId") or f"web_{self._orders + 1:020d}"
-        if not CLIENT_ID.fullmatch(client_id):
-            text = (
-                "Illegal characters found in parameter 'newClientOrderId'; "
-                "legal range is '^[a-zA-Z0-9-_]{1,36}$'."
-            )
-            raise Refusal(400, -1100, text)
+        client_id = checked_id(parameters, f"web_{self._orders + 1:020d}")
         terms, time_in_force = self._terms(spot, symbol, Side(side), kind, parameters)
         before = self.of(owner).find(symbol, "", client_id)
         if before is not None and before.is_open:
@@ -121,24 +123,24 @@ class Trading:
         if kind == "MARKET":
             best = self._market.ticker(symbol)
             shown = best["askPrice" if side is Side.BUY else "bidPrice"]
-            price = _number(shown, "price")
+            price = number(shown, "price")
             if price <= 0:
                 raise Refusal(400, -2010, "Order book liquidity is less than the quantity.")
             limit = price * 2 if side is Side.BUY else spot.tick
             wanted = parameters.get("quantity")
             amount = (
-                _number(wanted, "quantity")
+                number(wanted, "quantity")
                 if wanted
-                else _number(_given(parameters, "quoteOrderQty"), "quoteOrderQty") * SCALE // price
+                else number(given(parameters, "quoteOrderQty"), "quoteOrderQty") * SCALE // price
             )
             quantity = amount if wanted else amount // spot.lot * spot.lot
             _filtered(spot, price, quantity)
             terms = OrderTerms(spot.id, side, OrderType.MARKET, limit, quantity, TimeInForce.IOC)
             return terms, "GTC"
-        quantity = _number(_given(parameters, "quantity"), "quantity")
+        quantity = number(given(parameters, "quantity"), "quantity")
         if kind == "STOP_LOSS":
             return self._stop_loss(spot, side, quantity, parameters), "GTC"
-        price = _number(_given(parameters, "price"), "price")
+        price = number(given(parameters, "price"), "price")
         _filtered(spot, price, quantity)
         post_only = kind == "LIMIT_MAKER"
         held = TimeInForce(in_force or "GTC")
@@ -191,7 +193,7 @@ class Trading:
 
     def found(self, owner: str, parameters: Parameters) -> Record:
         """The order that is asked for; raises Refusal where it cannot be named."""
-        symbol = _given(parameters, "symbol")
+        symbol = given(parameters, "symbol")
         self._market.pool(symbol)
         number = parameters.get("orderId") or parameters.get("cancelOrderId", "")
         client_id = parameters.get("origClientOrderId") or parameters.get(
@@ -309,14 +311,28 @@ class Trading:
         self._tell(owner, record, "TRADE", one)
 
 
-def _given(parameters: Parameters, name: str) -> str:
+def checked_id(parameters: Parameters, usual: str) -> str:
+    """The client id that is asked for, or the usual one; raises Refusal where it is none."""
+    client_id = parameters.get("newClientOrderId") or usual
+    if not CLIENT_ID.fullmatch(client_id):
+        text = (
+            "Illegal characters found in parameter 'newClientOrderId'; "
+            "legal range is '^[a-zA-Z0-9-_]{1,36}$'."
+        )
+        raise Refusal(400, -1100, text)
+    return client_id
+
+
+def given(parameters: Parameters, name: str) -> str:
+    """A parameter that must be there; raises Refusal."""
     value = parameters.get(name, "")
     if not value:
         raise missing(name)
     return value
 
 
-def _number(text: str, name: str) -> int:
+def number(text: str, name: str) -> int:
+    """A number in units; raises Refusal."""
     try:
         return parse(format(Decimal(text), "f"))
     except (ArithmeticError, ValueError):
@@ -325,7 +341,7 @@ def _number(text: str, name: str) -> int:
 
 
 def _trigger(spot: Spot, parameters: Parameters) -> int:
-    trigger = _number(_given(parameters, "stopPrice"), "stopPrice")
+    trigger = number(given(parameters, "stopPrice"), "stopPrice")
     if trigger <= 0 or trigger % spot.tick:
         raise Refusal(400, -1013, "Filter failure: PRICE_FILTER")
     return trigger
