@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 import anyio
+import msgspec
 import structlog
 
 from betatrader.model.event import Event, MarketInput
@@ -25,9 +26,14 @@ LATE_MS = 3_000
 """A change of the book that is older than this by the venue's own clock is of the past: what comes
 over this connection is no market to trade on, however steadily it flows."""
 
+LOOK_S = 1.0
 COMPLAINT_S = 60.0
+AGAIN = "again"
+"""The name of our requests to hear a symbol's changes again."""
+
 SHUTDOWN = "!serverShutdown"
-KINDS = ("depth@100ms", "bookTicker", "trade")
+DEPTH = "depth@100ms"
+KINDS = (DEPTH, "bookTicker", "trade")
 
 
 class MarketStream:
@@ -77,6 +83,7 @@ class MarketStream:
         self._feed = feed
         async with anyio.create_task_group() as group:
             group.start_soon(self._take_snapshots)
+            group.start_soon(self._watch_books)
             await feed.run()
 
     def _opened(self, _socket: Socket) -> None:
@@ -115,9 +122,11 @@ class MarketStream:
         if message.stream == SHUTDOWN:
             self._renew()
         elif book is None:
-            self._complain("unknown", message.stream or "no stream")
+            if not wire.answers(text, AGAIN):
+                self._complain("unknown", message.stream or "no stream")
         elif kind == "bookTicker":
             ticker = wire.decode_ticker(message.data)
+            book.ticker(ticker.update_id, clock.boot_s())
             if self._is_new(message.stream, ticker.update_id) and book.symbol not in self._late:
                 return [wire.quote(now, ticker)]
         elif kind == "trade":
@@ -168,6 +177,27 @@ class MarketStream:
         if now - self._complained_s.get(kind, -COMPLAINT_S) >= COMPLAINT_S:
             self._complained_s[kind] = now
             self._log.warning("market_message_unusable", kind=kind, text=text[:200])
+
+    async def _watch_books(self) -> None:
+        """Make a book anew, alone, whose changes stay away while its best bid and ask go on: hear
+        its changes again, and take its snapshot."""
+        while True:
+            await anyio.sleep(LOOK_S)
+            now_s = clock.boot_s()
+            for book in self.books.values():
+                if book.is_frozen(now_s):
+                    book.thaw()
+                    metrics.FROZEN_BOOKS.labels(wire.VENUE, book.symbol).inc()
+                    self._log.warning("book_frozen", venue=wire.VENUE, symbol=book.symbol)
+                    self._hear_again(f"{book.symbol.lower()}@{DEPTH}")
+                    self._wanted.set()
+                    break  # the venue takes few requests a second on a stream
+
+    def _hear_again(self, stream: str) -> None:
+        if self._feed is not None:
+            for method in ("UNSUBSCRIBE", "SUBSCRIBE"):
+                asked = {"method": method, "params": [stream], "id": AGAIN}
+                self._feed.send(msgspec.json.encode(asked))
 
     async def _take_snapshots(self) -> None:
         """Fetch the book of each symbol that has none, again until it fits."""

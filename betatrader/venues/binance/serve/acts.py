@@ -57,6 +57,16 @@ def of(server: BinanceServer) -> dict[str, Act]:
         spot, _ = server.market.pool(given["symbol"])
         server.play(PublicTrade(clock.now_ns(), spot.id, parse(given["price"]), spot.lot, False))
 
+    def freeze(given: Given) -> None:
+        """The changes of the book of `symbol` are told no more, its best bid and ask are: until a
+        client subscribes again, or with `stays` whatever it does; `stays=false` ends that."""
+        symbol, stays = given["symbol"], given.get("stays", "")
+        server.market.frozen.discard(symbol)
+        if stays == "true":
+            server.market.frozen.add(symbol)
+        for subscriber in list(server.market.subscribers) if stays != "false" else ():
+            subscriber.freeze(symbol)
+
     def region(given: Given) -> None:
         """The address that clients come from is `served`, or nothing is answered to it."""
         server.troubles = server.troubles._replace(elsewhere=given["served"] != "true")
@@ -76,6 +86,7 @@ def of(server: BinanceServer) -> dict[str, Act]:
     return {
         "key": key,
         "region": region,
+        "freeze": freeze,
         "status": status,
         "mode": mode,
         "trade": trade,

@@ -33,6 +33,8 @@ class Market:
     def __init__(self, exchange: SimulatedExchange, now_ms: Callable[[], int]) -> None:
         self.silent = False
         """Whether nothing is told: sockets stay open, and say nothing."""
+        self.frozen: set[str] = set()
+        """Symbols whose changes are told to nobody."""
         self.subscribers: dict[Subscriber, None] = {}
         self._exchange = exchange
         self.now_ms = now_ms
@@ -111,7 +113,7 @@ class Market:
             "b": _shown(bids),
             "a": _shown(asks),
         }
-        for kind in DEPTHS:
+        for kind in DEPTHS if symbol not in self.frozen else ():
             self._push(symbol, kind, data)
 
     def _push(self, symbol: str, kind: str, data: dict[str, Any]) -> None:
@@ -191,11 +193,16 @@ class Subscriber:
         self._socket = socket
         self._names = dict.fromkeys(names)
         self._combined = combined
+        self._frozen: set[str] = set()
         market.subscribers[self] = None
+
+    def freeze(self, symbol: str) -> None:
+        """Tell no more of a book's changes, until they are subscribed to again."""
+        self._frozen |= {f"{symbol.lower()}@{kind}" for kind in DEPTHS}
 
     def tell(self, name: str, data: bytes) -> None:
         """One message of a stream, where it was subscribed to."""
-        if name not in self._names:
+        if name not in self._names or name in self._frozen:
             return
         if self._combined:
             data = b'{"stream":"' + name.encode() + b'","data":' + data + b"}"
@@ -212,6 +219,7 @@ class Subscriber:
         match asked.method:
             case "SUBSCRIBE" if len(self._names) + len(names) <= STREAMS:
                 self._names.update(dict.fromkeys(names))
+                self._frozen.difference_update(names)
                 result: Any = None
             case "UNSUBSCRIBE":
                 for name in names:
