@@ -9,6 +9,7 @@ from collections import deque
 
 from betatrader.model.event import MarketInput
 from betatrader.venues.binance import wire
+from betatrader.venues.pace import Backoff
 
 FROZEN_S, LONGEST_S = 3.0, 24.0
 """How long the changes may stay behind the best bid and ask, which the venue tells at once and the
@@ -25,6 +26,8 @@ class BookSync:
         self.symbol = symbol
         self.gaps = 0
         self.synchronised = False
+        self.backoff = Backoff()
+        """When its snapshot may be asked for again, where it could not be got."""
         self.freezes = 0
         """How often in a row it was found frozen."""
         self._last_id = 0

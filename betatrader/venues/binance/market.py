@@ -21,6 +21,9 @@ SILENT_S = 60.0
 """A stream without a single message for so long is dead: a pair worth trading is never so calm."""
 
 SNAPSHOT_PAUSE_S = 1.0
+AT_ONCE = 4
+"""Snapshots under way together."""
+
 LARGEST = 4 << 20
 LATE_MS = 3_000
 """A change of the book that is older than this by the venue's own clock is of the past: what comes
@@ -64,6 +67,9 @@ class MarketStream:
         self._late: set[str] = set()
         """Symbols whose data comes late by the venue's clock: nothing of theirs is shown."""
         self._wanted = anyio.Event()
+        self._asking: set[str] = set()
+        """Symbols whose snapshots are under way."""
+        self._slots = anyio.Semaphore(AT_ONCE)
         self._complained_s: dict[str, float] = {}
         self._log = structlog.get_logger()
 
@@ -200,18 +206,23 @@ class MarketStream:
                 self._feed.send(msgspec.json.encode(asked))
 
     async def _take_snapshots(self) -> None:
-        """Fetch the book of each symbol that has none, again until it fits."""
-        while True:
-            await self._wanted.wait()
-            self._wanted = anyio.Event()
-            if self._late:
-                await self._measure_clock()
-            for book in list(self.books.values()):
-                if not book.synchronised and book.symbol not in self._late:
-                    await self._take_snapshot(book)
-            if any(not book.synchronised for book in self.books.values()):
-                self._wanted.set()
-                await anyio.sleep(SNAPSHOT_PAUSE_S)
+        """Fetch the book of each symbol that has none, again until it fits. One that cannot be got
+        is asked for less and less often, and the others do not wait for it."""
+        async with anyio.create_task_group() as group:
+            while True:
+                await self._wanted.wait()
+                self._wanted = anyio.Event()
+                if self._late:
+                    await self._measure_clock()
+                now_s, left_out = clock.boot_s(), self._late | self._asking
+                for book in list(self.books.values()):
+                    if book.synchronised or book.symbol in left_out or now_s < book.backoff.again_s:
+                        continue
+                    self._asking.add(book.symbol)
+                    group.start_soon(self._take_snapshot, book)
+                if any(not book.synchronised for book in self.books.values()):
+                    self._wanted.set()
+                    await anyio.sleep(SNAPSHOT_PAUSE_S)
 
     async def _measure_clock(self) -> None:
         try:
@@ -221,10 +232,16 @@ class MarketStream:
 
     async def _take_snapshot(self, book: BookSync) -> None:
         try:
-            found = await self._rest.depth(book.symbol)
+            async with self._slots:
+                found = await self._rest.depth(book.symbol)
             events = book.snapshot(clock.now_ns(), found)
         except (OSError, TimeoutError, ValueError) as error:
-            self._log.warning("no_book", symbol=book.symbol, error=str(error))
+            book.backoff.failed(clock.boot_s())
+            metrics.NO_BOOK.labels(wire.VENUE).inc()
+            self._log.warning("no_book", venue=wire.VENUE, symbol=book.symbol, error=str(error))
             return
+        finally:
+            self._asking.discard(book.symbol)
+        book.backoff.succeeded()
         for event in events:
             self._market(event)
