@@ -4,8 +4,8 @@ venue does, and the adapter tells which of them ended, and why."""
 from typing import Any
 
 import pytest
-from binance_scenes import IOC, approved
-from binance_served import Served
+from binance_scenes import FOK, IOC, approved
+from binance_served import COIN, Served
 
 from betatrader.model.order import Side
 from betatrader.ops import clock
@@ -74,3 +74,19 @@ def test_what_others_offer_at_the_same_price_is_taken_before(
     told = submit(served, 3, "50000", "0.003", side=Side.SELL, time_in_force=IOC)
     assert told == ["Fill 3", "OrderAccepted 3"], "the market's own bid was there first"
     assert served.rests() == {"2"}
+
+
+def test_one_that_must_be_filled_whole_is_not_filled_in_part_since_its_own_stand_in_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served = Served(monkeypatch)
+    submit(served, 1, "50001", "0.01")
+    submit(served, 2, "50000.5", "0.002")
+    ledger = served.server.exchange.ledgers[OWNER]
+    filled, held = ledger.fill_count, ledger.positions[COIN]
+    whole = {"side": Side.SELL, "time_in_force": FOK}
+    submit(served, 3, "50000.5", "0.002", **whole)
+    assert (ledger.fill_count, ledger.positions[COIN]) == (filled, held)
+    assert (served.rests(), served.reasons[-1]) == ({"2"}, "UNFILLED_FOK_ORDER_EXPIRED")
+    told = submit(served, 4, "50000", "0.002", **whole)
+    assert told == ["Fill 4", "OrderAccepted 4", "OrderExpired 2"], "others can fill it whole"

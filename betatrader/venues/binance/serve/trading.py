@@ -165,6 +165,8 @@ class Trading:
         Raises Refusal where it was refused, or where nobody answers."""
         if self.cancel_only:
             raise Refusal(400, -2010, "This symbol is in cancel-only mode.")
+        if record.terms.time_in_force is TimeInForce.FOK and self._meets_own(owner, record):
+            return self._expired_at_once(owner, record)
         self.of(owner).add(record)
         now = self._now_ns()
         event = await self._answered(
@@ -181,6 +183,17 @@ class Trading:
             text = WORDS.get(event.reason, event.reason)
             raise Refusal(400, -2010, text)
         return record
+
+    def _meets_own(self, owner: str, record: Record) -> bool:
+        """Whether an order cannot be filled whole but by others of its own account, with which it
+        may not trade."""
+        pool = self._exchange.pools[record.terms.instrument]
+        others = [
+            quantity
+            for _, quantity, against in pool.opposite(record.terms)
+            if against is None or against.owner != owner
+        ]
+        return sum(others) < record.terms.quantity <= pool.available(record.terms)
 
     def _expired_at_once(self, owner: str, record: Record) -> Record:
         """The venue takes a fill-or-kill that cannot be filled, and lets it expire."""
