@@ -7,6 +7,7 @@ sign       signs them, for all four kinds of account
 headers    L1 and L2 headers; pure
 amounts    prices and sizes as the venue's exact amounts; pure
 forms      an order of ours as one of the venue's; pure
+belt       an order that rests, with an expiry; pure
 ids        which order of ours is which of the venue's
 wire       the venue's JSON as typed structs, and its book hash; pure
 limits     the venue's rate limits, and its clock as ours sees it

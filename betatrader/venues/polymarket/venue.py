@@ -28,6 +28,7 @@ from betatrader.venues.egress import of_polymarket
 from betatrader.venues.pace import Breaker
 from betatrader.venues.polymarket import forms
 from betatrader.venues.polymarket.account import Accounts, Happening
+from betatrader.venues.polymarket.belt import expiring
 from betatrader.venues.polymarket.following import Following
 from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.heartbeat import Heartbeat
@@ -123,6 +124,7 @@ class PolymarketVenue:
         self._redeemer.moved = self._accounts.traded.update
         self._breaker = Breaker()
         self._modes = Modes()
+        self._rest_s = settings.rest_seconds
         self._answered_s = 0.0
         self._barred = ""
         """Why this address may send no order at all."""
@@ -230,6 +232,8 @@ class PolymarketVenue:
         assert self.rest.keys is not None
         signed = self.ids.sign(order, terms, now_ns, form, rules)
         body = body_of(signed.json, self.rest.keys, form)
+        if self._rest_s and form.kind == "GTC":
+            body = expiring(body, self.rest.clock.now_s(), self._rest_s)
         return Sent(order, signed.id, body, form.kind, clock.boot_s())
 
     def _held_back(self, terms: OrderTerms) -> str:
