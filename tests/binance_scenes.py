@@ -207,6 +207,7 @@ class Fake:
             "userDataStream.subscribe": lambda _: {"subscriptionId": 0},
             "userDataStream.subscribe.signature": lambda _: {"subscriptionId": 0},
             "ping": lambda _: {},
+            "session.subscriptions": lambda _: [{"subscriptionId": 0}],
         }
 
     def _none(self) -> Any:
@@ -284,7 +285,8 @@ class Fake:
 
     def methods(self) -> list[str]:
         """What was sent over the WebSocket API but for signs of life."""
-        return [message["method"] for message in self.sent if message["method"] != "ping"]
+        lives = ("ping", "session.subscriptions")
+        return [message["method"] for message in self.sent if message["method"] not in lives]
 
 
 def ticker() -> dict[str, Any]:

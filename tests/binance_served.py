@@ -26,7 +26,10 @@ COIN = wire.instrument_id("BTCUSDT")
 class Served:
     """The adapter at the simulator, in virtual time."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, symbols: tuple[str, ...] = ("BTCUSDT",)
+    ) -> None:
+        self.symbols = symbols
         self.loop = VirtualLoop(1)
         monkeypatch.setattr(clock, "now_ns", lambda: EPOCH_NS + int(self.loop.time() * 1e9))
         monkeypatch.setattr(clock, "boot_s", lambda: 1.0 + self.loop.time())
@@ -43,13 +46,14 @@ class Served:
         )
         levels = ((50_000 * SCALE, SCALE),), ((50_001 * SCALE, SCALE),)
         quoted = (50_000 * SCALE, SCALE, 50_001 * SCALE, SCALE)
+        names = [wire.instrument_id(symbol) for symbol in self.symbols]
         opening = [
-            InstrumentListed(EPOCH_NS, wire.definition("BTCUSDT")),
-            BookSnapshot(EPOCH_NS, COIN, *levels, 1),
-            Quote(EPOCH_NS + 500_000_000, COIN, *quoted, 2),
+            *(InstrumentListed(EPOCH_NS, wire.definition(symbol)) for symbol in self.symbols),
+            *(BookSnapshot(EPOCH_NS, name, *levels, 1) for name in names),
+            *(Quote(EPOCH_NS + 500_000_000, name, *quoted, 2) for name in names),
         ]
         places = {"rest": "http://x", "stream": "ws://x", "api": "ws://x/ws-api/v3"}
-        settings = Binance(symbols=("BTCUSDT",), key=Secret(KEY), secret=Secret(SECRET), **places)
+        settings = Binance(symbols=self.symbols, key=Secret(KEY), secret=Secret(SECRET), **places)
         self.venue = BinanceVenue(
             settings, Direct(self.server), self.told.append, self.shown.append
         )

@@ -47,6 +47,7 @@ account = ""              # whose limits these are; another name has limits of i
 # follow = []             # beginnings of market names (slugs), traded as they open
 # signature_type = 0      # 0 an account of its own, 1 proxy, 2 Safe, 3 deposit wallet
 # funder = ""             # the wallet that holds the money, for types 1 to 3
+# rest_seconds = 0        # orders that rest end by themselves after so long (GTD); 0: none does
 # redeem = true           # what has ended; it takes BETATRADER_POLYMARKET__RELAYER_KEY
 # merge = false           # pairs of YES and NO into cash, with the same key
 

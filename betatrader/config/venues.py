@@ -60,6 +60,10 @@ class Polymarket(Section, frozen=True, kw_only=True):
     """An API key of the relayer. Without one nothing is redeemed or merged here."""
     relayer_address: str = ""
     """The account that the relayer key is of. None: the signing account."""
+    rest_seconds: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 0
+    """A belt besides the heartbeat: an order that rests is sent with an expiry (GTD) so many
+    seconds ahead, and the venue ends it then, whatever has become of us. 0: it rests until it is
+    cancelled. A quote that has ended is made again, at the end of the queue."""
     redeem: bool = True
     """Redeem what has ended, with a relayer key and a wallet (types 1 to 3)."""
     merge: bool = False

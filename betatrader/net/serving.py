@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
-from betatrader.net.transport import Core, Request
+from betatrader.net.transport import Core, Handler, HearsControl, Request
 
 LARGEST_BODY = 1 << 20
 LARGEST_MESSAGE = 1 << 20
@@ -59,7 +59,7 @@ class _Host:
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
     async def _talk(self, request: web.Request, asked: Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(compress=False, max_msg_size=LARGEST_MESSAGE)
+        socket = web.WebSocketResponse(compress=False, max_msg_size=LARGEST_MESSAGE, autoping=False)
         line = _Line(socket, request)
         handler = self._core.open(asked, line)
         if handler is None:
@@ -70,9 +70,7 @@ class _Host:
         speaking = asyncio.ensure_future(line.speak())
         try:
             async for message in socket:
-                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    text = message.data
-                    handler.received(text.encode() if isinstance(text, str) else text)
+                _hear(handler, line, message)
         except (ConnectionError, asyncio.CancelledError) as error:
             reason = str(error) or "cancelled"
             raise
@@ -90,6 +88,19 @@ class _Host:
             line.close()
 
 
+def _hear(handler: Handler, line: "_Line", message: WSMessage) -> None:
+    """One frame of the client, of whichever kind; a ping is answered here."""
+    data = message.data
+    if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+        handler.received(data.encode() if isinstance(data, str) else data)
+    elif message.type is WSMsgType.PING:
+        line.pong(bytes(data))
+        if isinstance(handler, HearsControl):
+            handler.pinged(bytes(data))
+    elif message.type is WSMsgType.PONG and isinstance(handler, HearsControl):
+        handler.ponged(bytes(data))
+
+
 class _Line:
     """The speaking end of one client's WebSocket: what is sent waits in order, and is bounded."""
 
@@ -97,6 +108,8 @@ class _Line:
         self._socket = socket
         self._request = request
         self._waiting: list[bytes] = []
+        self._pings: list[bytes] = []
+        self._pongs: list[bytes] = []
         self._bytes = 0
         self._wake = asyncio.Event()
         self._closed = False
@@ -110,6 +123,16 @@ class _Line:
         self._wake.set()
         if self._bytes > MOST_UNREAD:
             self._cut()
+
+    def ping(self, payload: bytes) -> None:
+        """Send a ping frame without waiting."""
+        self._pings.append(payload)
+        self._wake.set()
+
+    def pong(self, payload: bytes) -> None:
+        """Answer a ping."""
+        self._pongs.append(payload)
+        self._wake.set()
 
     def close(self) -> None:
         """Say what waits, and end."""
@@ -127,7 +150,12 @@ class _Line:
             await self._wake.wait()
             self._wake.clear()
             waiting, self._waiting, self._bytes = self._waiting, [], 0
+            pings, self._pings, pongs, self._pongs = self._pings, [], self._pongs, []
             try:
+                for payload in pongs:
+                    await self._socket.pong(payload)
+                for payload in pings:
+                    await self._socket.ping(payload)
                 for text in waiting:
                     await self._socket.send_str(text.decode())
                 if self._closed:

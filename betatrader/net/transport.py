@@ -5,7 +5,7 @@ An adapter gets a Transport, a server is a Core. Over real sockets they meet thr
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class NotSentError(ConnectionError):
@@ -54,6 +54,25 @@ class Socket(Protocol):
 
     def close(self) -> None:
         """End the connection; `lost` follows."""
+
+
+@runtime_checkable
+class Pings(Protocol):
+    """What a socket is besides where it has frames of control; a line in memory has none."""
+
+    def ping(self, payload: bytes) -> None:
+        """Send a ping frame without waiting; the peer owes a pong of the same payload."""
+
+
+@runtime_checkable
+class HearsControl(Protocol):
+    """What a handler is besides where it wants to know of frames of control."""
+
+    def pinged(self, payload: bytes) -> None:
+        """The peer has sent a ping; the pong has been sent."""
+
+    def ponged(self, payload: bytes) -> None:
+        """The peer has sent a pong, asked for or not."""
 
 
 class Transport(Protocol):

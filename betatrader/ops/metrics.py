@@ -32,6 +32,12 @@ DEAD_LETTERS = Counter("bt_dead_letters_total", "Messages put into a dead-letter
 BAD_MESSAGES = Counter(
     "bt_bad_messages_total", "Messages of a venue that cannot be used", ["venue", "kind"]
 )
+NO_BOOK = Counter("bt_no_book_total", "Books that were asked for and not got", ["venue"])
+FROZEN_BOOKS = Counter(
+    "bt_frozen_books_total",
+    "Books whose changes stayed away while their best bid and ask went on",
+    ["venue", "symbol"],
+)
 FEES_ELSEWHERE = Counter(
     "bt_fees_elsewhere_total", "Fills whose fee was paid in a third asset", ["venue", "asset"]
 )

@@ -23,6 +23,7 @@ from betatrader.model.instrument import BinaryContract
 from betatrader.net.transport import Transport
 from betatrader.ops import clock
 from betatrader.roles.desks import Ground, PaperDesk, Take
+from betatrader.sim.custody import US
 from betatrader.venues.shadow import ShadowVenue
 
 CLOSE_S = 1.0
@@ -102,7 +103,12 @@ class LivePaperDesk(PaperDesk):
         return {name for name, _ in self._state().portfolio.open_positions()}
 
     async def settle_lost(self) -> None:
-        """Contracts of recorded and generated markets of before; live ones go on."""
+        """Contracts of recorded and generated markets of before; live ones go on. One whose end we
+        had taken as the process died may not have been paid: it is now."""
+        exchange = self.venue.exchange
+        for seen in self._state().markets.values():
+            if seen.resolved and exchange.ledgers[US].held(seen.id):
+                exchange.settle(seen.id, seen.payout)
         live = {market.name for market, _ in self.markets}
         lost = [
             seen.id

@@ -5,6 +5,7 @@ transit    what is under way to it and back: each takes one latency
 custody    what accounts hold there: their ledgers, and what is paid into them
 pool       the liquidity of one instrument: recorded levels and individual orders
 admission  whether the venue takes an order
+amending   a resting order that asks for less, at its place in the queue
 ledger     the venue's own account of orders, fills and balances, which the engine never touches
 generator  a seeded market: order flow for a spot pair and for binary contracts that resolve
 faults     what a link may do to a message

@@ -48,6 +48,10 @@ from betatrader.sim.ledger import (
 from betatrader.sim.pool import Pool, WorkingOrder, join
 from betatrader.sim.transit import NEVER, Transit
 
+PREVENTED = "it would have traded with another order of its owner"
+Prevents = Callable[[WorkingOrder, WorkingOrder, int], tuple[WorkingOrder, ...]]
+"""Which of a taker and a maker end rather than trade at a price; none where they may."""
+
 GONE = "the order to replace is gone"
 ENDED_KEPT = 16  # instruments that have ended and are kept, as the engine does
 
@@ -68,6 +72,7 @@ class SimulatedExchange(Transit):
         """Whether a buy of a pair pays its fee in what it buys: that much does not arrive."""
         self.refuses = ""
         """Why every order is refused now (a rate limit, say); empty: none is for that."""
+        self.prevents: Prevents | None = None  # asked before two orders of one owner trade
         self.pairs_across = False  # whether orders of both outcomes meet
         self.pays_at_end = True  # else a contract that ends pays when its holder asks for it
         self._is_live = False
@@ -115,6 +120,11 @@ class SimulatedExchange(Transit):
     def resting(self, owner: str = US) -> set[str]:
         """The ids of an owner's orders that rest in the book."""
         return {order.id for order in self._working(owner)}
+
+    def working(self, order: ClientOrderId) -> WorkingOrder | None:
+        """An order that rests, or waits for its trigger; None where it does not."""
+        _, found = self._owners.get(order, ("", None))
+        return found
 
     # The recorded market.
 
@@ -290,11 +300,27 @@ class SimulatedExchange(Transit):
                 return
             if against is None:
                 pool.take(order.terms.side, price, wanted)
+            elif self._is_prevented(pool, order, against, price, now_ns):
+                continue
             else:
                 theirs = self.pools[against.terms.instrument]
                 at = price if theirs is pool else SCALE - price
                 self._fill(theirs, against, at, wanted, now_ns)
             self._execute(pool, order, price, wanted, now_ns, maker=False)
+
+    def _is_prevented(
+        self, pool: Pool, taker: WorkingOrder, maker: WorkingOrder, price: int, now_ns: int
+    ) -> bool:
+        """Whether the venue lets orders end rather than trade with another of their owner's."""
+        ends: tuple[WorkingOrder, ...] = ()
+        if self.prevents is not None and taker.owner == maker.owner:
+            ends = self.prevents(taker, maker, price)
+        for one in ends:
+            if one is maker:
+                self._drop(pool, maker)
+            one.remaining = 0
+            self._end(one, OrderState.EXPIRED, PREVENTED, now_ns)
+        return bool(ends)
 
     def _fill_crossed(self, pool: Pool, now_ns: int) -> None:
         """Fill resting orders that a recorded opposite level stands at or through."""

@@ -6,6 +6,7 @@ A ledger is folded from entries, so that a venue which keeps its entries comes b
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from betatrader.model.account import Fill, VenueAccount, VenueOrder
 from betatrader.model.ids import ClientOrderId, InstrumentId
@@ -54,6 +55,13 @@ class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="ended")
     reason: str
 
 
+class Amended(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="amended"):
+    """A working order asks for less from now on: `quantity` in all."""
+
+    order: ClientOrderId
+    quantity: int
+
+
 class Settled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="settled"):
     """A contract ended and paid `payout` a share."""
 
@@ -69,7 +77,7 @@ class Merged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="merged
     quantity: int
 
 
-Entry = Deposited | Accepted | Refused | Executed | Ended | Settled | Merged
+Entry = Deposited | Accepted | Refused | Executed | Ended | Amended | Settled | Merged
 
 
 class Ledger(msgspec.Struct):
@@ -122,6 +130,10 @@ class Ledger(msgspec.Struct):
             case Ended():
                 self.working.pop(entry.order, None)
                 self.ended[entry.order] = entry
+            case Amended():
+                terms = self.orders[entry.order]
+                self.working[entry.order] -= terms.quantity - entry.quantity
+                self.orders[entry.order] = replace(terms, quantity=entry.quantity)
             case Settled():
                 self.settled[entry.instrument] = entry.payout
                 if len(self.settled) > SETTLED_KEPT:

@@ -50,6 +50,26 @@ class Bucket:
         self._at_s = now_s
 
 
+class Backoff:
+    """When something that fails may be asked for again: twice as late each time, up to a bound."""
+
+    def __init__(self, first_s: float = 1.0, longest_s: float = 30.0) -> None:
+        self.again_s = 0.0
+        """Not before then."""
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._failed = 0
+
+    def failed(self, now_s: float) -> None:
+        """Once more."""
+        self.again_s = now_s + min(self._first_s * 2**self._failed, self._longest_s)
+        self._failed = min(self._failed + 1, 16)
+
+    def succeeded(self) -> None:
+        """It is as if it had never failed."""
+        self.again_s, self._failed = 0.0, 0
+
+
 class Rules(NamedTuple):
     """When a breaker opens, and for how long."""
 

@@ -99,7 +99,11 @@ class PaperVenue:
         self._wake.set()
 
     def market(self, event: object) -> None:
-        """A market event, after the engine has taken it (they may share the book)."""
+        """A market event, after the engine has taken it (they may share the book). A contract of
+        before a restart that ended meanwhile is listed no more: the ledger alone knows of it."""
+        if isinstance(event, Resolution) and event.instrument not in self.exchange.pools:
+            self.exchange.settle(event.instrument, event.payout)
+            return
         self.exchange.on_market(event)
         if self.exchange.next_due_ns < NEVER:
             self._wake.set()

@@ -1,44 +1,29 @@
 """The simulated Binance, by clients that nobody here wrote: ccxt, and the venue's own SDK."""
 
-import asyncio
-import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import ccxt
 import pytest
-from binance_common.configuration import ConfigurationRestAPI, ConfigurationWebSocketAPI
+from binance_common.configuration import ConfigurationWebSocketAPI
 from binance_common.errors import BadRequestError, UnauthorizedError
 from binance_sdk_spot import Spot as SpotClient
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
+from binance_sockets import COIN, PEM, Line, Running, ccxt_client, sdk
 from running import until
 from websockets.exceptions import InvalidStatus
 
 from betatrader.model.market import (
     BookDelta,
     BookSnapshot,
-    InstrumentListed,
     PublicTrade,
     Quote,
 )
 from betatrader.model.money import SCALE, parse
 from betatrader.net.live import LiveTransport
-from betatrader.net.serving import serving
 from betatrader.ops import clock
-from betatrader.sim.exchange import SimulatedExchange
-from betatrader.sim.faults import Faults, FaultyLink
-from betatrader.venues.binance import wire
 from betatrader.venues.binance.serve import acts
-from betatrader.venues.binance.serve.requests import Account
 from betatrader.venues.binance.serve.running import KEY, SECRET
-from betatrader.venues.binance.serve.server import BinanceServer, Troubles
+from betatrader.venues.binance.serve.server import Troubles
 from betatrader.venues.egress import Egress, of_binance
 
 pytestmark = [
@@ -47,105 +32,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-COIN = wire.instrument_id("BTCUSDT")
-PRIVATE = Ed25519PrivateKey.generate()
-PEM = PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-PUBLIC = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-ACCOUNTS = [
-    Account(KEY, SECRET, "us"),
-    Account("e" * 64, PUBLIC.decode(), "us"),
-    Account("r" * 64, "read only", "us", can_trade=False),
-]
-
-
-class Running:
-    """The server on a loop of its own, in a thread; `do` runs something there."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.exchange = SimulatedExchange(1_000_000)
-        self.base = ""
-        self._ready, self._end = threading.Event(), asyncio.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        assert self._ready.wait(10)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_until_complete(self._serve())
-        self.loop.close()
-
-    async def _serve(self) -> None:
-        self.server = BinanceServer(self.exchange, 1000 * SCALE, ACCOUNTS, FaultyLink(Faults(), 1))
-        self._play(InstrumentListed(0, wire.definition("BTCUSDT")))
-        book = BookSnapshot(
-            0,
-            COIN,
-            ((parse("50000"), SCALE), (parse("49999"), 2 * SCALE)),
-            ((parse("50001"), SCALE), (parse("50002"), 2 * SCALE)),
-        )
-        self._play(book)
-        self._play(Quote(0, COIN, parse("50000"), SCALE, parse("50001"), SCALE))
-        async with serving(self.server, "127.0.0.1", 0) as port:
-            self.base = f"127.0.0.1:{port}"
-            delivering = asyncio.ensure_future(self.server.deliver())
-            self._ready.set()
-            await self._end.wait()
-            delivering.cancel()
-            self.server.close()
-
-    def _play(self, event: Any) -> None:
-        self.server.play(event)
-
-    def play(self, event: Any) -> None:
-        self.do(lambda: self._play(event))
-
-    def do(self, what: Callable[[], Any]) -> Any:
-        async def done() -> Any:
-            return what()
-
-        return asyncio.run_coroutine_threadsafe(done(), self.loop).result(10)
-
-    def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10)
-
 
 @pytest.fixture
 def venue() -> Iterator[Running]:
     running = Running()
     yield running
     running.stop()
-
-
-def ccxt_client(venue: Running, key: str = KEY, secret: str = SECRET) -> Any:
-    base = f"http://{venue.base}"
-    return ccxt.binance(
-        {
-            "apiKey": key,
-            "secret": secret,
-            "urls": {
-                "api": {
-                    "public": f"{base}/api/v3",
-                    "private": f"{base}/api/v3",
-                    "sapi": f"{base}/sapi/v1",
-                }
-            },
-            "options": {
-                "fetchMarkets": {"types": ["spot"]},
-                "fetchCurrencies": False,
-                "fetchMargins": False,
-            },
-            "enableRateLimit": False,
-        }
-    )
-
-
-def sdk(venue: Running, key: str = KEY, secret: str = SECRET) -> Any:
-    settings = ConfigurationRestAPI(
-        api_key=key, api_secret=secret, base_path=f"http://{venue.base}", timeout=3000, retries=0
-    )
-    return SpotClient(config_rest_api=settings).rest_api
 
 
 def test_ccxt_reads_places_queries_cancels_and_sees_a_fill(venue: Running) -> None:
@@ -233,6 +125,10 @@ def test_the_official_sdk_reads_places_queries_cancels_and_sees_a_fill(venue: Ru
     assert (placed.status, placed.client_order_id) == ("NEW", "bt-1")
     found = client.get_order("BTCUSDT", orig_client_order_id="bt-1").data()
     assert (found.order_id, found.status) == (placed.order_id, "NEW")
+    amended = client.order_amend_keep_priority(
+        "BTCUSDT", "0.0005", order_id=placed.order_id, new_client_order_id="bt-1"
+    ).data()
+    assert (amended.amended_order.qty, amended.amended_order.status) == ("0.00050000", "NEW")
     cancelled = client.delete_order("BTCUSDT", order_id=placed.order_id).data()
     assert (cancelled.status, cancelled.orig_client_order_id) == ("CANCELED", "bt-1")
     taken = client.new_order("BTCUSDT", "BUY", "MARKET", quote_order_qty="100").data()
@@ -282,24 +178,6 @@ async def test_the_official_sdk_logs_on_by_ed25519_and_orders_over_the_websocket
         assert gone.data().result.status == "CANCELED"
     finally:
         await line.close_connection()
-
-
-class Line:
-    """A WebSocket without a library: what was said, in order."""
-
-    def __init__(self, url: str) -> None:
-        import websockets.sync.client
-
-        self._line = websockets.sync.client.connect(url)
-
-    def ask(self, **asked: Any) -> None:
-        self._line.send(json.dumps(asked))
-
-    def hear(self) -> Any:
-        return json.loads(self._line.recv(timeout=5))
-
-    def close(self) -> None:
-        self._line.close()
 
 
 def test_a_book_rebuilt_from_the_stream_is_the_exchanges_own(venue: Running) -> None:
@@ -390,3 +268,23 @@ async def test_where_binance_serves_nobody_it_answers_451(venue: Running) -> Non
     venue.do(lambda: act({"served": "true"}))
     client.fetch_balance()
     await transport.aclose()
+
+
+def test_ccxt_sees_which_order_ended_rather_than_trade_with_its_own(venue: Running) -> None:
+    client = ccxt_client(venue)
+    client.load_markets()
+    client.create_order("BTC/USDT", "limit", "buy", 0.01, 50001)
+    rests = client.create_order("BTC/USDT", "limit", "buy", 0.002, 50000.5)
+
+    def sell(mode: str) -> Any:
+        given = {"selfTradePrevention": mode}
+        return client.create_order("BTC/USDT", "limit", "sell", 0.003, 50000.5, given)
+
+    with pytest.raises(ccxt.BadRequest, match="does not allow the specified self-trade"):
+        sell("NONE")
+    taker = sell("EXPIRE_TAKER")
+    assert (taker["info"]["status"], taker["filled"]) == ("EXPIRED_IN_MATCH", 0.0)
+    assert client.fetch_order(rests["id"], "BTC/USDT")["status"] == "open"
+    assert sell("EXPIRE_MAKER")["info"]["status"] == "NEW"
+    gone = client.fetch_order(rests["id"], "BTC/USDT")["info"]
+    assert (gone["status"], gone["preventedMatchId"]) == ("EXPIRED_IN_MATCH", 1)

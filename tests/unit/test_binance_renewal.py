@@ -6,6 +6,7 @@ from itertools import pairwise
 import anyio
 import pytest
 from binance_scenes import EPOCH_NS, RefuseError, World, approved, cancel
+from binance_served import Served
 
 from betatrader.chaos.loop import Process, VirtualLoop
 from betatrader.config.venues import Binance
@@ -19,6 +20,7 @@ from betatrader.ops import clock
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import Faults, FaultyLink
 from betatrader.venues.binance import market, session, wire
+from betatrader.venues.binance.serve import acts
 from betatrader.venues.binance.serve.requests import Account
 from betatrader.venues.binance.serve.running import KEY, OWNER, SECRET
 from betatrader.venues.binance.serve.server import BinanceServer
@@ -129,7 +131,7 @@ def test_over_many_renewals_nothing_is_lost_and_nothing_comes_twice(
             [Account(KEY, SECRET, OWNER)],
             FaultyLink(Faults(), 1),
         )
-        server.life_s = 15.0
+        server.keeping.life_s = 15.0
         places = {"rest": "http://x", "stream": "ws://x", "api": "ws://x/ws-api/v3"}
         keys = {"key": Secret(KEY), "secret": Secret(SECRET)}
         settings = Binance(symbols=("BTCUSDT",), **places, **keys)
@@ -161,3 +163,22 @@ def test_over_many_renewals_nothing_is_lost_and_nothing_comes_twice(
     fills = [event.trade_id for event in told if isinstance(event, Fill)]
     assert (len(fills), len(set(fills))) == (39, 39)
     assert parse("0.001") * 39 == sum(e.quantity for e in told if isinstance(e, Fill))
+
+
+def test_t26_a_session_that_answers_and_tells_nothing_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it is subscribed to is asked for: the answer to a subscription is no proof for ever."""
+    served = Served(monkeypatch)
+    act = acts.of(served.server)["unsubscribe"]
+    served.go(35.0)
+    assert served.since() == [], "while reports come it stays"
+    served.loop.call_soon(served.server.play, PublicTrade(1, COIN, 50_001 * SCALE, SCALE, True))
+    served.loop.call_soon(act, {})
+    served.go(31.0)
+    lost = [event for event in served.told if isinstance(event, VenueConnection) and not event.up]
+    assert [event.reason for event in lost] == ["the venue tells nothing of our account any more"]
+    served.go(5.0)
+    assert served.venue.connected
+    served.since()
+    assert served.place(1, "49000") == ["OrderAccepted 1"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 from scenes import NO, SECOND, YES, Scene, coin, contract, quote, terms
@@ -46,8 +47,10 @@ class Told:
         self.scene.take(event)
 
 
-def desk(folder: Path, text: str = f'[paper]\nmarket = "live"\n{TABLES}') -> tuple[Told, Any]:
-    told, config = Told(), loads(text, "f.toml", KEYS).config
+def desk(
+    folder: Path, text: str = f'[paper]\nmarket = "live"\n{TABLES}', told: Told | None = None
+) -> tuple[Told, Any]:
+    told, config = told or Told(), loads(text, "f.toml", KEYS).config
     ground = Ground(config, folder, None, Schema())  # type: ignore[arg-type]
     return told, paper_desk(ground, lambda: told.scene.state, told.take)
 
@@ -93,6 +96,69 @@ async def test_a_live_contract_goes_on_where_a_generated_one_has_ended(tmp_path:
     ended = {event.instrument for event in told.events if isinstance(event, Resolution)}
     assert ended == {YES, NO}
     live.close()
+
+
+OURS = "77.POLYMARKET"
+
+
+async def bought(told: Told, live: Any) -> None:
+    """Buy 5 of a contract that the live market shows."""
+    now = clock.now_ns()
+    listed = msgspec.structs.replace(contract(YES), id=OURS, complement="78.POLYMARKET")
+    live._shown(InstrumentListed(now, listed))
+    levels = ((parse("0.40"), 9 * SCALE),), ((parse("0.42"), 9 * SCALE),)
+    live._shown(BookSnapshot(now, OURS, *levels))
+    told.scene.puppet.intents = [Place(terms(Side.BUY, "0.42", "5", OURS), "test")]
+    step = told.scene.take(msgspec.structs.replace(quote("0.40", "0.42", 1, OURS), time_ns=now))
+    [order] = [change for change in step.changes if isinstance(change, Approved)]
+    live.venue.submit(order, now)
+    live.venue.advance(now + SECOND)
+    [fill] = [event for event in told.events if isinstance(event, Fill)]
+    assert fill.quantity == 5 * SCALE
+
+
+@pytest.mark.parametrize("payout", [SCALE, 0])
+async def test_a_contract_of_before_is_paid_though_its_market_ended_while_we_were_down(
+    tmp_path: Path, payout: int
+) -> None:
+    told, live = desk(tmp_path)
+    await live.open(1, is_new=True)
+    await bought(told, live)
+    left, ours = live.venue.exchange.ledgers["us"].cash, told.scene.state.portfolio.cash
+    live.close()
+    told, again = desk(tmp_path, told=told)
+    await again.open(2, is_new=False)
+    await again.settle_lost()
+    [market] = [market for market, _ in again.markets if market.name == "POLYMARKET"]
+    assert market._before == {OURS}, "its end is waited for"
+    market._listing.payouts[OURS] = payout  # as the venue tells of it now: it is listed no more
+    with anyio.move_on_after(0.1):
+        await market._end_of_before()
+    ledger = again.venue.exchange.ledgers["us"]
+    assert (ledger.positions, ledger.cash) == ({}, left + 5 * payout)
+    state = told.scene.state
+    assert state.markets[OURS].resolved
+    assert list(state.portfolio.open_positions()) == []
+    assert state.portfolio.cash == ours + 5 * payout
+    assert ledger.settled == {OURS: payout}
+    again.close()
+
+
+async def test_an_end_that_the_trader_took_as_it_died_is_paid_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    told, live = desk(tmp_path)
+    await live.open(1, is_new=True)
+    await bought(told, live)
+    left = live.venue.exchange.ledgers["us"].cash
+    told.take(Resolution(clock.now_ns(), OURS, SCALE))  # and the venue never does
+    live.close()
+    told, again = desk(tmp_path, told=told)
+    await again.open(2, is_new=False)
+    await again.settle_lost()
+    ledger = again.venue.exchange.ledgers["us"]
+    assert (ledger.positions, ledger.cash) == ({}, left + 5 * SCALE)
+    again.close()
 
 
 async def test_once_it_settles_the_market_is_followed_no_more(tmp_path: Path) -> None:

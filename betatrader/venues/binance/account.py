@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import structlog
+from msgspec.structs import replace
 
 from betatrader.model.account import (
     AccountEvent,
@@ -39,6 +40,7 @@ from betatrader.venues.binance.wire import VENUE, bounded, units
 from betatrader.venues.reconcile import is_ours
 
 SELF_TRADE = "would have traded with an order of ours"
+LOWERED = "its quantity was lowered at the venue, by other hands"
 FILLS_KEPT = 2_000
 """Executions remembered: as many as one statement of our account holds."""
 
@@ -167,16 +169,31 @@ class Executions:
         self._told: dict[ClientOrderId, bool] = {}
         """Orders that were told to be accepted (False) or ended (True): the answer and the report
         say the same, and once is enough."""
+        self._lowered: dict[ClientOrderId, None] = {}
+        """Orders whose quantity other hands have lowered."""
         self._strange: set[str] = set()
         self._log = structlog.get_logger()
 
     def learn(self, order: OrderInfo) -> None:
         """Remember which client id belongs to the venue's id."""
-        self._learn(order.symbol, order.order_id, order.name)
+        self._learn(
+            order.symbol, order.order_id, self.named(order.symbol, order.order_id, order.name)
+        )
 
     def name(self, symbol: str, order_id: int) -> ClientOrderId | None:
         """The client id of an order, None where it was never told."""
         return self._names.get((symbol, order_id))
+
+    def named(self, symbol: str, order_id: int, told: ClientOrderId) -> ClientOrderId:
+        """Our id of an order that the venue calls by `told`: one that was amended by other hands
+        goes by another client id there, and is ours as before."""
+        known = self._names.get((symbol, order_id))
+        return told if known is None or is_ours(told) else known
+
+    def ours(self, order: OrderInfo) -> OrderInfo:
+        """An order of the venue's under our id of it."""
+        name = self.named(order.symbol, order.order_id, order.name)
+        return order if name == order.name else replace(order, orig_client_order_id=name)
 
     def filled(self, order: ClientOrderId) -> int:
         """How much of an order has been filled, as far as its executions were told."""
@@ -189,7 +206,7 @@ class Executions:
     def report(self, time_ns: int, report: ExecutionReport) -> list[AccountEvent]:
         """The events of one report on an order of ours; none for what others do, or repeats."""
         spot = self.spots.get(report.symbol)
-        order = report.name
+        order = self.named(report.symbol, report.order_id, report.name)
         if spot is None or not is_ours(order):
             return []
         self._learn(report.symbol, report.order_id, order)
@@ -206,7 +223,12 @@ class Executions:
                 if len(self._streamed) > FILLS_KEPT:
                     del self._streamed[next(iter(self._streamed))]
                 # A look may have counted it, and not told it yet: the end must not come first.
-                return [found or self._fills[known]]
+                told_of: list[AccountEvent] = [found or self._fills[known]]
+                if order in self._lowered and report.status == "FILLED":
+                    told_of += self._news(OrderCanceled(time_ns, order, LOWERED))
+                return told_of
+            case "REPLACED":
+                self._lower(order)
             case "CANCELED" | "EXPIRED" | "REJECTED" | "TRADE_PREVENTION":
                 reason = report.expiry_reason
                 if not reason and report.reject_reason != "NONE":
@@ -224,8 +246,8 @@ class Executions:
     def answer(self, time_ns: int, order: OrderInfo) -> list[AccountEvent]:
         """The events of an answer that names a status. An end is told only where all executions
         before it are known: the report of it follows them."""
-        self.learn(order)
-        name = order.name
+        name = self.named(order.symbol, order.order_id, order.name)
+        self._learn(order.symbol, order.order_id, name)
         state = state_of(order.status)
         events: list[AccountEvent] = []
         if not order.orig_client_order_id and state is not OrderState.REJECTED:
@@ -233,6 +255,14 @@ class Executions:
         if units(order.executed_qty) == self.filled(name):
             events += self._news(ended(time_ns, name, order.status, order.expiry_reason))
         return events
+
+    def _lower(self, order: ClientOrderId) -> None:
+        """The quantity of an order was lowered, which we never do: what is left of it when it is
+        filled at the venue has ended."""
+        self._lowered[order] = None
+        self._log.warning("order_amended", venue=VENUE, order=order)
+        if len(self._lowered) > NAMES_KEPT:
+            del self._lowered[next(iter(self._lowered))]
 
     def _news(self, event: OrderAccepted | End | None) -> list[AccountEvent]:
         """The event, where it says more of its order than was told before."""

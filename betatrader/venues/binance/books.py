@@ -86,7 +86,8 @@ class Books:
         self._foreign.clear()
 
         async def open_ones(symbol: str) -> None:
-            for order in await self._rest.open_orders(symbol):
+            for shown in await self._rest.open_orders(symbol):
+                order = self._executions.ours(shown)
                 self._executions.learn(order)
                 if is_ours(order.name):
                     if order.name in found:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 import anyio
+import msgspec
 import structlog
 
 from betatrader.model.event import Event, MarketInput
@@ -20,14 +21,22 @@ SILENT_S = 60.0
 """A stream without a single message for so long is dead: a pair worth trading is never so calm."""
 
 SNAPSHOT_PAUSE_S = 1.0
+AT_ONCE = 4
+"""Snapshots under way together."""
+
 LARGEST = 4 << 20
 LATE_MS = 3_000
 """A change of the book that is older than this by the venue's own clock is of the past: what comes
 over this connection is no market to trade on, however steadily it flows."""
 
+LOOK_S = 1.0
 COMPLAINT_S = 60.0
+AGAIN = "again"
+"""The name of our requests to hear a symbol's changes again."""
+
 SHUTDOWN = "!serverShutdown"
-KINDS = ("depth@100ms", "bookTicker", "trade")
+DEPTH = "depth@100ms"
+KINDS = (DEPTH, "bookTicker", "trade")
 
 
 class MarketStream:
@@ -58,6 +67,9 @@ class MarketStream:
         self._late: set[str] = set()
         """Symbols whose data comes late by the venue's clock: nothing of theirs is shown."""
         self._wanted = anyio.Event()
+        self._asking: set[str] = set()
+        """Symbols whose snapshots are under way."""
+        self._slots = anyio.Semaphore(AT_ONCE)
         self._complained_s: dict[str, float] = {}
         self._log = structlog.get_logger()
 
@@ -77,6 +89,7 @@ class MarketStream:
         self._feed = feed
         async with anyio.create_task_group() as group:
             group.start_soon(self._take_snapshots)
+            group.start_soon(self._watch_books)
             await feed.run()
 
     def _opened(self, _socket: Socket) -> None:
@@ -115,9 +128,11 @@ class MarketStream:
         if message.stream == SHUTDOWN:
             self._renew()
         elif book is None:
-            self._complain("unknown", message.stream or "no stream")
+            if not wire.answers(text, AGAIN):
+                self._complain("unknown", message.stream or "no stream")
         elif kind == "bookTicker":
             ticker = wire.decode_ticker(message.data)
+            book.ticker(ticker.update_id, clock.boot_s())
             if self._is_new(message.stream, ticker.update_id) and book.symbol not in self._late:
                 return [wire.quote(now, ticker)]
         elif kind == "trade":
@@ -169,19 +184,45 @@ class MarketStream:
             self._complained_s[kind] = now
             self._log.warning("market_message_unusable", kind=kind, text=text[:200])
 
-    async def _take_snapshots(self) -> None:
-        """Fetch the book of each symbol that has none, again until it fits."""
+    async def _watch_books(self) -> None:
+        """Make a book anew, alone, whose changes stay away while its best bid and ask go on: hear
+        its changes again, and take its snapshot."""
         while True:
-            await self._wanted.wait()
-            self._wanted = anyio.Event()
-            if self._late:
-                await self._measure_clock()
-            for book in list(self.books.values()):
-                if not book.synchronised and book.symbol not in self._late:
-                    await self._take_snapshot(book)
-            if any(not book.synchronised for book in self.books.values()):
-                self._wanted.set()
-                await anyio.sleep(SNAPSHOT_PAUSE_S)
+            await anyio.sleep(LOOK_S)
+            now_s = clock.boot_s()
+            for book in self.books.values():
+                if book.is_frozen(now_s):
+                    book.thaw()
+                    metrics.FROZEN_BOOKS.labels(wire.VENUE, book.symbol).inc()
+                    self._log.warning("book_frozen", venue=wire.VENUE, symbol=book.symbol)
+                    self._hear_again(f"{book.symbol.lower()}@{DEPTH}")
+                    self._wanted.set()
+                    break  # the venue takes few requests a second on a stream
+
+    def _hear_again(self, stream: str) -> None:
+        if self._feed is not None:
+            for method in ("UNSUBSCRIBE", "SUBSCRIBE"):
+                asked = {"method": method, "params": [stream], "id": AGAIN}
+                self._feed.send(msgspec.json.encode(asked))
+
+    async def _take_snapshots(self) -> None:
+        """Fetch the book of each symbol that has none, again until it fits. One that cannot be got
+        is asked for less and less often, and the others do not wait for it."""
+        async with anyio.create_task_group() as group:
+            while True:
+                await self._wanted.wait()
+                self._wanted = anyio.Event()
+                if self._late:
+                    await self._measure_clock()
+                now_s, left_out = clock.boot_s(), self._late | self._asking
+                for book in list(self.books.values()):
+                    if book.synchronised or book.symbol in left_out or now_s < book.backoff.again_s:
+                        continue
+                    self._asking.add(book.symbol)
+                    group.start_soon(self._take_snapshot, book)
+                if any(not book.synchronised for book in self.books.values()):
+                    self._wanted.set()
+                    await anyio.sleep(SNAPSHOT_PAUSE_S)
 
     async def _measure_clock(self) -> None:
         try:
@@ -191,10 +232,16 @@ class MarketStream:
 
     async def _take_snapshot(self, book: BookSync) -> None:
         try:
-            found = await self._rest.depth(book.symbol)
+            async with self._slots:
+                found = await self._rest.depth(book.symbol)
             events = book.snapshot(clock.now_ns(), found)
         except (OSError, TimeoutError, ValueError) as error:
-            self._log.warning("no_book", symbol=book.symbol, error=str(error))
+            book.backoff.failed(clock.boot_s())
+            metrics.NO_BOOK.labels(wire.VENUE).inc()
+            self._log.warning("no_book", venue=wire.VENUE, symbol=book.symbol, error=str(error))
             return
+        finally:
+            self._asking.discard(book.symbol)
+        book.backoff.succeeded()
         for event in events:
             self._market(event)

@@ -158,11 +158,19 @@ class ServerTime(msgspec.Struct, rename="camel", gc=False):
     server_time: int
 
 
+class Subscription(msgspec.Struct, rename="camel", gc=False):
+    """Reports that a session gets."""
+
+    subscription_id: int = 0
+
+
 decode_frame = msgspec.json.Decoder(Frame).decode
 decode_kind = msgspec.json.Decoder(EventKind).decode
 decode_report = msgspec.json.Decoder(ExecutionReport).decode
 decode_order = msgspec.json.Decoder(OrderInfo).decode
 decode_orders = msgspec.json.Decoder(list[OrderInfo]).decode
+decode_subscription = msgspec.json.Decoder(Subscription).decode
+decode_subscriptions = msgspec.json.Decoder(list[Subscription]).decode
 decode_error_data = msgspec.json.Decoder(ErrorData).decode
 
 

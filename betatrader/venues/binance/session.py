@@ -4,6 +4,7 @@ With an Ed25519 key the session is logged on and requests go unsigned; with HMAC
 is ready once the user data are subscribed: an order whose reports do not come is not sent.
 """
 
+import itertools
 import math
 from typing import Protocol
 
@@ -31,7 +32,11 @@ READY_S = 5.0
 CONNECTS, ENTERS, LIVES = 2, 2, 1
 """What a connection weighs at the venue; logging on, and subscribing, each; a sign of life."""
 
-LOGON, SUBSCRIBE, PING = "logon", "subscribe", "ping"
+LOGON, SUBSCRIBE, PING, LISTED = "logon", "subscribe", "ping", "subscriptions"
+LIST_EVERY = 6
+"""Each so many signs of life the venue is asked whether it still tells of our account: a session
+that answers, and whose reports have ended without a word, is as bad as none."""
+
 REPORT = "executionReport"
 
 encode = msgspec.json.encode
@@ -102,6 +107,7 @@ class Session:
         self._access = access
         self._hears = hears
         self._logged_on = False
+        self._subscription = 0
         self._refusal = ""
         self._opened_s = 0.0
         self._log = structlog.get_logger()
@@ -157,6 +163,7 @@ class Session:
             self._access.weighed(ENTERS)
             self._next.send(encode({"id": SUBSCRIBE, "method": "userDataStream.subscribe"}))
         elif frame.id == SUBSCRIBE:
+            self._subscription = orders.decode_subscription(frame.result).subscription_id
             self._feed.take_over()
             self._log.info("session_renewed", venue=VENUE)
 
@@ -170,11 +177,14 @@ class Session:
 
     async def _keep_alive(self) -> None:
         """Ask for a sign of life now and then: without reports the connection is silent."""
-        while True:
+        for beat in itertools.count(1):
             await anyio.sleep(PING_S)
             if not self._feed.connected:
                 continue
-            if self.is_ready:
+            if self.is_ready and beat % LIST_EVERY == 0:
+                self._access.weighed(ENTERS)
+                self._feed.send(encode({"id": LISTED, "method": "session.subscriptions"}))
+            elif self.is_ready:
                 self._access.weighed(LIVES)
                 self._feed.send(encode({"id": PING, "method": "ping"}))
             elif clock.boot_s() - self._opened_s > READY_S:
@@ -213,7 +223,10 @@ class Session:
         elif isinstance(frame.id, int):
             self._hears.answered(frame.id, frame)
         else:
-            self._own(frame)
+            try:
+                self._own(frame)
+            except UNREADABLE as error:
+                self.distrust(error)
 
     def distrust(self, error: Exception) -> None:
         """A message cannot be read. It may have been a report: only a new connection, and the look
@@ -224,7 +237,7 @@ class Session:
     def _own(self, frame: Frame) -> None:
         """The answer to a request of the session itself, or an error that nobody asked for."""
         if frame.error is not None:
-            if frame.id != PING:
+            if frame.id not in (PING, LISTED):
                 text = f"{frame.error.msg} ({frame.error.code})"
                 self._log.error("session_refused", venue=VENUE, request=frame.id, error=text)
                 self._refusal = f"refused by the venue: {text}"
@@ -235,5 +248,10 @@ class Session:
             self._access.weighed(ENTERS)
             self._feed.send(encode({"id": SUBSCRIBE, "method": "userDataStream.subscribe"}))
         elif frame.id == SUBSCRIBE:
+            self._subscription = orders.decode_subscription(frame.result).subscription_id
             self.is_ready, self._refusal = True, ""
             self._hears.ready()
+        elif frame.id == LISTED:
+            listed = {one.subscription_id for one in orders.decode_subscriptions(frame.result)}
+            if self.is_ready and self._subscription not in listed:
+                self.break_off("the venue tells nothing of our account any more")

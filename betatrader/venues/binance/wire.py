@@ -78,6 +78,19 @@ class Message(msgspec.Struct, gc=False):
     last_id: Number = msgspec.field(name="lastUpdateId", default=0)
 
 
+class Named(msgspec.Struct, gc=False):
+    """The answer to a request on a stream, or an error; anything else has no name."""
+
+    id: int | str | None = None
+    code: int | None = None
+
+
+def answers(text: bytes, name: str) -> bool:
+    """Whether a message of a stream is the venue's yes to the request of this name."""
+    found = msgspec.json.decode(text, type=Named)
+    return found.id == name and found.code is None
+
+
 decode_message = msgspec.json.Decoder(Message).decode
 decode_depth = msgspec.json.Decoder(Depth).decode
 decode_ticker = msgspec.json.Decoder(BookTicker).decode

@@ -7,9 +7,11 @@ sign       signs them, for all four kinds of account
 headers    L1 and L2 headers; pure
 amounts    prices and sizes as the venue's exact amounts; pure
 forms      an order of ours as one of the venue's; pure
+belt       an order that rests, with an expiry; pure
 ids        which order of ours is which of the venue's
 wire       the venue's JSON as typed structs, and its book hash; pure
 limits     the venue's rate limits, and its clock as ours sees it
+modes      the venue takes no new orders, or not all: they are kept back for a moment
 rest       questions over REST, and answers by what they mean
 following  markets that follow each other, found by how their names begin
 listing    markets as instruments, with their fees and their ends

@@ -20,6 +20,7 @@ from betatrader.model.market import (
     PublicTrade,
     Quote,
 )
+from betatrader.venues.pace import Backoff
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.amounts import units
 from betatrader.venues.polymarket.forms import instrument_id
@@ -53,6 +54,8 @@ class TokenBook(msgspec.Struct):
     """A message was, or may have been, about it, and could not be read: it is to come anew."""
     later: list[Parsed] | None = None
     """What has changed since it was asked for."""
+    backoff: Backoff = msgspec.field(default_factory=Backoff)
+    """When it may be asked for again, where the venue did not give it."""
 
 
 class Books:
@@ -202,8 +205,12 @@ class Books:
         return [
             token
             for token, one in self.tokens.items()
-            if one.lost
-            or now_s - one.heard_s > (longest_s if one.whole and not one.suspect else shortest_s)
+            if now_s >= one.backoff.again_s
+            and (
+                one.lost
+                or now_s - one.heard_s
+                > (longest_s if one.whole and not one.suspect else shortest_s)
+            )
         ]
 
     def _compare(self, one: TokenBook, told_bid: int, told_ask: int) -> None:

@@ -14,7 +14,7 @@ from betatrader.model.event import Event
 from betatrader.model.money import SCALE
 from betatrader.net.feed import Feed
 from betatrader.net.transport import Socket, Transport
-from betatrader.ops import clock
+from betatrader.ops import clock, metrics
 from betatrader.venues.polymarket import wire
 from betatrader.venues.polymarket.amounts import units
 from betatrader.venues.polymarket.books import Books, TokenBook
@@ -61,6 +61,8 @@ class MarketStream:
         self._frames = Frames("market")
         self._frames.lost = self.books.doubt_all
         self.books.unread = lambda detail: self._frames.odd("malformed", detail)
+        self._asking: set[str] = set()
+        """Tokens whose books are asked for now."""
         self._differed: dict[str, float] = {}
         """Tokens whose books had moved without a word, and when that was seen."""
         self._feed = Feed(
@@ -159,22 +161,34 @@ class MarketStream:
             self._feed.send(PING)
 
     async def _watch(self) -> None:
-        while True:
-            await anyio.sleep(LOOK_S)
-            self._forget_ended()
-            if not self._feed.connected:
-                continue
-            longest_s = max(STALE_S, len(self.books.tokens) / A_SECOND)
-            silent = self.books.silent(clock.boot_s(), longest_s, DOUBT_S)
-            async with anyio.create_task_group() as group:
-                for token in silent[:A_SECOND]:
+        """Ask for books, each by itself: one that the venue does not give holds no other up."""
+        async with anyio.create_task_group() as group:
+            while True:
+                await anyio.sleep(LOOK_S)
+                self._forget_ended()
+                if not self._feed.connected:
+                    continue
+                longest_s = max(STALE_S, len(self.books.tokens) / A_SECOND)
+                silent = self.books.silent(clock.boot_s(), longest_s, DOUBT_S)
+                asked = [token for token in silent if token not in self._asking][:A_SECOND]
+                self._asking.update(asked)
+                for token in asked:
                     group.start_soon(self._check, token)
 
     async def _check(self, token: str) -> None:
+        one = self.books.tokens.get(token)
         try:
             await self.check(token)
         except (OSError, TimeoutError) as error:
+            self._not_got(one)
             self._log.warning("no_book", venue=VENUE, token=token, error=str(error))
+        finally:
+            self._asking.discard(token)
+
+    def _not_got(self, one: TokenBook | None) -> None:
+        metrics.NO_BOOK.labels(VENUE).inc()
+        if one is not None:
+            one.backoff.failed(clock.boot_s())
 
     def _forget_ended(self) -> None:
         if self.listing is None:
@@ -191,9 +205,12 @@ class MarketStream:
         self.books.asked(token)
         try:
             found = await self._rest.book(token)
-            if not self._feed.connected or self._answered(one, token, before, found):
+            done = not self._feed.connected or self._answered(one, token, before, found)
+            one.backoff.succeeded()
+            if done:
                 return
         except ValueError as error:
+            self._not_got(one)
             self._frames.odd("malformed", f"/book: {error}")
             return
         finally:

@@ -28,12 +28,14 @@ from betatrader.venues.egress import of_polymarket
 from betatrader.venues.pace import Breaker
 from betatrader.venues.polymarket import forms
 from betatrader.venues.polymarket.account import Accounts, Happening
+from betatrader.venues.polymarket.belt import expiring
 from betatrader.venues.polymarket.following import Following
 from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.heartbeat import Heartbeat
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import FeeCurve, Listing
 from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
+from betatrader.venues.polymarket.modes import Modes
 from betatrader.venues.polymarket.redeeming import redeemer_of
 from betatrader.venues.polymarket.rest import ORDER_S, PAGE, RefusalError, Rest
 from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent, body_of
@@ -121,6 +123,8 @@ class PolymarketVenue:
         self._redeemer.moving = self._statement.moving
         self._redeemer.moved = self._accounts.traded.update
         self._breaker = Breaker()
+        self._modes = Modes()
+        self._rest_s = settings.rest_seconds
         self._answered_s = 0.0
         self._barred = ""
         """Why this address may send no order at all."""
@@ -228,6 +232,8 @@ class PolymarketVenue:
         assert self.rest.keys is not None
         signed = self.ids.sign(order, terms, now_ns, form, rules)
         body = body_of(signed.json, self.rest.keys, form)
+        if self._rest_s and form.kind == "GTC":
+            body = expiring(body, self.rest.clock.now_s(), self._rest_s)
         return Sent(order, signed.id, body, form.kind, clock.boot_s())
 
     def _held_back(self, terms: OrderTerms) -> str:
@@ -239,7 +245,10 @@ class PolymarketVenue:
             return f"not sent: {self._barred}"
         if self._closed_only and terms.side is Side.BUY:
             return f"not sent: {self._closed_only}"
-        rests_s = self._breaker.rests_s(clock.boot_s())
+        now_s = clock.boot_s()
+        if self._modes.until_s > now_s and (said := self._modes.held_back(terms)):
+            return said
+        rests_s = self._breaker.rests_s(now_s)
         if rests_s > 0:
             return f"not sent: the venue has failed too often, no new orders for {rests_s:.0f} s"
         return ""
@@ -258,6 +267,8 @@ class PolymarketVenue:
         text = error.text.lower()
         if error.text.startswith(PAGE):
             self._failed(error.text)
+        elif self._modes.heed(error, clock.boot_s()):
+            self._log.warning("mode", venue=VENUE, reason=error.text)
         elif "closed only mode" in text or "banned" in text:
             self._closed_only = error.text
             self._log.error("closed_only", venue=VENUE, reason=error.text)

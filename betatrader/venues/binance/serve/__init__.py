@@ -7,9 +7,12 @@ server     the core: a market played, requests taken, reports told
 requests   parameters, keys and signatures, as the venue checks them
 operations what each request does, whichever way it came
 trading    orders placed, cancelled and replaced at the exchange
+amending   orders that ask for less, at their place in the queue
+prevention which orders of one account end rather than trade with each other
 books      orders and executions of an account, as the venue words them
 market     streams, and what anyone may ask of the market
 api        one connection to the WebSocket API
+keeping    a client's connection: pings, the limit of messages, the word that it ends
 weights    rate limits by weight and by orders
 acts       what is done to it on request: keys revoked, rules changed, pairs closed
 running    the server on a port, with its demo account

@@ -57,20 +57,51 @@ def of(server: BinanceServer) -> dict[str, Act]:
         spot, _ = server.market.pool(given["symbol"])
         server.play(PublicTrade(clock.now_ns(), spot.id, parse(given["price"]), spot.lot, False))
 
+    return {
+        "key": key,
+        "status": status,
+        "mode": mode,
+        "trade": trade,
+        "rules": rules,
+        "deposit": deposit,
+        **_of_connections(server),
+    }
+
+
+def _of_connections(server: BinanceServer) -> dict[str, Act]:
+    """What becomes of clients' connections, and of what they are told."""
+
+    def freeze(given: Given) -> None:
+        """The changes of the book of `symbol` are told no more, its best bid and ask are: until a
+        client subscribes again, or with `stays` whatever it does; `stays=false` ends that."""
+        symbol, stays = given["symbol"], given.get("stays", "")
+        server.market.frozen.discard(symbol)
+        if stays == "true":
+            server.market.frozen.add(symbol)
+        for subscriber in list(server.market.subscribers) if stays != "false" else ():
+            subscriber.freeze(symbol)
+
     def region(given: Given) -> None:
         """The address that clients come from is `served`, or nothing is answered to it."""
         server.troubles = server.troubles._replace(elsewhere=given["served"] != "true")
         if server.troubles.elsewhere:
             server.cut_all()
 
+    def unsubscribe(_: Given) -> None:
+        """Every session loses its reports, and hears nothing of it."""
+        for session in list(server.sessions):
+            session.forget()
+
+    def shutdown(given: Given) -> None:
+        """Say `serverShutdown`, and end the connections of now `after_s` later: with `restart` the
+        whole venue restarts then, and what rested is cancelled."""
+        server.shut_down(float(given["after_s"]), restarts=given.get("restart") == "true")
+
     return {
-        "key": key,
         "region": region,
-        "status": status,
-        "mode": mode,
-        "trade": trade,
-        "rules": rules,
-        "deposit": deposit,
+        "freeze": freeze,
+        "unsubscribe": unsubscribe,
+        "shutdown": shutdown,
         "cut": lambda _: server.cut_all(),
         "restart": lambda _: server.restart(),
     }

@@ -3,7 +3,6 @@
 Source: Binance's web-socket-api.md and user-data-stream.md.
 """
 
-from asyncio import TimerHandle
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -40,8 +39,6 @@ class ApiSession:
         self._since_ms = 0
         self._subscriptions = 0
         self._connected_ms = server.now_ms()
-        self.ends: TimerHandle | None = None
-        """When the venue ends it."""
         server.sessions[self] = None
 
     def received(self, text: bytes) -> None:
@@ -115,6 +112,9 @@ class ApiSession:
             case "session.logout":
                 self._account = None
                 return self._status()
+            case "session.subscriptions":
+                known = self.subscribed is not None
+                return [{"subscriptionId": self._subscriptions - 1}] if known else []
             case "userDataStream.subscribe" | "userDataStream.subscribe.signature":
                 if self.subscribed is not None:
                     text = "User Data Stream subscription already active."
@@ -123,9 +123,20 @@ class ApiSession:
                 self._subscriptions += 1
                 return {"subscriptionId": self._subscriptions - 1}
             case "userDataStream.unsubscribe":
-                self.subscribed = None
+                self._unsubscribe(parameters.get("subscriptionId", ""))
                 return {}
         raise Refusal(400, -1104, f"Unknown method {method} ({len(parameters)} parameters).")
+
+    def _unsubscribe(self, number: str) -> None:
+        """End the reports, and say so in the stream."""
+        if number not in ("", str(self._subscriptions - 1)) or self.subscribed is None:
+            return
+        self.tell({"e": "eventStreamTerminated", "E": self._server.now_ms()})
+        self.subscribed = None
+
+    def forget(self) -> None:
+        """The reports of this session end, and nothing says so."""
+        self.subscribed = None
 
     def _status(self) -> dict[str, Any]:
         account = self._account
@@ -157,9 +168,7 @@ class ApiSession:
     def lost(self, reason: str) -> None:  # noqa: ARG002  the protocol's own name
         """The client has gone."""
         self._server.sessions.pop(self, None)
-        if self.ends is not None:
-            self.ends.cancel()  # else the venue would remember it for a day
 
-    def cut(self) -> None:
-        """End it without a word."""
-        self._socket.close()
+    def shuts_down(self) -> None:
+        """Say that the connection will end."""
+        self.send({"event": {"e": "serverShutdown", "E": self._server.now_ms()}})

@@ -11,6 +11,9 @@ from betatrader.model.money import SCALE
 from betatrader.model.order import OrderTerms, Side
 
 NO_TRADE = -1
+NO_GROUP = -1
+"""The trade group of an account that is in none."""
+
 KEPT = 50_000
 
 
@@ -38,6 +41,41 @@ class Execution(msgspec.Struct, frozen=True):
         return spot.quote if self.fill.fee or self.fill.side is Side.SELL else spot.base
 
 
+class Prevention(msgspec.Struct, frozen=True):
+    """What an order lost rather than trade with another of its account: all of the `quantity` that
+    was left; `crossed` of it would have traded at `price` with the order `counter`."""
+
+    number: int
+    quantity: int
+    counter: int
+    crossed: int
+    price: int
+
+
+class Amendment(msgspec.Struct, frozen=True):
+    """A lowering of what an order asks for; its client id changes with it."""
+
+    execution: int
+    old_id: str
+    new_id: str
+    old_quantity: int
+    new_quantity: int
+    time_ms: int
+
+    def shown(self, record: "Record") -> dict[str, Any]:
+        """As `order.amendments` lists it."""
+        return {
+            "symbol": record.symbol,
+            "orderId": record.number,
+            "executionId": self.execution,
+            "origClientOrderId": self.old_id,
+            "newClientOrderId": self.new_id,
+            "origQty": text(self.old_quantity),
+            "newQty": text(self.new_quantity),
+            "time": self.time_ms,
+        }
+
+
 class Record(msgspec.Struct):
     """An order at the venue. `name` is its id at the exchange, which no other order ever had."""
 
@@ -57,6 +95,13 @@ class Record(msgspec.Struct):
     cancel_id: str = ""
     reason: str = ""
     executions: list[Execution] = []
+    prevention: Prevention | None = None
+    amendments: list[Amendment] = []
+
+    @property
+    def last_execution(self) -> int:
+        """The number of the last thing that became of it."""
+        return self.number * 1_000 + len(self.executions) + len(self.amendments)
 
     @property
     def is_open(self) -> bool:
@@ -138,15 +183,44 @@ class Record(msgspec.Struct):
             **({"stopPrice": text(self.terms.trigger)} if self.terms.trigger else {}),
         }
 
+    def amended(self) -> dict[str, Any]:
+        """The answer to an amendment, the last one."""
+        return {
+            "transactTime": self.updated_ms,
+            "executionId": self.last_execution,
+            "amendedOrder": {
+                "symbol": self.symbol,
+                "orderId": self.number,
+                "orderListId": -1,
+                "origClientOrderId": self.amendments[-1].old_id,
+                "clientOrderId": self.client_id,
+                "price": text(self._price),
+                "qty": text(self.terms.quantity),
+                "executedQty": text(self.executed),
+                "preventedQty": text(0),
+                "quoteOrderQty": text(0),
+                "cumulativeQuoteQty": text(self.quote),
+                "status": self.status,
+                "timeInForce": self.time_in_force,
+                "type": self.kind,
+                "side": str(self.terms.side),
+                "workingTime": self.time_ms,
+                "selfTradePreventionMode": self.stp,
+            },
+        }
+
     def _tail(self) -> dict[str, Any]:
         found: dict[str, Any] = {"selfTradePreventionMode": self.stp}
         if self.reason:
             found["expiryReason"] = self.reason
+        if self.prevention is not None:
+            found["preventedMatchId"] = self.prevention.number
+            found["preventedQuantity"] = text(self.prevention.quantity)
         return found
 
     def report(self, kind: str, spot: Spot, last: Execution | None = None) -> dict[str, Any]:
         """An executionReport of it as it stands; `last` is the fill that it tells of."""
-        gone = kind == "CANCELED"
+        gone, amended = kind == "CANCELED", kind == "REPLACED"
         found: dict[str, Any] = {
             "e": "executionReport",
             "E": self.updated_ms or self.time_ms,
@@ -160,7 +234,7 @@ class Record(msgspec.Struct):
             "P": text(self.terms.trigger),
             "F": text(0),
             "g": -1,
-            "C": self.client_id if gone else "",
+            "C": self.client_id if gone else self.amendments[-1].old_id if amended else "",
             "x": kind,
             "X": self.status,
             "r": "NONE",
@@ -172,7 +246,7 @@ class Record(msgspec.Struct):
             "N": last.paid_in(spot) if last else None,
             "T": self.updated_ms or self.time_ms,
             "t": last.number if last else NO_TRADE,
-            "I": self.number * 1_000 + len(self.executions),
+            "I": self.last_execution,
             "w": self.is_open and not self.waits,
             "m": last.fill.maker if last else False,
             "M": False,
@@ -185,7 +259,24 @@ class Record(msgspec.Struct):
         }
         if self.reason:
             found["eR"] = self.reason
-        return found
+        return found | self._prevented()
+
+    def _prevented(self) -> dict[str, Any]:
+        """What a report says besides of an order that ended rather than trade."""
+        if self.prevention is None:
+            return {}
+        lost = self.prevention
+        return {
+            "v": lost.number,
+            "A": text(lost.quantity),
+            "B": text(lost.quantity),
+            "u": NO_GROUP,
+            "U": lost.counter,
+            "Cs": self.symbol,
+            "pl": text(lost.crossed),
+            "pL": text(lost.price),
+            "pY": text(lost.crossed * lost.price // SCALE),
+        }
 
 
 def trade(record: Record, one: Execution, spot: Spot) -> dict[str, Any]:
@@ -231,6 +322,13 @@ class Books:
         del self.by_name[record.name]
         if self._by_client.get((record.symbol, record.client_id)) is record:
             del self._by_client[record.symbol, record.client_id]
+
+    def rename(self, record: Record, client_id: str) -> None:
+        """An order is known by another client id from now on."""
+        if self._by_client.get((record.symbol, record.client_id)) is record:
+            del self._by_client[record.symbol, record.client_id]
+        record.client_id = client_id
+        self._by_client[record.symbol, client_id] = record
 
     def find(self, symbol: str, number: str, client_id: str) -> Record | None:
         """By the venue's id, which counts more, or the client's; the last of its client id."""

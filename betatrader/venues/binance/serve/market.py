@@ -1,6 +1,5 @@
 """Streams of the market, and what anyone may ask of it."""
 
-from asyncio import TimerHandle
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
@@ -34,9 +33,12 @@ class Market:
     def __init__(self, exchange: SimulatedExchange, now_ms: Callable[[], int]) -> None:
         self.silent = False
         """Whether nothing is told: sockets stay open, and say nothing."""
+        self.frozen: set[str] = set()
+        """Symbols whose changes are told to nobody."""
         self.subscribers: dict[Subscriber, None] = {}
         self._exchange = exchange
-        self._now_ms = now_ms
+        self.now_ms = now_ms
+        """The venue's clock."""
         self._sequence: dict[str, int] = {}
         self._trades: dict[str, deque[dict[str, Any]]] = {}
         self._trade = 0
@@ -85,7 +87,7 @@ class Market:
         }
 
     def _tell_trade(self, event: PublicTrade) -> None:
-        symbol, now = symbol_of(event.instrument), self._now_ms()
+        symbol, now = symbol_of(event.instrument), self.now_ms()
         self._trade += 1
         common = {"p": text(event.price), "q": text(event.quantity), "T": now}
         maker = {"m": not event.buyer_is_taker, "M": True}
@@ -104,14 +106,14 @@ class Market:
         number = self._sequence[symbol] = self._sequence.get(symbol, 0) + 1
         data = {
             "e": "depthUpdate",
-            "E": self._now_ms(),
+            "E": self.now_ms(),
             "s": symbol,
             "U": number,
             "u": number,
             "b": _shown(bids),
             "a": _shown(asks),
         }
-        for kind in DEPTHS:
+        for kind in DEPTHS if symbol not in self.frozen else ():
             self._push(symbol, kind, data)
 
     def _push(self, symbol: str, kind: str, data: dict[str, Any]) -> None:
@@ -191,13 +193,16 @@ class Subscriber:
         self._socket = socket
         self._names = dict.fromkeys(names)
         self._combined = combined
-        self.ends: TimerHandle | None = None
-        """When the venue ends it."""
+        self._frozen: set[str] = set()
         market.subscribers[self] = None
+
+    def freeze(self, symbol: str) -> None:
+        """Tell no more of a book's changes, until they are subscribed to again."""
+        self._frozen |= {f"{symbol.lower()}@{kind}" for kind in DEPTHS}
 
     def tell(self, name: str, data: bytes) -> None:
         """One message of a stream, where it was subscribed to."""
-        if name not in self._names:
+        if name not in self._names or name in self._frozen:
             return
         if self._combined:
             data = b'{"stream":"' + name.encode() + b'","data":' + data + b"}"
@@ -214,6 +219,7 @@ class Subscriber:
         match asked.method:
             case "SUBSCRIBE" if len(self._names) + len(names) <= STREAMS:
                 self._names.update(dict.fromkeys(names))
+                self._frozen.difference_update(names)
                 result: Any = None
             case "UNSUBSCRIBE":
                 for name in names:
@@ -238,9 +244,10 @@ class Subscriber:
     def lost(self, reason: str) -> None:  # noqa: ARG002  the protocol's own name
         """The client has gone."""
         self._market.subscribers.pop(self, None)
-        if self.ends is not None:
-            self.ends.cancel()  # else the venue would remember it for a day
 
-    def cut(self) -> None:
-        """End it without a word."""
-        self._socket.close()
+    def shuts_down(self) -> None:
+        """Say that the connection will end."""
+        data = encode({"e": "serverShutdown", "E": self._market.now_ms()})
+        if self._combined:
+            data = b'{"stream":"!serverShutdown","data":' + data + b"}"
+        self._socket.send(data)

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 from betatrader.model.instrument import ProportionalFees, Spot
 from betatrader.sim.exchange import SimulatedExchange
-from betatrader.venues.binance.serve import books
+from betatrader.venues.binance.serve import books, prevention
+from betatrader.venues.binance.serve.amending import MOST_AMENDS, Amending
 from betatrader.venues.binance.serve.books import Record, text
 from betatrader.venues.binance.serve.market import Market, symbol_of
 from betatrader.venues.binance.serve.requests import Account, Parameters, Refusal
-from betatrader.venues.binance.serve.trading import KINDS, STP, Trading
+from betatrader.venues.binance.serve.trading import KINDS, Trading
 from betatrader.venues.binance.serve.weights import Weights
 
 MOST_LEVELS, MOST_ROWS = 5_000, 1_000
@@ -47,6 +48,7 @@ class Operations:
         self._trading = trading
         self._weights = weights
         self._now_ms = now_ms
+        amending = Amending(exchange, trading)
         self.by_name: dict[str, Operation] = {
             "ping": Operation(self._ping, 1, signed=False),
             "time": Operation(self._time, 1, signed=False),
@@ -61,6 +63,8 @@ class Operations:
             "order.status": Operation(self._status, 4),
             "order.cancel": Operation(self._cancel, 1, trades=True),
             "order.cancelReplace": Operation(self._replace, 1, places=True, trades=True),
+            "order.amend.keepPriority": Operation(amending.amend, 4, trades=True),
+            "order.amendments": Operation(amending.amendments, 4),
             "openOrders.status": Operation(self._open, 6),
             "openOrders.cancelAll": Operation(self._cancel_all, 1, trades=True),
             "allOrders": Operation(self._all, 20),
@@ -124,6 +128,7 @@ class Operations:
                 "applyMaxToMarket": False,
                 "avgPriceMins": 5,
             },
+            {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": MOST_AMENDS},
         ]
         return {
             "symbol": symbol_of(spot.id),
@@ -143,15 +148,15 @@ class Operations:
             "quoteOrderQtyMarketAllowed": True,
             "allowTrailingStop": False,
             "cancelReplaceAllowed": True,
-            "amendAllowed": False,
+            "amendAllowed": True,
             "pegInstructionsAllowed": False,
             "isSpotTradingAllowed": True,
             "isMarginTradingAllowed": False,
             "filters": filters,
             "permissions": [],
             "permissionSets": [["SPOT"]],
-            "defaultSelfTradePreventionMode": STP,
-            "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
+            "defaultSelfTradePreventionMode": prevention.DEFAULT,
+            "allowedSelfTradePreventionModes": list(prevention.ALLOWED),
         }
 
     async def _depth(self, _account: Account, parameters: Parameters) -> Any:

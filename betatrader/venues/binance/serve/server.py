@@ -21,6 +21,7 @@ from betatrader.sim.faults import FaultyLink
 from betatrader.sim.transit import NEVER
 from betatrader.venues.binance.serve.api import ApiSession
 from betatrader.venues.binance.serve.books import Execution, Record, balances
+from betatrader.venues.binance.serve.keeping import Ends, Keeping, Kept
 from betatrader.venues.binance.serve.market import Market, Subscriber
 from betatrader.venues.binance.serve.operations import Operations
 from betatrader.venues.binance.serve.requests import (
@@ -35,7 +36,6 @@ from betatrader.venues.binance.serve.weights import Weights
 
 YIELD_EVERY = 200
 LONGEST_WAIT_S = 3_600.0
-LIFE_S = 86_400.0
 JSON = {"Content-Type": "application/json;charset=UTF-8"}
 PATHS = {
     ("GET", "/api/v3/ping"): "ping",
@@ -51,6 +51,8 @@ PATHS = {
     ("GET", "/api/v3/order"): "order.status",
     ("DELETE", "/api/v3/order"): "order.cancel",
     ("POST", "/api/v3/order/cancelReplace"): "order.cancelReplace",
+    ("PUT", "/api/v3/order/amend/keepPriority"): "order.amend.keepPriority",
+    ("GET", "/api/v3/order/amendments"): "order.amendments",
     ("GET", "/api/v3/openOrders"): "openOrders.status",
     ("DELETE", "/api/v3/openOrders"): "openOrders.cancelAll",
     ("GET", "/api/v3/allOrders"): "allOrders",
@@ -89,8 +91,9 @@ class BinanceServer:
         exchange.keeps_fees = True
         self.faults = faults
         self.troubles = Troubles()
-        self.life_s = LIFE_S
-        """How long a connection lasts: then it is ended."""
+        self.keeping = Keeping()
+        self.lines: dict[Kept, None] = {}
+        """All connections."""
         self.sessions: dict[ApiSession, None] = {}
         self.keys = Keys(accounts, self.now_ms)
         self.weights = Weights(self.now_ms)
@@ -163,10 +166,25 @@ class BinanceServer:
 
     def cut_all(self) -> None:
         """End every connection without a word; the books stay."""
-        for session in list(self.sessions):
-            session.cut()
-        for subscriber in list(self.market.subscribers):
-            subscriber.cut()
+        for line in list(self.lines):
+            line.cut()
+
+    def shut_down(self, after_s: float, *, restarts: bool) -> None:
+        """Tell all who are connected that it ends, and end their connections after so long; those
+        that came since stay, unless the whole venue restarts."""
+        told = list(self.lines)
+        for line in told:
+            line.warn()
+
+        async def end() -> None:
+            await anyio.sleep(after_s)
+            if restarts:
+                asyncio.get_running_loop().call_soon(self.restart)
+                return
+            for line in told:
+                line.cut()
+
+        self.start(end())
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that waits, for as long as the server stands."""
@@ -229,15 +247,17 @@ class BinanceServer:
 
     def open(self, request: Request, socket: Socket) -> Handler | None:
         """A connection to the streams or to the WebSocket API."""
-        kind = "api connections" if request.path.startswith("/ws-api") else "stream connections"
+        limited = not request.path.startswith("/ws-api")
+        kind = "stream connections" if limited else "api connections"
         if not self.weights.connect(kind) or self.troubles.elsewhere:
             return None
         handler = self._heard_by(request, socket)
-        if handler is not None:
-            handler.ends = asyncio.get_running_loop().call_later(self.life_s, socket.close)
-        return handler
+        if handler is None:
+            return None
+        flooded = self.weights.flooded if limited else None
+        return Kept(self.keeping, socket, handler, self.lines, flooded)
 
-    def _heard_by(self, request: Request, socket: Socket) -> ApiSession | Subscriber | None:
+    def _heard_by(self, request: Request, socket: Socket) -> Ends | None:
         path = request.path.rstrip("/")
         if path == "/ws-api/v3":
             return ApiSession(self, socket)

@@ -22,7 +22,9 @@ from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.instrument import Spot
 from betatrader.model.money import SCALE, cost, parse, proceeds
 from betatrader.model.order import OrderTerms, OrderType, Side, TimeInForce
-from betatrader.sim.exchange import SimulatedExchange
+from betatrader.sim.exchange import PREVENTED, SimulatedExchange
+from betatrader.sim.pool import WorkingOrder
+from betatrader.venues.binance.serve import prevention
 from betatrader.venues.binance.serve.books import Books, Execution, Record
 from betatrader.venues.binance.serve.market import Market
 from betatrader.venues.binance.serve.requests import Parameters, Refusal, missing
@@ -35,7 +37,6 @@ NUMBERS = r"legal range is '^([0-9]{1,20})(\.[0-9]{1,20})?$'."
 STOPS = ("STOP_LOSS", "STOP_LOSS_LIMIT")
 KINDS = ("LIMIT", "LIMIT_MAKER", "MARKET", *STOPS)
 NOBODY = StrategyId("")
-STP = "EXPIRE_MAKER"
 UNFILLED = {"IOC": "UNFILLED_IOC_QUANTITY_EXPIRED", "FOK": "UNFILLED_FOK_ORDER_EXPIRED"}
 WORDS = {
     "insufficient balance": "Account has insufficient balance for requested action.",
@@ -69,29 +70,35 @@ class Trading:
         self._executions = 0
         self._placing: Waiting = {}
         self._canceling: Waiting = {}
+        exchange.prevents = prevention.SelfTrades(self._record).end
+
+    def _record(self, order: WorkingOrder) -> Record | None:
+        return self.of(order.owner).by_name.get(order.id)
 
     def of(self, owner: str) -> Books:
         """The orders of an account."""
         return self.books.setdefault(owner, Books(owner))
 
+    def told(self, owner: str, record: Record, kind: str) -> None:
+        """Something other than a fill has become of an order."""
+        self._tell(owner, record, kind, None)
+
+    def now_ms(self) -> int:
+        """The venue's clock."""
+        return self._now_ns() // 1_000_000
+
     # What is asked.
 
     def checked(self, owner: str, parameters: Parameters) -> Record:
         """A new order as its parameters say; raises Refusal where they break a rule."""
-        symbol = _given(parameters, "symbol")
+        symbol = given(parameters, "symbol")
         spot, _ = self._market.pool(symbol)
-        side, kind = _given(parameters, "side"), _given(parameters, "type")
+        side, kind = given(parameters, "side"), given(parameters, "type")
         if side not in ("BUY", "SELL"):
             raise Refusal(400, -1117, "Invalid side.")
         if kind not in KINDS:
             raise Refusal(400, -1116, "Invalid orderType.")
-        client_id = parameters.get("newClientOrderId") or f"web_{self._orders + 1:020d}"
-        if not CLIENT_ID.fullmatch(client_id):
-            text = (
-                "Illegal characters found in parameter 'newClientOrderId'; "
-                "legal range is '^[a-zA-Z0-9-_]{1,36}$'."
-            )
-            raise Refusal(400, -1100, text)
+        client_id = checked_id(parameters, f"web_{self._orders + 1:020d}")
         terms, time_in_force = self._terms(spot, symbol, Side(side), kind, parameters)
         before = self.of(owner).find(symbol, "", client_id)
         if before is not None and before.is_open:
@@ -99,7 +106,7 @@ class Trading:
         self._orders += 1
         name = ClientOrderId(client_id if before is None else f"{client_id}#{self._orders}")
         now = self._now_ns() // 1_000_000
-        stp = parameters.get("selfTradePreventionMode", STP)
+        stp = prevention.mode(parameters.get("selfTradePreventionMode", ""))
         return Record(self._orders, symbol, client_id, name, terms, kind, time_in_force, stp, now)
 
     def _terms(
@@ -116,24 +123,24 @@ class Trading:
         if kind == "MARKET":
             best = self._market.ticker(symbol)
             shown = best["askPrice" if side is Side.BUY else "bidPrice"]
-            price = _number(shown, "price")
+            price = number(shown, "price")
             if price <= 0:
                 raise Refusal(400, -2010, "Order book liquidity is less than the quantity.")
             limit = price * 2 if side is Side.BUY else spot.tick
             wanted = parameters.get("quantity")
             amount = (
-                _number(wanted, "quantity")
+                number(wanted, "quantity")
                 if wanted
-                else _number(_given(parameters, "quoteOrderQty"), "quoteOrderQty") * SCALE // price
+                else number(given(parameters, "quoteOrderQty"), "quoteOrderQty") * SCALE // price
             )
             quantity = amount if wanted else amount // spot.lot * spot.lot
             _filtered(spot, price, quantity)
             terms = OrderTerms(spot.id, side, OrderType.MARKET, limit, quantity, TimeInForce.IOC)
             return terms, "GTC"
-        quantity = _number(_given(parameters, "quantity"), "quantity")
+        quantity = number(given(parameters, "quantity"), "quantity")
         if kind == "STOP_LOSS":
             return self._stop_loss(spot, side, quantity, parameters), "GTC"
-        price = _number(_given(parameters, "price"), "price")
+        price = number(given(parameters, "price"), "price")
         _filtered(spot, price, quantity)
         post_only = kind == "LIMIT_MAKER"
         held = TimeInForce(in_force or "GTC")
@@ -158,6 +165,8 @@ class Trading:
         Raises Refusal where it was refused, or where nobody answers."""
         if self.cancel_only:
             raise Refusal(400, -2010, "This symbol is in cancel-only mode.")
+        if record.terms.time_in_force is TimeInForce.FOK and self._meets_own(owner, record):
+            return self._expired_at_once(owner, record)
         self.of(owner).add(record)
         now = self._now_ns()
         event = await self._answered(
@@ -175,6 +184,17 @@ class Trading:
             raise Refusal(400, -2010, text)
         return record
 
+    def _meets_own(self, owner: str, record: Record) -> bool:
+        """Whether an order cannot be filled whole but by others of its own account, with which it
+        may not trade."""
+        pool = self._exchange.pools[record.terms.instrument]
+        others = [
+            quantity
+            for _, quantity, against in pool.opposite(record.terms)
+            if against is None or against.owner != owner
+        ]
+        return sum(others) < record.terms.quantity <= pool.available(record.terms)
+
     def _expired_at_once(self, owner: str, record: Record) -> Record:
         """The venue takes a fill-or-kill that cannot be filled, and lets it expire."""
         self.of(owner).add(record)
@@ -186,7 +206,7 @@ class Trading:
 
     def found(self, owner: str, parameters: Parameters) -> Record:
         """The order that is asked for; raises Refusal where it cannot be named."""
-        symbol = _given(parameters, "symbol")
+        symbol = given(parameters, "symbol")
         self._market.pool(symbol)
         number = parameters.get("orderId") or parameters.get("cancelOrderId", "")
         client_id = parameters.get("origClientOrderId") or parameters.get(
@@ -279,6 +299,9 @@ class Trading:
                 self.of(owner).forget(record)
             case Fill():
                 self._fill(owner, record, event)
+            case OrderExpired() if event.reason == PREVENTED:
+                record.status = "EXPIRED_IN_MATCH"
+                self._tell(owner, record, "TRADE_PREVENTION", None)
             case OrderCanceled() | OrderExpired() if record.is_open:
                 immediate = record.terms.time_in_force is not TimeInForce.GTC
                 if immediate and not record.cancel_id:
@@ -301,14 +324,28 @@ class Trading:
         self._tell(owner, record, "TRADE", one)
 
 
-def _given(parameters: Parameters, name: str) -> str:
+def checked_id(parameters: Parameters, usual: str) -> str:
+    """The client id that is asked for, or the usual one; raises Refusal where it is none."""
+    client_id = parameters.get("newClientOrderId") or usual
+    if not CLIENT_ID.fullmatch(client_id):
+        text = (
+            "Illegal characters found in parameter 'newClientOrderId'; "
+            "legal range is '^[a-zA-Z0-9-_]{1,36}$'."
+        )
+        raise Refusal(400, -1100, text)
+    return client_id
+
+
+def given(parameters: Parameters, name: str) -> str:
+    """A parameter that must be there; raises Refusal."""
     value = parameters.get(name, "")
     if not value:
         raise missing(name)
     return value
 
 
-def _number(text: str, name: str) -> int:
+def number(text: str, name: str) -> int:
+    """A number in units; raises Refusal."""
     try:
         return parse(format(Decimal(text), "f"))
     except (ArithmeticError, ValueError):
@@ -317,7 +354,7 @@ def _number(text: str, name: str) -> int:
 
 
 def _trigger(spot: Spot, parameters: Parameters) -> int:
-    trigger = _number(_given(parameters, "stopPrice"), "stopPrice")
+    trigger = number(given(parameters, "stopPrice"), "stopPrice")
     if trigger <= 0 or trigger % spot.tick:
         raise Refusal(400, -1013, "Filter failure: PRICE_FILTER")
     return trigger

@@ -12,7 +12,7 @@ CONNECTIONS_IN_5_MIN = 300
 """Attempts from one address, to the streams and to the WebSocket API each."""
 
 BANNED_AFTER = 10
-"""Refusals in one minute after which the address is banned."""
+"""Refusals, or connections ended for what they said, after which the address is banned."""
 
 MINUTE_MS, TEN_S_MS, DAY_MS = 60_000, 10_000, 86_400_000
 FIVE_MINUTES_MS = 5 * MINUTE_MS
@@ -61,7 +61,15 @@ class Weights:
     def connect(self, kind: str) -> bool:
         """Count an attempt to connect, one that is refused too; False where there are too many."""
         self._use(kind, FIVE_MINUTES_MS, 1)
+        if self._now_ms() < self._banned_until_ms:
+            return False
         return self.used(kind, FIVE_MINUTES_MS) <= self.connections_in_5_min
+
+    def flooded(self) -> None:
+        """A connection was ended since it said too much: repeated, the address is banned."""
+        self._use("floods", FIVE_MINUTES_MS, 1)
+        if self.used("floods", FIVE_MINUTES_MS) >= BANNED_AFTER:
+            self._banned_until_ms = self._now_ms() + 2 * MINUTE_MS
 
     def _over(self, status: int, text: str, until_ms: int) -> Refusal:
         return Refusal(status, -1003, text, {"serverTime": self._now_ms(), "retryAfter": until_ms})

@@ -30,6 +30,23 @@ def of(server: PolymarketServer) -> dict[str, Act]:
         for token in state.listings.markets[given["condition"]].tokens:
             server.play(InstrumentStatus(clock.now_ns(), token.id, given["open"] == "true"))
 
+    def mode(given: Given) -> None:
+        """The venue is `open`, takes cancels alone (`cancel-only`), or no order (`disabled`), or
+        only such as rest (`post-only`); `restart` is an act of its own."""
+        wanted, troubles = given["mode"], state.troubles
+        if wanted not in ("open", "cancel-only", "disabled", "post-only"):
+            raise ValueError(wanted)
+        troubles.cancel_only = wanted == "cancel-only"
+        troubles.disabled = wanted == "disabled"
+        lasts_ns = int(float(given.get("for_s", "120")) * 1e9) if wanted == "post-only" else 0
+        troubles.restart(clock.now_ns(), 0, lasts_ns)
+
+    def restart(given: Given) -> None:
+        """The engine is down for `down_s`, then takes only orders that rest for `post_only_s`:
+        what rested stays, every socket is cut."""
+        down_s, after_s = given.get("down_s", "90"), given.get("post_only_s", "120")
+        server.restart(int(float(down_s) * 1e9), int(float(after_s) * 1e9))
+
     def rules(given: Given) -> None:
         """Another `minimum` size, or another `tick` that nobody is told of: a venue's pages may
         lag behind what it enforces."""
@@ -54,5 +71,6 @@ def of(server: PolymarketServer) -> dict[str, Act]:
         "rules": rules,
         "deposit": deposit,
         "cut": lambda _: server.close(),
-        "restart": lambda _: server.restart(),
+        "mode": mode,
+        "restart": restart,
     }
