@@ -208,12 +208,14 @@ class MarketStream:
     async def _take_snapshots(self) -> None:
         """Fetch the book of each symbol that has none, again until it fits. One that cannot be got
         is asked for less and less often, and the others do not wait for it."""
+        measured_s = -SNAPSHOT_PAUSE_S
         async with anyio.create_task_group() as group:
             while True:
                 await self._wanted.wait()
                 self._wanted = anyio.Event()
-                if self._late:
+                if self._late and clock.boot_s() - measured_s >= SNAPSHOT_PAUSE_S:
                     await self._measure_clock()
+                    measured_s = clock.boot_s()
                 now_s, left_out = clock.boot_s(), self._late | self._asking
                 for book in list(self.books.values()):
                     if book.synchronised or book.symbol in left_out or now_s < book.backoff.again_s:
@@ -221,8 +223,9 @@ class MarketStream:
                     self._asking.add(book.symbol)
                     group.start_soon(self._take_snapshot, book)
                 if any(not book.synchronised for book in self.books.values()):
+                    with anyio.move_on_after(SNAPSHOT_PAUSE_S):
+                        await self._wanted.wait()
                     self._wanted.set()
-                    await anyio.sleep(SNAPSHOT_PAUSE_S)
 
     async def _measure_clock(self) -> None:
         try:
@@ -243,5 +246,7 @@ class MarketStream:
         finally:
             self._asking.discard(book.symbol)
         book.backoff.succeeded()
+        if not book.synchronised:  # it is older than the changes that wait
+            book.backoff.again_s = clock.boot_s() + SNAPSHOT_PAUSE_S
         for event in events:
             self._market(event)
