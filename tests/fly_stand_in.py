@@ -886,7 +886,3 @@ def main() -> int:
         print(f"Error: {failed}", file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

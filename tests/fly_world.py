@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from fly_forking import client
 
 PROJECT = Path(__file__).resolve().parents[1]
-STAND_IN = PROJECT / "tests/fly_stand_in.py"
 PREFIX = "betatrader"
 ROLES = ("jobs", "intel", "trading")
 REPOSITORY = "registry.fly.io/betatrader-trading"
@@ -49,7 +49,7 @@ class World:
         state = {"user": "ann@example.com", "real": real, "redis": "", "apps": {}, "registry": {}}
         self._write({**state, "faults": []})
         script = self._bin / "fly"
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{client()}" "$@"\n')
         script.chmod(0o755)
         own = self._bin / "betatrader"
         own.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m betatrader "$@"\n')
