@@ -17,6 +17,7 @@ from betatrader.release.record import Record
 GIT_S = 20.0
 _HASH = re.compile(r"[0-9a-f]{7,64}")
 SCHEMA_FILE = "betatrader/model/event.py"
+FUNCTIONS_FILE = "betatrader/store/functions.lua"
 
 
 class Files(NamedTuple):
@@ -172,6 +173,11 @@ def _reads(project: Path, revision: str) -> tuple[int, int]:
     text = _git(project, "show", f"{revision}:{SCHEMA_FILE}")
     match = re.search(r"^SCHEMA_VERSION = (\d+)$", text, re.MULTILINE)
     return (max(1, int(match[1]) - 1), int(match[1])) if match else (0, 0)
+
+
+def functions_of(project: Path, revision: str) -> str:
+    """The server-side functions of a revision, "" where git does not have it."""
+    return _git(project, "show", f"{revision}:{FUNCTIONS_FILE}") if revision else ""
 
 
 def _git(project: Path, *arguments: str) -> str:

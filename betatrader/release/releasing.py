@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import anyio
 import msgspec
+from redis.exceptions import ResponseError
 
 from betatrader.model.errors import BetatraderError, RefusedError, UnreachableError
 from betatrader.ops import clock
@@ -134,7 +135,7 @@ async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> R
 async def _all_apps(setup: Setup, target: Target, record: Record, lock: Lock) -> str:
     """Returns the digest that all apps run."""
     digest, rotates = "", record.kind == "rotate"
-    await functions.load_where_none_are(setup.redis)  # jobs, which may not, comes first
+    await _functions(setup, target)
     order = ORDER if record.kind == "deploy" else tuple(reversed(ORDER))
     for role in ("trading",) if rotates else order:
         await lock.renew(f"{role}: deploying")
@@ -144,6 +145,15 @@ async def _all_apps(setup: Setup, target: Target, record: Record, lock: Lock) ->
         digest = await pass_gate(setup, asked._replace(revision=target.files.revision))
         setup.tell(f"{role} runs {target.image}")
     return digest
+
+
+async def _functions(setup: Setup, target: Target) -> None:
+    """The version's own, beside those of what runs: jobs, which may not put them, comes first."""
+    text = configuration.functions_of(setup.settings.project, target.files.revision)
+    try:
+        await functions.load(setup.redis, text)
+    except ResponseError as error:
+        raise GateError(f"Redis does not take the functions of {target.image}: {error}") from error
 
 
 async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) -> None:

@@ -2,7 +2,8 @@
 
 `python -m betatrader.store.acl` prints the server's ACL file for the passwords in the environment
 (BETATRADER_REDIS_PASSWORD_TRADING and so on), as hashes. `default` is off. A function runs with its
-caller's rights, so its inner commands are granted too, on its keys alone.
+caller's rights, so its inner commands are granted too, on its keys alone; its name gives no right,
+and is each version's own (`functions`).
 
 | user | is |
 |---|---|
@@ -87,7 +88,7 @@ _FENCED = (
 _CHORES = (
     Grant("get", reads=(keys.RUN, keys.summary(ANY_RUN))),
     Grant(
-        "fcall|bt_trim exists xinfo|stream xinfo|groups xpending xtrim unlink",
+        "fcall exists xinfo|stream xinfo|groups xpending xtrim unlink",
         both=(
             *_RUN_STREAMS,
             keys.REQUESTS,
@@ -96,7 +97,7 @@ _CHORES = (
         ),
     ),
     Grant(
-        "fcall|bt_claim fcall|bt_finish hgetall hset xadd",
+        "fcall hgetall hset xadd",
         both=(keys.job_state("*"), keys.job_history("*")),
     ),
 )
@@ -106,20 +107,18 @@ USERS: dict[str, User] = {
         "info function|load",
         (
             Grant(
-                "fcall|bt_lease_acquire fcall|bt_lease_renew fcall|bt_lease_release "
-                "hgetall hset get set",
+                "fcall hgetall hset get set",
                 both=(keys.LEASE, keys.LEASE_EPOCH),
             ),
             Grant(
-                "fcall|bt_ship fcall|bt_fence exists xinfo|stream xsetid xadd xdel xtrim xrange "
-                "hget hset",
+                "fcall exists xinfo|stream xsetid xadd xdel xtrim xrange hget hset",
                 both=_FENCED,
             ),
             Grant(
                 "get set hgetall hset",
                 both=(keys.RUN, keys.KEPT, keys.LADDER, keys.summary(ANY_RUN)),
             ),
-            Grant("fcall|bt_share hgetall hset", both=(f"{keys.SHARES}*",)),
+            Grant("fcall hgetall hset", both=(f"{keys.SHARES}*",)),
             Grant("xadd", writes=(keys.audit(ANY_RUN), keys.REQUESTS)),
             *_consumes(keys.signals(ANY_RUN), keys.instructions(ANY_RUN)),
             _beat("trading"),

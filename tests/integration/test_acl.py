@@ -41,7 +41,7 @@ REFUSED_TO_ALL = (
     "CLIENT LIST",
     "CLIENT KILL ID 1",
     "FUNCTION FLUSH",
-    "FUNCTION DELETE betatrader",
+    f"FUNCTION DELETE betatrader_{functions.MARK}",
     "PUBLISH c m",
     "SUBSCRIBE c",
     "SWAPDB 0 1",
@@ -51,11 +51,12 @@ REFUSED_TO_ALL = (
     "REPLICAOF NO ONE",
     "MODULE LIST",
 )
-LEASE = "FCALL bt_lease_acquire 2 bt:{lease:trading}:l bt:{lease:trading}:e me 1000 0"
-SHIP = "FCALL bt_ship 2 bt:{trading}:journal bt:{trading}:fence 1"
-TRIM = "FCALL bt_trim 1 bt:{intel}:requests 9-0"
-CLAIM = "FCALL bt_claim 2 bt:{job:x}:state bt:{job:x}:history 1 me 1000 3"
-SHARE = "FCALL bt_share 1 bt:{shares}:live 0 1 100 keep x"
+LEASE = f"FCALL {functions.named('bt_lease_acquire')} 2 {keys.LEASE} {keys.LEASE_EPOCH} me 1000 0"
+SHIP = f"FCALL {functions.named('bt_ship')} 2 bt:{{trading}}:journal bt:{{trading}}:fence 1"
+TRIM = f"FCALL {functions.named('bt_trim')} 1 bt:{{intel}}:requests 9-0"
+TRIM_JOURNAL = f"FCALL {functions.named('bt_trim')} 1 {keys.JOURNAL} 9-0"
+CLAIM = f"FCALL {functions.named('bt_claim')} 2 bt:{{job:x}}:state bt:{{job:x}}:history 1 me 1000 3"
+SHARE = f"FCALL {functions.named('bt_share')} 1 bt:{{shares}}:live 0 1 100 keep x"
 ORDER = "XADD bt:{trading}:r1:instructions * d x"
 AUDIT = "XADD bt:{trading}:r1:audit * d x"
 SIGNAL = "XADD bt:{trading}:r1:signals * d x"
@@ -83,7 +84,7 @@ REFUSED = {
         "XRANGE bt:{trading}:journal - +",
         "XTRIM bt:{trading}:journal MAXLEN 0",
         "UNLINK bt:{trading}:journal",
-        "FCALL bt_trim 1 bt:{trading}:journal 9-0",
+        TRIM_JOURNAL,
         "FUNCTION LOAD x",
         "INFO",
     ),

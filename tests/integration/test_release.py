@@ -99,6 +99,31 @@ def test_a_release_moves_three_apps_to_one_image_in_their_order(account: World) 
     assert found["leader"] == found["apps"][2]["machines"][0]["id"]
 
 
+def with_functions(account: World, tag: str, text: str) -> None:
+    """A version whose server-side functions are these."""
+    path = account.checkout / "betatrader/store/functions.lua"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    account.publish(tag)
+
+
+def test_the_functions_of_the_version_stand_beside_those_of_what_runs(account: World) -> None:
+    body = "redis.register_function('bt_new_VERSION', function() return 1 end)\n"
+    with_functions(account, "v3", f"#!lua name=betatrader_VERSION\n{body}")
+    with_functions(account, "v4", "#!lua name=betatrader_VERSION\nno Lua\n")
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.function_flush()
+        assert account.release("deploy", "v2", *FAST).returncode == 0  # has none in git: ours
+        assert account.release("deploy", "v3", *FAST).returncode == 0
+        libraries = client.function_list("betatrader_*")
+    assert sorted(len(one[one.index(b"functions") + 1]) for one in libraries) == [1, 9]
+    done = account.release("deploy", "v4", *FAST)
+    assert done.returncode == 1
+    assert "Redis does not take the functions of " in done.stderr
+    assert "nothing moved" in done.stderr
+    assert account.runs() == at("v3")
+
+
 def test_the_plan_and_a_dry_run_print_each_command_and_change_nothing(account: World) -> None:
     plan = account.release("plan", "v2")
     dry = account.release("deploy", "v2", "--dry-run")
