@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
 from betatrader.release.apps import APPS, ORDER, Image
@@ -178,6 +179,18 @@ def _reads(project: Path, revision: str) -> tuple[int, int]:
 def functions_of(project: Path, revision: str) -> str:
     """The server-side functions of a revision, "" where git does not have it."""
     return _git(project, "show", f"{revision}:{FUNCTIONS_FILE}") if revision else ""
+
+
+def unpack(project: Path, revision: str, part: str, folder: Path) -> bool:
+    """Put a part of a revision into a folder; False where git does not have it."""
+    packed = folder / "revision.zip"
+    _git(project, "archive", "--format=zip", "-o", str(packed), revision, part)
+    try:
+        with ZipFile(packed) as found:
+            found.extractall(folder)
+    except (OSError, BadZipFile):
+        return False
+    return True
 
 
 def _git(project: Path, *arguments: str) -> str:

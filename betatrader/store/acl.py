@@ -10,7 +10,10 @@ and is each version's own (`functions`).
 | trading | the trading role; it alone takes the lease, ships, and puts the functions in place |
 | intel | the intel role: reads requests, answers on the trader's stream of signals |
 | jobs | the jobs role: claims slots, trims streams |
-| operator | a person: reads all, gives instructions, runs jobs, keeps the release's records |
+| operator | a person: reads all, gives instructions, runs jobs, releases |
+
+A release compares what its version needs with what the server gives (`release.rights`). The version
+before runs meanwhile, so a right that is needed no more goes one release later.
 """
 
 import hashlib
@@ -137,7 +140,7 @@ USERS: dict[str, User] = {
     ),
     "jobs": User("scan", (*_CHORES, Grant("hgetall", reads=(keys.LEASE,)), _beat("jobs"), _SCHEMA)),
     "operator": User(
-        "info scan function|load acl|whoami unwatch",
+        "info scan function|load acl|getuser unwatch",
         (
             Grant(
                 "get hget hgetall xrange xrevrange xread xlen xpending xinfo|stream xinfo|groups "

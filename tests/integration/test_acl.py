@@ -18,9 +18,11 @@ from redis.exceptions import NoPermissionError
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.secret import Secret
 from betatrader.ops.embedded_redis import binary
+from betatrader.release import rights
 from betatrader.store import acl, functions, keys
 from betatrader.store.connection import Client, client, connected
 
+PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "betatrader"]
 PASSWORDS = {name: f"{name}-password-of-a-test" for name in acl.USERS}
 GIVEN = {acl.VARIABLE + name.upper(): password for name, password in PASSWORDS.items()}
@@ -239,6 +241,33 @@ async def test_each_role_does_its_work_as_its_own_user(
     assert [one["database"] for one in left] == [0]
     refused = {(line["username"], line["object"]) for line in await admin.acl_log(128)}
     assert refused <= {("intel", "function|load"), ("jobs", "function|load")}
+
+
+async def test_a_release_sees_which_right_the_server_does_not_give(
+    port: int, admin: Client
+) -> None:
+    wanted = rights.needed(PROJECT, "HEAD")
+    assert wanted is not None
+    assert set(wanted) == set(acl.USERS)
+    ours = {
+        name: rights.of_rules(line.split(maxsplit=2)[2])
+        for line in acl.acl_file({name: Secret(name) for name in acl.USERS}).splitlines()[1:]
+        for name in [line.split()[1]]
+    }
+    operator = client(url(port, "operator"))
+    assert await rights.lacking(operator, ours) == []
+    more = {
+        "jobs": ours["jobs"] | {("dbsize", ""), ("get", "R~bt:{trading}:x")},
+        "somebody": rights.of_rules("+ping (+set ~bt:x)"),
+    }
+    assert await rights.lacking(operator, more) == [
+        "jobs: dbsize",
+        "jobs: get on R~bt:{trading}:x",
+        "somebody: ping",
+        "somebody: set on R~bt:x",
+        "somebody: set on W~bt:x",
+    ]
+    await operator.aclose()
 
 
 def test_the_file_holds_no_password() -> None:
