@@ -323,11 +323,12 @@ async def _keep_alive(lock: Lock) -> None:
 
 async def _ended(setup: Setup, record: Record, result: str, note: str, digest: str = "") -> Record:
     """Keep the end; where Redis is away the operator's own file has it."""
-    reads = record.reads
+    reads, ended_ns = record.reads, clock.now_ns()
     with suppress(*AWAY):
+        ended_ns = await setup.book.now_ns()  # the clock by which it began
         reads = await schemas.reads(setup.redis) if result == "done" else reads
     ended = msgspec.structs.replace(
-        record, ended_ns=clock.now_ns(), result=result, note=note, digest=digest, reads=reads
+        record, ended_ns=ended_ns, result=result, note=note, digest=digest, reads=reads
     )
     try:
         await setup.book.write(ended)
