@@ -29,7 +29,7 @@ from betatrader.release.gates import (
     stands,
     surplus,
 )
-from betatrader.release.record import Book, Lock, LostLockError, Record
+from betatrader.release.record import Book, Held, Lock, LostLockError, Record
 from betatrader.store import functions, keys
 from betatrader.store.connection import AWAY, Client
 
@@ -95,6 +95,25 @@ async def survey(setup: Setup, apps: Sequence[str] = ORDER) -> dict[str, str]:
             )
         found[role] = running[0].image if running else ""
     return found
+
+
+async def take(setup: Setup, record: Record, over: Held | None = None) -> Lock:
+    """The lock. Raises RefusedError where somebody has it, and where another release came and went
+    since this one was planned: it would go back to what ran before that."""
+    lock = await setup.book.take(record, over)
+    moved = True
+    try:
+        moved = over is None and await survey(setup) != record.before
+    finally:
+        if moved:
+            with suppress(*AWAY), anyio.CancelScope(shield=True):
+                await lock.release()
+    if moved:
+        raise RefusedError(
+            "the apps have moved since this release was planned: nothing was changed\n"
+            "`betatrader release status` shows what runs; give the command again."
+        )
+    return lock
 
 
 async def look(setup: Setup, role: str) -> Sight:
