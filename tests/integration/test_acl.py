@@ -270,6 +270,27 @@ async def test_a_release_sees_which_right_the_server_does_not_give(
     await operator.aclose()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("orders",), ("limits", "show"), ("signals", "--follow"), ("jobs", "list")],
+)
+def test_a_command_with_a_roles_own_address_says_in_two_lines_whose_to_give(
+    port: int, words: tuple[str, ...]
+) -> None:
+    done = subprocess.run(
+        [*PROGRAM, *words],
+        env={**os.environ, "REDIS_URL": url(port, "intel")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4
+    what, remedy = done.stderr.splitlines()
+    assert what.startswith("Redis does not let this user do that: ")
+    assert remedy == "Set REDIS_URL to the operator's: redis://operator:PASSWORD@HOST:PORT."
+
+
 def test_the_file_holds_no_password() -> None:
     text = acl.acl_file({name: Secret(password) for name, password in PASSWORDS.items()})
     assert text.startswith("user default off\n")
