@@ -7,6 +7,7 @@ calls its own, and none replaces another's. What is of no version any more stays
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -35,9 +36,14 @@ def named(name: str) -> str:
 async def load(redis: Client, text: str = "") -> None:
     """Put this version's functions in place, or those of another one's functions.lua. Who may not
     (`acl.py`) uses what the trader or a release has put; so does who starts at a full server."""
+    with suppress(OutOfMemoryError):
+        await _put(redis, _marked(text)[1] if text else _TEXT)
+
+
+async def _put(redis: Client, text: str) -> None:
     try:
-        await redis.function_load(_marked(text)[1] if text else _TEXT, False)
-    except (NoPermissionError, OutOfMemoryError):
+        await redis.function_load(text, False)
+    except NoPermissionError:
         return
     except ResponseError as error:
         if "already exists" not in str(error):
@@ -119,7 +125,7 @@ async def _called(redis: Client, name: str, *arguments: str | int | bytes) -> An
     except ResponseError as error:
         if "not found" not in str(error):
             raise
-        await load(redis)
+        await _put(redis, _TEXT)
         return await redis.fcall(named(name), *arguments)
 
 

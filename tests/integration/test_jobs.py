@@ -105,6 +105,10 @@ async def test_a_full_server_still_lets_the_upkeep_run(redis: Client) -> None:
     try:
         await functions.load(redis)  # as each role does at its start
         assert (await Scheduler(redis, [], "h").attempt(job(runs), SLOT)).status == "done"
+        await redis.function_flush()
+        lost = await Scheduler(redis, [], "h").attempt(job(runs), SLOT)
+        assert lost.status == "away"
+        assert "maxmemory" in lost.note, "not that there is no such function"
     finally:
         await redis.config_set("maxmemory", "256mb")
 
