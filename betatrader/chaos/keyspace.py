@@ -214,7 +214,7 @@ class Store:
             "bt_ship": self._ship,
             "bt_fence": self._ship,
         }
-        return functions[name](*arguments)
+        return functions[name.rpartition("_")[0]](*arguments)  # without the mark of its version
 
     def _lease_acquire(self, lease: str, counter: str, holder: str, ttl: int, known: int) -> Any:
         held = self.hgetall(lease)

@@ -7,6 +7,7 @@ trader's own /control. It has one id both ways, so that it is obeyed once.
 import asyncio
 import getpass
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -168,17 +169,21 @@ async def _answer(redis: Any, step: Step) -> dict[str, Any]:
 
 
 async def _until(redis: Any, run: str, wanted: Callable[[Any], bool]) -> bool:
-    """Wait for a summary that is newer than now and as wanted."""
+    """Wait for a summary that is newer than the one that stands, and as wanted. Its time is of the
+    trader's clock, which may be another than ours; none stands where Redis came back empty."""
     import msgspec
 
     from betatrader.model.summary import Summary
     from betatrader.store import keys
 
-    began = now_ns()
-    while now_ns() < began + int(FLAT_S * 1e9):
+    before_ns, ends = -1, time.monotonic() + FLAT_S
+    while time.monotonic() < ends:
         data = await redis.get(keys.summary(run))
-        summary = msgspec.json.decode(data, type=Summary)
-        if summary.time_ns > began and wanted(summary):
-            return True
+        if data is not None:
+            summary = msgspec.json.decode(data, type=Summary)
+            if before_ns < 0:
+                before_ns = summary.time_ns
+            if summary.time_ns > before_ns and wanted(summary):
+                return True
         await asyncio.sleep(0.1)
     return False

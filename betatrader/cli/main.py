@@ -6,7 +6,7 @@ import sys
 import click
 
 from betatrader import __version__
-from betatrader.model.errors import BetatraderError, UsageError
+from betatrader.model.errors import BetatraderError, UnreachableError, UsageError
 
 COMMANDS = {
     "up": "running",
@@ -150,7 +150,30 @@ def main() -> None:
             f"{error.filename}: {error.strerror}\nChoose a place that can be used.", err=True
         )
         sys.exit(2)
+    except Exception as error:
+        told = _of_redis(error)
+        if told is None:
+            raise
+        click.echo(str(told), err=True)
+        sys.exit(told.exit_status)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _of_redis(error: Exception) -> BetatraderError | None:
+    """What Redis has said or left unsaid in the middle of a command; None for any other error. It
+    is not imported for that: who has not, has not asked it."""
+    known = sys.modules.get("redis.exceptions")
+    if known is None or not isinstance(error, known.RedisError):
+        return None
+    if isinstance(error, known.NoPermissionError):
+        return UnreachableError(
+            f"Redis does not let this user do that: {error}\n"
+            "Set REDIS_URL to the operator's: redis://operator:PASSWORD@HOST:PORT."
+        )
+    return UnreachableError(
+        f"Redis went away: {str(error) or type(error).__name__}\n"
+        "Try again; `betatrader doctor` tells more."
+    )
 
 
 def _end_with_first(group: BaseExceptionGroup[BetatraderError]) -> None:

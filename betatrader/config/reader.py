@@ -15,7 +15,7 @@ from betatrader.model.secret import SHORTEST, Secret, is_placeholder
 ENVIRONMENT = "BETATRADER_"
 NOT_FIELDS = (
     *("HOME", "CONFIG", "SHARED", "SUPERVISED", "CONTROL_TOKEN"),
-    *("FLY", "RELEASE_PREFIX", "RELEASE_WATCH"),
+    *("FLY", "IMAGE", "RELEASE_PREFIX", "RELEASE_REDIS_APP", "RELEASE_WATCH", "SOAK_EVENTS"),
 )
 """Environment variables of ours that are no fields of the configuration."""
 

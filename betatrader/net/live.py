@@ -71,6 +71,8 @@ class LiveTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("Content-Type",),
             )
+            # aiohttp itself sends what is no POST once more, a cancel too; it has no setting for it
+            self._session._retry_connection = False
         return self._session
 
     async def connect(self, url: str, handler: Handler, *, timeout_s: float = 5.0) -> Socket:

@@ -1,5 +1,6 @@
 """Files that appear whole, appends that fit whole, and locks that end with their process."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -21,6 +22,22 @@ def replace_whole(path: Path, data: bytes, *, sync: bool = False, private: bool 
     part.replace(path)
     if sync:
         sync_folder(path.parent)
+
+
+def sync_data(file: int) -> None:
+    """Make what a file holds survive the machine; raises OSError. macOS knows the longer way."""
+    getattr(os, "fdatasync", os.fsync)(file)
+
+
+def allocate(file: int, begins: int, length: int) -> None:
+    """Take room on the disk before it is written; raises OSError. What the file holds stays."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, begins, length)
+        return
+    size = os.fstat(file).st_size  # macOS has no such call, and takes room for what is written
+    missing = begins + length - size
+    if missing > 0 and os.pwrite(file, bytes(missing), size) < missing:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def sync_folder(folder: Path) -> None:

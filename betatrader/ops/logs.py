@@ -3,6 +3,7 @@
 No secret leaves by them: `redaction` looks through each line, tracebacks and all.
 """
 
+import json
 import logging
 import sys
 from collections import Counter
@@ -62,8 +63,12 @@ def _count(
 
 def _render(_logger: object, _name: str, event: MutableMapping[str, Any]) -> bytes:
     """As JSON, without the secrets: what an object prints as is looked through too."""
-    plain = msgspec.json.decode(msgspec.json.encode(event, enc_hook=str))
-    return msgspec.json.encode(redaction.value(plain))
+    try:
+        data = msgspec.json.encode(event, enc_hook=str)
+    except UnicodeEncodeError:  # a file's name that is no text: no line ends who writes it
+        text = json.dumps(event, default=str, ensure_ascii=False, skipkeys=True)
+        data = text.encode(errors="replace")
+    return msgspec.json.encode(redaction.value(msgspec.json.decode(data)))
 
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -9,6 +9,8 @@ import os
 from mmap import ALLOCATIONGRANULARITY, mmap
 from pathlib import Path
 
+from betatrader.ops.files import allocate, sync_data
+
 WINDOW = 256 * 1024
 """Bytes that are allocated and mapped at a time."""
 
@@ -44,7 +46,7 @@ class MappedFile:
 
     def sync(self) -> None:
         """Return when all that was appended before survives the machine; raises OSError."""
-        os.fdatasync(self._file)
+        sync_data(self._file)
 
     def close(self) -> None:
         """Cut off the room that is left, sync, and close; raises OSError."""
@@ -68,5 +70,5 @@ class MappedFile:
         self._map, self.begins, self._end, self._room = mapped, begins, size - begins, length
 
     def _mapped(self, begins: int, length: int) -> mmap:
-        os.posix_fallocate(self._file, begins, length)
+        allocate(self._file, begins, length)
         return mmap(self._file, length, offset=begins)

@@ -10,6 +10,7 @@ configuration  the fly files of the very version that is released
 record         who released what, when, with which result; the lock
 releasing      app by app, a gate after each, back where one fails
 schemas        which schema is stored, which versions read it, and raising it
+rights         what a version may do in Redis, and what the server that runs lets it
 planning       what would be done, and every reason not to begin
 standing       where a release stands, and its whole way
 credentials    which app needs which secret

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
 from betatrader.release.apps import APPS, ORDER, Image
@@ -17,6 +18,7 @@ from betatrader.release.record import Record
 GIT_S = 20.0
 _HASH = re.compile(r"[0-9a-f]{7,64}")
 SCHEMA_FILE = "betatrader/model/event.py"
+FUNCTIONS_FILE = "betatrader/store/functions.lua"
 
 
 class Files(NamedTuple):
@@ -172,6 +174,23 @@ def _reads(project: Path, revision: str) -> tuple[int, int]:
     text = _git(project, "show", f"{revision}:{SCHEMA_FILE}")
     match = re.search(r"^SCHEMA_VERSION = (\d+)$", text, re.MULTILINE)
     return (max(1, int(match[1]) - 1), int(match[1])) if match else (0, 0)
+
+
+def functions_of(project: Path, revision: str) -> str:
+    """The server-side functions of a revision, "" where git does not have it."""
+    return _git(project, "show", f"{revision}:{FUNCTIONS_FILE}") if revision else ""
+
+
+def unpack(project: Path, revision: str, part: str, folder: Path) -> bool:
+    """Put a part of a revision into a folder; False where git does not have it."""
+    packed = folder / "revision.zip"
+    _git(project, "archive", "--format=zip", "-o", str(packed), revision, part)
+    try:
+        with ZipFile(packed) as found:
+            found.extractall(folder)
+    except (OSError, BadZipFile):
+        return False
+    return True
 
 
 def _git(project: Path, *arguments: str) -> str:

@@ -135,7 +135,7 @@ def plan_of(files: Mapping[str, str]) -> tuple[Plan, str]:
         machines[app] = _size(app, next(iter(rules.tables(found, "vm")), {}))
         region = region or found.get("primary_region", "")
         for mount in rules.tables(found, "mounts"):
-            volumes += int(re.sub(r"\D", "", str(mount.get("initial_size", "1"))) or 1)
+            volumes += _volume_gb(str(mount.get("initial_size", "1gb")))
     return Plan("these files", machines, volumes), region
 
 
@@ -164,6 +164,12 @@ def _size(app: str, vm: Mapping[str, Any]) -> Size:
     if memory is None:
         raise ConfigurationError([f"fly/{app}.toml: vm.memory: {vm['memory']!r} is no size"])
     return Size(kind, vcpus, memory)
+
+
+def _volume_gb(text: str) -> int:
+    """As fly reads it: GB where no unit is named. A part of one is paid as a whole."""
+    number = int(re.sub(r"\D", "", text) or 1)
+    return -(-number // 1024) if "m" in text.lower() else number
 
 
 def _shown(size: Size, number: int) -> str:

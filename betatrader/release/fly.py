@@ -239,10 +239,13 @@ class Fly:
             await anyio.sleep(2.0)
 
     async def remove(self, app: str, machine: str) -> None:
-        """Let a machine drain, and destroy it whatever comes of that."""
+        """Let a machine drain, and destroy it whatever comes of that. fly may have done so itself:
+        what counts is that it is gone."""
         await self._run(stop(app, machine), CHANGE_S, told=True)
         command = destroy(app, machine)
-        await self._done(command, await self._run(command, CHANGE_S, told=True))
+        answer = await self._run(command, CHANGE_S, told=True)
+        if answer.status and machine in {one.id for one in await self.machines(app)}:
+            await self._done(command, answer)
 
     async def _json(self, command: list[str]) -> Any:
         for left in reversed(range(TRIES)):

@@ -49,11 +49,6 @@ def check_files(folder: Path) -> list[Problem]:
     return problems
 
 
-def check_file(path: Path) -> list[Problem]:
-    """Everything that is wrong with one file."""
-    return _read(path)[1]
-
-
 def _read(path: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
     """What the file holds, where that is worth comparing with its neighbours; and its problems."""
     name = str(path)

@@ -10,7 +10,7 @@ import msgspec
 
 from betatrader.model.errors import ConfigurationError, RefusedError
 from betatrader.ops import home
-from betatrader.release import configuration, credentials, fly, pricing, schemas
+from betatrader.release import configuration, credentials, fly, pricing, rights, schemas
 from betatrader.release.apps import ORDER, Image, app_name, apps_of, image
 from betatrader.release.configuration import Files
 from betatrader.release.gates import one_colour, stands
@@ -92,6 +92,7 @@ async def prepare(
     configuration.write(files, folder)
     await check_image(setup, target)
     await check_secrets(setup, files)
+    await rights.check(setup, kind, chosen, files.revision)
     if kind == "deploy":
         _warn_of_cost(setup, files)
     record = Record(

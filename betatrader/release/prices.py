@@ -11,9 +11,9 @@ AS_OF = "2026-11-23"
 
 SHARED_VCPU, PERFORMANCE_VCPU, MEMORY_GB = Decimal("0.695"), Decimal(21), Decimal(5)
 VOLUME_GB = Decimal("0.15")
-SNAPSHOT_GB, SNAPSHOTS_FREE_GB = Decimal("0.08"), Decimal(10)
+"""Its daily snapshots are free up to 10 GB, which ours do not reach."""
+
 EGRESS_ADDRESS = Decimal("3.60")
-DEDICATED_IPV4 = Decimal(2)
 MANAGED_REDIS_250MB = Decimal(10)
 
 REGIONS = {

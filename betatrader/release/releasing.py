@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import anyio
 import msgspec
+from redis.exceptions import ResponseError
 
 from betatrader.model.errors import BetatraderError, RefusedError, UnreachableError
 from betatrader.ops import clock
@@ -28,7 +29,7 @@ from betatrader.release.gates import (
     stands,
     surplus,
 )
-from betatrader.release.record import Book, Lock, LostLockError, Record
+from betatrader.release.record import Book, Held, Lock, LostLockError, Record
 from betatrader.store import functions, keys
 from betatrader.store.connection import AWAY, Client
 
@@ -96,6 +97,25 @@ async def survey(setup: Setup, apps: Sequence[str] = ORDER) -> dict[str, str]:
     return found
 
 
+async def take(setup: Setup, record: Record, over: Held | None = None) -> Lock:
+    """The lock. Raises RefusedError where somebody has it, and where another release came and went
+    since this one was planned: it would go back to what ran before that."""
+    lock = await setup.book.take(record, over)
+    moved = True
+    try:
+        moved = over is None and await survey(setup) != record.before
+    finally:
+        if moved:
+            with suppress(*AWAY), anyio.CancelScope(shield=True):
+                await lock.release()
+    if moved:
+        raise RefusedError(
+            "the apps have moved since this release was planned: nothing was changed\n"
+            "`betatrader release status` shows what runs; give the command again."
+        )
+    return lock
+
+
 async def look(setup: Setup, role: str) -> Sight:
     """One look at an app."""
     machines = await setup.fly.machines(app_name(role, setup.settings.prefix))
@@ -134,7 +154,7 @@ async def release(setup: Setup, target: Target, record: Record, lock: Lock) -> R
 async def _all_apps(setup: Setup, target: Target, record: Record, lock: Lock) -> str:
     """Returns the digest that all apps run."""
     digest, rotates = "", record.kind == "rotate"
-    await functions.load_where_none_are(setup.redis)  # jobs, which may not, comes first
+    await _functions(setup, target)
     order = ORDER if record.kind == "deploy" else tuple(reversed(ORDER))
     for role in ("trading",) if rotates else order:
         await lock.renew(f"{role}: deploying")
@@ -144,6 +164,15 @@ async def _all_apps(setup: Setup, target: Target, record: Record, lock: Lock) ->
         digest = await pass_gate(setup, asked._replace(revision=target.files.revision))
         setup.tell(f"{role} runs {target.image}")
     return digest
+
+
+async def _functions(setup: Setup, target: Target) -> None:
+    """The version's own, beside those of what runs: jobs, which may not put them, comes first."""
+    text = configuration.functions_of(setup.settings.project, target.files.revision)
+    try:
+        await functions.load(setup.redis, text)
+    except ResponseError as error:
+        raise GateError(f"Redis does not take the functions of {target.image}: {error}") from error
 
 
 async def _put(setup: Setup, target: Target, role: str, *, again: bool = False) -> None:
@@ -313,11 +342,12 @@ async def _keep_alive(lock: Lock) -> None:
 
 async def _ended(setup: Setup, record: Record, result: str, note: str, digest: str = "") -> Record:
     """Keep the end; where Redis is away the operator's own file has it."""
-    reads = record.reads
+    reads, ended_ns = record.reads, clock.now_ns()
     with suppress(*AWAY):
+        ended_ns = await setup.book.now_ns()  # the clock by which it began
         reads = await schemas.reads(setup.redis) if result == "done" else reads
     ended = msgspec.structs.replace(
-        record, ended_ns=clock.now_ns(), result=result, note=note, digest=digest, reads=reads
+        record, ended_ns=ended_ns, result=result, note=note, digest=digest, reads=reads
     )
     try:
         await setup.book.write(ended)

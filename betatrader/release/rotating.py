@@ -17,7 +17,7 @@ from betatrader.release.apps import app_name
 from betatrader.release.fly import AppSecret, FlyError
 from betatrader.release.planning import Plan, prepare
 from betatrader.release.record import Lock, Record
-from betatrader.release.releasing import Setup, abandon, kept_alive, release, survey
+from betatrader.release.releasing import Setup, abandon, kept_alive, release, survey, take
 
 Names = Sequence[AppSecret]
 
@@ -104,7 +104,7 @@ async def switch(setup: Setup, made: Plan, venue: str, given: Mapping[str, Secre
     before = {secret.name: secret.digest for secret in await setup.fly.secrets(app)}
     held = {name: before.get(name, "") for name in given}
     record = msgspec.structs.replace(made.record, venue=venue, secrets=held)
-    lock = await setup.book.take(record)
+    lock = await take(setup, record)
     async with kept_alive(lock):
         await setup.book.write(record)
         await lock.renew(f"trading: staging the key of {venue}")

@@ -18,7 +18,7 @@ from betatrader.release import configuration, fly, planning, rotating
 from betatrader.release.apps import APPS, app_name, apps_of, image
 from betatrader.release.planning import Plan, Step
 from betatrader.release.record import Book, Held, Record, refused
-from betatrader.release.releasing import Settings, Setup, Target, abandon, release, survey
+from betatrader.release.releasing import Settings, Setup, Target, abandon, release, survey, take
 from betatrader.store import keys
 from betatrader.store.connection import Client, connected
 
@@ -119,7 +119,7 @@ async def planned_rest(setup: Setup, folder: Path) -> tuple[Plan, list[Step]]:
 async def carry_out(setup: Setup, kind: str, wanted: str | None, folder: Path) -> Record:
     """A deploy or a rollback, from its checks to its record."""
     plan = await _plan(setup, kind, wanted, folder)
-    lock = await setup.book.take(plan.record, plan.over)
+    lock = await take(setup, plan.record, plan.over)
     if plan.over is not None:
         await _close(setup, plan.over)
     await setup.book.write(plan.record)

@@ -6,9 +6,8 @@ acl         a Redis user a role, with the rights that it needs
 schema      which schema is written, by what a release has confirmed, and which are read
 bus         typed streams: envelopes, consumer groups, dead letters
 audit       the trader's way out: audit records, requests, summary
-functions   the server-side functions: safe trimming, the claim of a job's slot
+functions   the server-side functions, each version's own: lease, shipping, shares, trimming, jobs
 shipping    the journal's second home, a Redis stream
-acl         the users of the durable Redis
 shares      which part of an account's limits each of its traders has
 lease       who may write: one trader, with a fencing token that only grows
 journal     every event and every answer on disk, framed and chained

@@ -2,14 +2,18 @@
 
 `python -m betatrader.store.acl` prints the server's ACL file for the passwords in the environment
 (BETATRADER_REDIS_PASSWORD_TRADING and so on), as hashes. `default` is off. A function runs with its
-caller's rights, so its inner commands are granted too, on its keys alone.
+caller's rights, so its inner commands are granted too, on its keys alone; its name gives no right,
+and is each version's own (`functions`).
 
 | user | is |
 |---|---|
 | trading | the trading role; it alone takes the lease, ships, and puts the functions in place |
 | intel | the intel role: reads requests, answers on the trader's stream of signals |
 | jobs | the jobs role: claims slots, trims streams |
-| operator | a person: reads all, gives instructions, runs jobs, keeps the release's records |
+| operator | a person: reads all, gives instructions, runs jobs, releases |
+
+A release compares what its version needs with what the server gives (`release.rights`). The version
+before runs meanwhile, so a right that is needed no more goes one release later.
 """
 
 import hashlib
@@ -87,7 +91,7 @@ _FENCED = (
 _CHORES = (
     Grant("get", reads=(keys.RUN, keys.summary(ANY_RUN))),
     Grant(
-        "fcall|bt_trim exists xinfo|stream xinfo|groups xpending xtrim unlink",
+        "fcall exists xinfo|stream xinfo|groups xpending xtrim unlink",
         both=(
             *_RUN_STREAMS,
             keys.REQUESTS,
@@ -96,7 +100,7 @@ _CHORES = (
         ),
     ),
     Grant(
-        "fcall|bt_claim fcall|bt_finish hgetall hset xadd",
+        "fcall hgetall hset xadd",
         both=(keys.job_state("*"), keys.job_history("*")),
     ),
 )
@@ -106,20 +110,18 @@ USERS: dict[str, User] = {
         "info function|load",
         (
             Grant(
-                "fcall|bt_lease_acquire fcall|bt_lease_renew fcall|bt_lease_release "
-                "hgetall hset get set",
+                "fcall hgetall hset get set",
                 both=(keys.LEASE, keys.LEASE_EPOCH),
             ),
             Grant(
-                "fcall|bt_ship fcall|bt_fence exists xinfo|stream xsetid xadd xdel xtrim xrange "
-                "hget hset",
+                "fcall exists xinfo|stream xsetid xadd xdel xtrim xrange hget hset",
                 both=_FENCED,
             ),
             Grant(
                 "get set hgetall hset",
                 both=(keys.RUN, keys.KEPT, keys.LADDER, keys.summary(ANY_RUN)),
             ),
-            Grant("fcall|bt_share hgetall hset", both=(f"{keys.SHARES}*",)),
+            Grant("fcall hgetall hset", both=(f"{keys.SHARES}*",)),
             Grant("xadd", writes=(keys.audit(ANY_RUN), keys.REQUESTS)),
             *_consumes(keys.signals(ANY_RUN), keys.instructions(ANY_RUN)),
             _beat("trading"),
@@ -138,7 +140,7 @@ USERS: dict[str, User] = {
     ),
     "jobs": User("scan", (*_CHORES, Grant("hgetall", reads=(keys.LEASE,)), _beat("jobs"), _SCHEMA)),
     "operator": User(
-        "info scan function|load acl|whoami unwatch",
+        "info scan function|load acl|getuser unwatch",
         (
             Grant(
                 "get hget hgetall xrange xrevrange xread xlen xpending xinfo|stream xinfo|groups "

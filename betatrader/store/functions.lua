@@ -1,4 +1,4 @@
-#!lua name=betatrader
+#!lua name=betatrader_VERSION
 
 -- Stream ids are two whole numbers; as Lua numbers they would lose digits, so they are compared
 -- as text, by length and then by letters.
@@ -197,12 +197,12 @@ local function ship(keys, args)
   return at
 end
 
-redis.register_function{function_name='bt_ship', callback=ship}
-redis.register_function{function_name='bt_fence', callback=ship, flags={'allow-oom'}}
-redis.register_function{function_name='bt_lease_acquire', callback=lease_acquire, flags={'allow-oom'}}
-redis.register_function{function_name='bt_lease_renew', callback=lease_renew, flags={'allow-oom'}}
-redis.register_function{function_name='bt_lease_release', callback=lease_release, flags={'allow-oom'}}
-redis.register_function{function_name='bt_share', callback=share, flags={'allow-oom'}}
-redis.register_function{function_name='bt_trim', callback=trim, flags={'allow-oom'}}
-redis.register_function{function_name='bt_claim', callback=claim, flags={'allow-oom'}}
-redis.register_function{function_name='bt_finish', callback=finish, flags={'allow-oom'}}
+redis.register_function{function_name='bt_ship_VERSION', callback=ship}
+redis.register_function{function_name='bt_fence_VERSION', callback=ship, flags={'allow-oom'}}
+redis.register_function{function_name='bt_lease_acquire_VERSION', callback=lease_acquire, flags={'allow-oom'}}
+redis.register_function{function_name='bt_lease_renew_VERSION', callback=lease_renew, flags={'allow-oom'}}
+redis.register_function{function_name='bt_lease_release_VERSION', callback=lease_release, flags={'allow-oom'}}
+redis.register_function{function_name='bt_share_VERSION', callback=share, flags={'allow-oom'}}
+redis.register_function{function_name='bt_trim_VERSION', callback=trim, flags={'allow-oom'}}
+redis.register_function{function_name='bt_claim_VERSION', callback=claim, flags={'allow-oom'}}
+redis.register_function{function_name='bt_finish_VERSION', callback=finish, flags={'allow-oom'}}

@@ -1,28 +1,53 @@
-"""The server-side functions (functions.lua), loaded by every role at its start."""
+"""The server-side functions (functions.lua), put in place by every role at its start.
 
+Versions of the code run side by side: blue and green, and the traders of several setups on one
+server. So the names of the library and of its functions end in a mark of its text, each version
+calls its own, and none replaces another's. What is of no version any more stays: 31 kB each.
+"""
+
+import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 
 from betatrader.store import keys
 from betatrader.store.connection import Client
 
-
-async def load(redis: Client) -> None:
-    """Put this version's functions in place; who may not (`acl.py`) uses what another has put."""
-    text = files("betatrader.store").joinpath("functions.lua").read_text()
-    with suppress(NoPermissionError):
-        await redis.function_load(text, True)
+PLACEHOLDER = "VERSION"
+"""What stands in functions.lua for the mark."""
 
 
-async def load_where_none_are(redis: Client) -> None:
-    """The same where a server is new: functions that are there stay, whatever version they are."""
-    text = files("betatrader.store").joinpath("functions.lua").read_text()
-    with suppress(ResponseError):
+def _marked(text: str) -> tuple[str, str]:
+    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return mark, text.replace(PLACEHOLDER, mark)
+
+
+MARK, _TEXT = _marked(files("betatrader.store").joinpath("functions.lua").read_text())
+
+
+def named(name: str) -> str:
+    """A function as this version has it on a server."""
+    return f"{name}_{MARK}"
+
+
+async def load(redis: Client, text: str = "") -> None:
+    """Put this version's functions in place, or those of another one's functions.lua. Who may not
+    (`acl.py`) uses what the trader or a release has put; so does who starts at a full server."""
+    with suppress(OutOfMemoryError):
+        await _put(redis, _marked(text)[1] if text else _TEXT)
+
+
+async def _put(redis: Client, text: str) -> None:
+    try:
         await redis.function_load(text, False)
+    except NoPermissionError:
+        return
+    except ResponseError as error:
+        if "already exists" not in str(error):
+            raise
 
 
 async def trim(redis: Client, stream: str, oldest_ms: int, groups: list[str]) -> int:
@@ -30,7 +55,7 @@ async def trim(redis: Client, stream: str, oldest_ms: int, groups: list[str]) ->
 
     Nothing is removed where one of `groups` does not exist yet. Returns how many were removed.
     """
-    return int(await redis.fcall("bt_trim", 1, stream, f"{oldest_ms}-0", *groups))
+    return int(await _called(redis, "bt_trim", 1, stream, f"{oldest_ms}-0", *groups))
 
 
 class Claim(NamedTuple):
@@ -96,12 +121,12 @@ async def ship(
 async def _called(redis: Client, name: str, *arguments: str | int | bytes) -> Any:
     """Call a function; where the server came back empty, put ours in place first."""
     try:
-        return await redis.fcall(name, *arguments)
+        return await redis.fcall(named(name), *arguments)
     except ResponseError as error:
         if "not found" not in str(error):
             raise
-        await load(redis)
-        return await redis.fcall(name, *arguments)
+        await _put(redis, _TEXT)
+        return await redis.fcall(named(name), *arguments)
 
 
 async def claim(redis: Client, job: str, slot_ms: int, holder: str, lease_ms: int) -> Claim:
@@ -113,7 +138,5 @@ async def claim(redis: Client, job: str, slot_ms: int, holder: str, lease_ms: in
 
 async def finish(redis: Client, job: str, run: int, status: str, note: str) -> bool:
     """End a run; False where it was no longer the current one."""
-    answer = await redis.fcall(
-        "bt_finish", 2, keys.job_state(job), keys.job_history(job), run, status, note
-    )
-    return bool(answer)
+    places = (keys.job_state(job), keys.job_history(job))
+    return bool(await _called(redis, "bt_finish", 2, *places, run, status, note))

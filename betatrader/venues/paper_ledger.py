@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from betatrader.model.errors import BetatraderError, UsageError
-from betatrader.ops.files import append_whole, replace_whole
+from betatrader.ops.files import append_whole, replace_whole, sync_data
 from betatrader.sim.custody import US
 from betatrader.sim.ledger import Entry, Ledger
 
@@ -53,7 +53,7 @@ class LedgerFile:
 
     def close(self) -> None:
         """Make all of it survive the machine, and close."""
-        os.fdatasync(self._file)
+        sync_data(self._file)
         os.close(self._file)
 
     def _write_anew(self, ledger: Ledger) -> None:

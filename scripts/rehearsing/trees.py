@@ -50,6 +50,13 @@ NEXT: tuple[Change, ...] = (
     ),
 )
 SERVE = "    await permit(service)\n"
+OTHER_FUNCTIONS: Change = (
+    "store/functions.lua",
+    "local function lease_renew(keys, args)\n",
+    "local function lease_renew(keys, args)\n  if true then return 0 end\n",
+)
+"""With which no lease lasts: what a broken build leaves at the server is its own alone."""
+
 CRASHES: Change = ("roles/trading.py", SERVE, f"    raise ValueError('a broken build')\n{SERVE}")
 NEVER_READY: Change = ("roles/trading.py", SERVE, f"    await anyio.sleep_forever()\n{SERVE}")
 
@@ -69,8 +76,8 @@ def built(folder: Path) -> dict[str, Tree]:
         "patch": _copy(folder, "patch", 1, ()),
         "next": _copy(folder, "next", 2, NEXT),
         "later": _copy(folder, "later", 2, NEXT),
-        "crashes": _copy(folder, "crashes", 2, (*NEXT, CRASHES)),
-        "never ready": _copy(folder, "never ready", 2, (*NEXT, NEVER_READY)),
+        "crashes": _copy(folder, "crashes", 2, (*NEXT, OTHER_FUNCTIONS, CRASHES)),
+        "never ready": _copy(folder, "never ready", 2, (*NEXT, OTHER_FUNCTIONS, NEVER_READY)),
     }
 
 

@@ -18,9 +18,11 @@ from redis.exceptions import NoPermissionError
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.secret import Secret
 from betatrader.ops.embedded_redis import binary
+from betatrader.release import rights
 from betatrader.store import acl, functions, keys
 from betatrader.store.connection import Client, client, connected
 
+PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "betatrader"]
 PASSWORDS = {name: f"{name}-password-of-a-test" for name in acl.USERS}
 GIVEN = {acl.VARIABLE + name.upper(): password for name, password in PASSWORDS.items()}
@@ -41,7 +43,7 @@ REFUSED_TO_ALL = (
     "CLIENT LIST",
     "CLIENT KILL ID 1",
     "FUNCTION FLUSH",
-    "FUNCTION DELETE betatrader",
+    f"FUNCTION DELETE betatrader_{functions.MARK}",
     "PUBLISH c m",
     "SUBSCRIBE c",
     "SWAPDB 0 1",
@@ -51,11 +53,12 @@ REFUSED_TO_ALL = (
     "REPLICAOF NO ONE",
     "MODULE LIST",
 )
-LEASE = "FCALL bt_lease_acquire 2 bt:{lease:trading}:l bt:{lease:trading}:e me 1000 0"
-SHIP = "FCALL bt_ship 2 bt:{trading}:journal bt:{trading}:fence 1"
-TRIM = "FCALL bt_trim 1 bt:{intel}:requests 9-0"
-CLAIM = "FCALL bt_claim 2 bt:{job:x}:state bt:{job:x}:history 1 me 1000 3"
-SHARE = "FCALL bt_share 1 bt:{shares}:live 0 1 100 keep x"
+LEASE = f"FCALL {functions.named('bt_lease_acquire')} 2 {keys.LEASE} {keys.LEASE_EPOCH} me 1000 0"
+SHIP = f"FCALL {functions.named('bt_ship')} 2 bt:{{trading}}:journal bt:{{trading}}:fence 1"
+TRIM = f"FCALL {functions.named('bt_trim')} 1 bt:{{intel}}:requests 9-0"
+TRIM_JOURNAL = f"FCALL {functions.named('bt_trim')} 1 {keys.JOURNAL} 9-0"
+CLAIM = f"FCALL {functions.named('bt_claim')} 2 bt:{{job:x}}:state bt:{{job:x}}:history 1 me 1000 3"
+SHARE = f"FCALL {functions.named('bt_share')} 1 bt:{{shares}}:live 0 1 100 keep x"
 ORDER = "XADD bt:{trading}:r1:instructions * d x"
 AUDIT = "XADD bt:{trading}:r1:audit * d x"
 SIGNAL = "XADD bt:{trading}:r1:signals * d x"
@@ -83,7 +86,7 @@ REFUSED = {
         "XRANGE bt:{trading}:journal - +",
         "XTRIM bt:{trading}:journal MAXLEN 0",
         "UNLINK bt:{trading}:journal",
-        "FCALL bt_trim 1 bt:{trading}:journal 9-0",
+        TRIM_JOURNAL,
         "FUNCTION LOAD x",
         "INFO",
     ),
@@ -238,6 +241,54 @@ async def test_each_role_does_its_work_as_its_own_user(
     assert [one["database"] for one in left] == [0]
     refused = {(line["username"], line["object"]) for line in await admin.acl_log(128)}
     assert refused <= {("intel", "function|load"), ("jobs", "function|load")}
+
+
+async def test_a_release_sees_which_right_the_server_does_not_give(
+    port: int, admin: Client
+) -> None:
+    wanted = rights.needed(PROJECT, "HEAD")
+    assert wanted is not None
+    assert set(wanted) == set(acl.USERS)
+    ours = {
+        name: rights.of_rules(line.split(maxsplit=2)[2])
+        for line in acl.acl_file({name: Secret(name) for name in acl.USERS}).splitlines()[1:]
+        for name in [line.split()[1]]
+    }
+    operator = client(url(port, "operator"))
+    assert await rights.lacking(operator, ours) == []
+    more = {
+        "jobs": ours["jobs"] | {("dbsize", ""), ("get", "R~bt:{trading}:x")},
+        "somebody": rights.of_rules("+ping (+set ~bt:x)"),
+    }
+    assert await rights.lacking(operator, more) == [
+        "jobs: dbsize",
+        "jobs: get on R~bt:{trading}:x",
+        "somebody: ping",
+        "somebody: set on R~bt:x",
+        "somebody: set on W~bt:x",
+    ]
+    await operator.aclose()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("orders",), ("limits", "show"), ("signals", "--follow"), ("jobs", "list")],
+)
+def test_a_command_with_a_roles_own_address_says_in_two_lines_whose_to_give(
+    port: int, words: tuple[str, ...]
+) -> None:
+    done = subprocess.run(
+        [*PROGRAM, *words],
+        env={**os.environ, "REDIS_URL": url(port, "intel")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4
+    what, remedy = done.stderr.splitlines()
+    assert what.startswith("Redis does not let this user do that: ")
+    assert remedy == "Set REDIS_URL to the operator's: redis://operator:PASSWORD@HOST:PORT."
 
 
 def test_the_file_holds_no_password() -> None:

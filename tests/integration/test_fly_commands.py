@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from fly_world import PROJECT, World, world
 
+from betatrader.model.errors import UnreachableError
+from betatrader.release.fly import Fly
+
 PAGES = [*(PROJECT / "docs").glob("*.md"), PROJECT / "README.md", *(PROJECT / "fly").glob("*.toml")]
 BLOCK = re.compile(r"^```.*?^```$", re.M | re.S)
 """Those of docs/deploy.md are followed from nothing to a rollback (tests/e2e/test_release.py)."""
@@ -104,3 +107,19 @@ def test_nothing_is_built_of_what_is_not_committed(account: World) -> None:
         ["git", "-C", str(account.checkout), "tag"], capture_output=True, text=True, check=True
     )
     assert tags.stdout == "v1\n"
+
+
+async def test_a_machine_that_fly_has_removed_meanwhile_is_no_failure(
+    account: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blue that was still stopping as the deploy ended."""
+    for name, value in account.environment().items():
+        monkeypatch.setenv(name, value)
+    fly = Fly(account.program(), print)
+    (there,) = await fly.machines("betatrader-intel")
+    await fly.remove("betatrader-intel", "918570ae1234")
+    assert await fly.machines("betatrader-intel") == (there,)
+    await fly.remove("betatrader-intel", there.id)
+    assert await fly.machines("betatrader-intel") == ()
+    with pytest.raises(UnreachableError, match="knows no app betatrader-other"):
+        await fly.remove("betatrader-other", there.id)

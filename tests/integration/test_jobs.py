@@ -1,18 +1,21 @@
 """The schedule on a real server: one run of each slot, caught up after downtime, with a history."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from betatrader.cli import jobs as command_line
 from betatrader.jobs import pnl_report, schedule
 from betatrader.jobs.leader_watch import LeaderWatch
 from betatrader.jobs.schedule import Job, Scheduler
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.summary import PositionLine, StrategyLine, Summary
+from betatrader.ops import logs
+from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.store import functions, keys
 from betatrader.store.connection import Client
 
@@ -100,9 +103,36 @@ async def test_a_full_server_still_lets_the_upkeep_run(redis: Client) -> None:
     runs: list[str] = []
     await redis.config_set("maxmemory", "1")
     try:
+        await functions.load(redis)  # as each role does at its start
         assert (await Scheduler(redis, [], "h").attempt(job(runs), SLOT)).status == "done"
+        await redis.function_flush()
+        lost = await Scheduler(redis, [], "h").attempt(job(runs), SLOT)
+        assert lost.status == "away"
+        assert "maxmemory" in lost.note, "not that there is no such function"
     finally:
         await redis.config_set("maxmemory", "256mb")
+
+
+async def test_a_run_by_hand_from_a_machine_whose_clock_is_ahead_bars_no_slot(
+    redis: Client, server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + timedelta(days=1)
+
+    monkeypatch.setattr(command_line, "datetime", Ahead)
+    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
+    monkeypatch.setenv("REDIS_URL", server.url)
+    assert (await command_line._run("stream_upkeep"))[0] == "done"
+    assert (await command_line._run("stream_upkeep"))[0] == "done", "each is a slot of its own"
+    upkeep = Job("stream_upkeep", "* * * * *", "", tended)
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    assert (await Scheduler(redis, [], "h").attempt(upkeep, soon)).status == "done"
+
+
+async def tended() -> str:
+    return "tended"
 
 
 def test_a_wrong_expression_is_named() -> None:

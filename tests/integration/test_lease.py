@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from betatrader.model.errors import RefusedError
-from betatrader.store import keys
+from betatrader.store import functions, keys
 from betatrader.store.connection import Client
 from betatrader.store.lease import HomeBrokenError, Lease
 
@@ -60,6 +60,27 @@ async def test_a_released_lease_is_taken_at_once_with_a_larger_token(
     assert not one.may_cancel()
     assert await two.acquire() is None
     assert two.epoch > one.epoch
+
+
+OTHER = """#!lua name=betatrader_VERSION
+redis.register_function('bt_lease_renew_VERSION', function() return 0 end)
+"""
+
+
+async def test_versions_side_by_side_each_call_their_own_functions(
+    redis: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = lease(redis, tmp_path)
+    await one.acquire()
+    await functions.load(redis, OTHER)  # a green that starts, and is taken away again
+    assert await one.renew() == "held"
+    with monkeypatch.context() as green:
+        green.setattr(functions, "MARK", functions._marked(OTHER)[0])
+        assert await one.renew() == "taken", "as its own function says"
+    assert await one.renew() == "held"
+    await functions.load(redis)
+    assert await one.renew() == "held"
+    assert len(await redis.function_list("betatrader_*")) == 2
 
 
 async def test_after_its_end_nobody_renews_and_the_next_takes_over(

@@ -110,13 +110,14 @@ async def test_what_nobody_listens_to_was_not_sent(network: LiveTransport) -> No
         await network.request("POST", f"http://127.0.0.1:{port}/order?signature=secret")
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE", "GET"])
 @pytest.mark.parametrize("path", ["/slow", "/cut", "/half"])
 async def test_where_no_whole_answer_comes_the_outcome_is_unknown_and_it_is_sent_once(
-    peer: Peer, network: LiveTransport, path: str
+    peer: Peer, network: LiveTransport, path: str, method: str
 ) -> None:
     with pytest.raises(NoAnswerError) as told:
         await network.request(
-            "POST", f"http://{peer.base}{path}?signature=secret", body=b"order", timeout_s=0.5
+            method, f"http://{peer.base}{path}?signature=secret", body=b"order", timeout_s=0.5
         )
     assert "secret" not in str(told.value)
     assert len(peer.asked) == 1

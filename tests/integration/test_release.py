@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import pytest
 import redis
-from fly_world import SECRETS, World
+from fly_world import PROJECT, SECRETS, World
 from running import until
 
+from betatrader.model.secret import Secret
 from betatrader.ops.embedded_redis import EmbeddedRedis
-from betatrader.store import keys
+from betatrader.store import acl, keys
 
 FAST = ("--watch", "0.2s", "--gate-timeout", "3s")
 
@@ -97,6 +98,31 @@ def test_a_release_moves_three_apps_to_one_image_in_their_order(account: World) 
     assert [one["result"] for one in found["releases"]] == ["done", "done"]
     assert found["under_way"] == ""
     assert found["leader"] == found["apps"][2]["machines"][0]["id"]
+
+
+def with_functions(account: World, tag: str, text: str) -> None:
+    """A version whose server-side functions are these."""
+    path = account.checkout / "betatrader/store/functions.lua"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    account.publish(tag)
+
+
+def test_the_functions_of_the_version_stand_beside_those_of_what_runs(account: World) -> None:
+    body = "redis.register_function('bt_new_VERSION', function() return 1 end)\n"
+    with_functions(account, "v3", f"#!lua name=betatrader_VERSION\n{body}")
+    with_functions(account, "v4", "#!lua name=betatrader_VERSION\nno Lua\n")
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        client.function_flush()
+        assert account.release("deploy", "v2", *FAST).returncode == 0  # has none in git: ours
+        assert account.release("deploy", "v3", *FAST).returncode == 0
+        libraries = client.function_list("betatrader_*")
+    assert sorted(len(one[one.index(b"functions") + 1]) for one in libraries) == [1, 9]
+    done = account.release("deploy", "v4", *FAST)
+    assert done.returncode == 1
+    assert "Redis does not take the functions of " in done.stderr
+    assert "nothing moved" in done.stderr
+    assert account.runs() == at("v3")
 
 
 def test_the_plan_and_a_dry_run_print_each_command_and_change_nothing(account: World) -> None:
@@ -225,6 +251,73 @@ def test_a_version_that_cannot_read_what_is_stored_is_refused(account: World) ->
     assert done.returncode == 6
     assert "v1 reads schemas 1 to 1, and schema 2 is stored" in done.stderr
     assert account.runs() == at("v2")
+
+
+@pytest.fixture
+def users(server: Server) -> Iterator[redis.Redis]:
+    """The server knows a user for each role, as one of today's code does."""
+    with redis.Redis.from_url(server.url) as client:
+        lines = acl.acl_file({name: Secret(f"{name}-pass-0123456") for name in acl.USERS})
+        for line in lines.splitlines()[1:]:
+            before, *selectors = line.split(" (")
+            _, name, *rules = before.split()
+            client.execute_command("ACL SETUSER", name, *rules, *(f"({one}" for one in selectors))
+        yield client
+        client.acl_deluser(*acl.USERS)
+
+
+def needing(account: World, tag: str, command: str) -> None:
+    """A version whose trader needs one more right in Redis."""
+    package = account.checkout / "betatrader"
+    shutil.copytree(PROJECT / "betatrader", package, dirs_exist_ok=True)
+    path = package / "store/acl.py"
+    path.write_text(path.read_text().replace('"info function', f'"{command} info function'))
+    account.publish(tag)
+
+
+def test_a_version_that_may_not_do_its_work_in_redis_is_refused_before_anything_changes(
+    account: World, users: redis.Redis
+) -> None:
+    needing(account, "v3", "dbsize")
+    for words in (("plan", "v3"), ("deploy", "v3", *FAST), ("rollback", "v3", *FAST)):
+        done = account.release(*words)
+        assert done.returncode == 6
+        assert "betatrader-redis does not give what v3 needs: trading: dbsize\n" in done.stderr
+        assert "fly deploy -c fly/redis.toml -a betatrader-redis --remote-only" in done.stderr
+    assert account.runs() == at("v1")
+    assert "under_way': ''" in str(account.status())
+    elsewhere = account.release("plan", "v3", "--redis-app", "none")
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    users.execute_command("ACL SETUSER", "trading", "+dbsize")
+    done = account.release("deploy", "v3", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v3")
+
+
+def test_in_an_emergency_a_right_that_is_lacking_is_told_alone(
+    account: World, users: redis.Redis
+) -> None:
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+    users.execute_command("ACL SETUSER", "intel", "reset")
+    needing(account, "v3", "dbsize")
+    done = account.release("rollback", "v3", *FAST, "--immediate")
+    assert done.returncode == 0, done.stderr
+    assert "does not give what v3 needs: intel: " in done.stderr
+
+
+def test_who_may_not_ask_for_rights_deploys_redis_first_and_may_go_back(
+    account: World, users: redis.Redis
+) -> None:
+    """The server is of an image before the question."""
+    needing(account, "v3", "info")
+    users.execute_command("ACL SETUSER", "operator", "-acl|getuser")
+    address = os.environ["REDIS_URL"].replace("unix://", "unix://operator:operator-pass-0123456@")
+    done = account.release("deploy", "v3", *FAST, REDIS_URL=address)
+    assert done.returncode == 6
+    assert "does not give what v3 needs: operator: acl|getuser" in done.stderr
+    back = account.release("rollback", "v3", "--dry-run", REDIS_URL=address)
+    assert back.returncode == 0, back.stderr
+    assert "does not give what v3 needs" in back.stderr
 
 
 def test_a_release_raises_the_schema_once_every_role_reads_it(account: World) -> None:

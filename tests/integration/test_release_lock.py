@@ -146,3 +146,16 @@ async def test_a_record_gets_to_redis_where_the_operators_disk_takes_none(
     assert await book.records() == [RECORD]
     assert len(told) == 1
     assert "releases.jsonl does not take the record: " in told[0]
+
+
+async def test_a_release_ends_by_the_clock_by_which_it_began(
+    book: Book, redis: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releasing.clock, "now_ns", lambda: 1)  # the operator's is set wrong
+    begun = msgspec.structs.replace(RECORD, began_ns=await book.now_ns())
+    lock = await book.take(begun)
+    setup = releasing.Setup(None, redis, book, None, print)  # type: ignore[arg-type]
+    await releasing.abandon(setup, begun, lock, "nothing was changed")
+    (kept,) = await book.records()
+    assert kept.ended_ns >= kept.began_ns > 1
+    assert await book.held() is None

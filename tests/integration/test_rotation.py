@@ -21,8 +21,9 @@ from betatrader import config as configurations
 from betatrader.model.errors import RefusedError
 from betatrader.model.secret import Secret
 from betatrader.ops.embedded_redis import EmbeddedRedis
-from betatrader.release import rotating
+from betatrader.release import rotating, standing
 from betatrader.release.fly import Fly, FlyError
+from betatrader.release.planning import Plan
 from betatrader.release.record import Book, Record
 from betatrader.release.releasing import Settings, Setup
 from betatrader.store.connection import connected
@@ -191,3 +192,30 @@ async def test_an_account_without_cash_does_not_keep_a_stolen_key_in_use(own_hom
     assert (verdicts["connection"], verdicts["balance"]) == ("ok", "warn")
     with pytest.raises(RefusedError, match="order: none could be placed"):
         await found(own_home.parent, "binance", poor, order=True)
+
+
+async def test_a_release_that_another_one_has_overtaken_changes_nothing(
+    account: World, setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both were planned while v1 ran: the second would put v1 back, or go back to it."""
+    account.publish("v2")
+    account.publish("v3")
+    given = {name: Secret(value) for name, value in NEW.items()}
+    rotation = await rotating.plan(setup, tmp_path, "binance", given)
+    deploy, _ = await standing.planned(setup, "deploy", "v3", tmp_path)
+    assert account.release("deploy", "v2", *FAST).returncode == 0
+
+    async def planned_before(*_: object) -> Plan:
+        return deploy
+
+    monkeypatch.setattr(standing, "_plan", planned_before)
+    for late in (
+        rotating.switch(setup, rotation, "binance", given),
+        standing.carry_out(setup, "deploy", "v3", tmp_path),
+    ):
+        with pytest.raises(RefusedError, match="the apps have moved since"):
+            await late
+    assert set(map(tuple, account.runs().values())) == {("v2",)}
+    assert (used(account), staged(account)) == (OLD, OLD)
+    assert results(account) == ["done", "done"]
+    assert account.status()["under_way"] == ""

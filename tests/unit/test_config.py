@@ -1,5 +1,6 @@
 """A configuration is typed, complete in its errors, and says where each value came from."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from betatrader.model.errors import ConfigurationError
 from betatrader.model.limits import Limits
 from betatrader.model.secret import Secret
 from betatrader.roles import strategies
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def problems(text: str, **environment: str) -> list[str]:
@@ -72,6 +75,21 @@ def test_one_error_each(text: str, said: str) -> None:
     found = problems(text)
     assert len(found) == 1
     assert said in found[0]
+
+
+def test_a_variable_that_the_documents_have_one_export_is_no_unknown_field() -> None:
+    """A shell that releases, or starts compose.yaml, gives all other commands too."""
+    texts = [*PROJECT.glob("docs/*.md"), PROJECT / "README.md", PROJECT / "compose.yaml"]
+    texts += [*PROJECT.glob("betatrader/cli/*.py"), *PROJECT.glob("betatrader/bench/*.py")]
+    named = {
+        name
+        for path in texts
+        for name in re.findall(r"BETATRADER_[A-Z_]*[A-Z](?![A-Z_<…])", path.read_text())
+    }
+    fields = {f"BETATRADER_{name.upper()}" for name in Config.__struct_fields__}
+    others = {name for name in named - fields if "__" not in name} - {"BETATRADER_TABLE"}
+    assert {"BETATRADER_HOME", "BETATRADER_RELEASE_PREFIX", "BETATRADER_IMAGE"} <= others
+    loads("", "f.toml", dict.fromkeys(others, "x"))
 
 
 def test_the_environment_overrides_the_file_and_is_named_as_source() -> None:

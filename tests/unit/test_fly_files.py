@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from betatrader import config as configurations
-from betatrader.release.fly_files import check_file, check_files
+from betatrader.release.fly_files import check_files
 from betatrader.release.fly_files_keys import megabytes, seconds
 from betatrader.release.fly_files_rules import RULES, app_of
 from betatrader.roles import ROLES
@@ -371,7 +371,8 @@ def test_a_second_redis_may_evict_and_then_keeps_nothing(folder: Folder) -> None
 
 def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
     assert told(tmp_path) == [f"{tmp_path}: no fly configuration is here (*.toml)"]
-    assert "cannot be read" in str(check_file(tmp_path / "x.toml")[0])
+    (tmp_path / "x.toml").mkdir()
+    assert "cannot be read" in told(tmp_path)[0]
 
 
 def test_every_rule_has_been_broken_above(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from betatrader.sim.replay import replay
 from betatrader.store import journal, journal_reader
 from betatrader.store.journal import Journal, JournalBrokenError, Setup
 from betatrader.store.journal_reader import Reader, repair
+from betatrader.venues.paper_ledger import LedgerFile
 
 RUNS = tuple(f"{n:011x}" for n in (1, 2, 3))
 
@@ -270,6 +271,25 @@ def test_a_journal_longer_than_a_window_reads_as_one(tmp_path: Path) -> None:
     assert read(tmp_path) == many
     log.close()
     assert read(tmp_path) == many
+
+
+def test_a_system_without_linuxs_own_calls_keeps_the_same_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As macOS: room is taken by zeros, and synced the longer way."""
+    monkeypatch.delattr(os, "posix_fallocate")
+    monkeypatch.delattr(os, "fdatasync")
+    log = opened(tmp_path)
+    large = Step(1, 1, 1, (Booked("k", "s", "t" * (mapped_file.WINDOW + 1)),))
+    many = [*records(3), large, *records(3)]
+    for record in many:
+        log.append(record)
+    assert (tmp_path / "000001.btj").stat().st_size > log._file.size, "there is room for more"
+    assert read(tmp_path) == many
+    log.close()
+    assert read(tmp_path) == many
+    ledger = LedgerFile(tmp_path / "ledger.btl")
+    ledger.close()
 
 
 @given(st.integers(0, 2**20), st.sets(st.integers(0, 20), min_size=1))

@@ -169,6 +169,17 @@ def test_the_password_of_an_address_is_known_by_value(lines: Lines) -> None:
     assert "ssw0rd" not in json.dumps(lines())
 
 
+def test_a_line_of_what_is_no_text_is_written_without_its_secrets(lines: Lines) -> None:
+    key = Secret("a-key-of-this-test-0123")
+    name = b"/home/\xff/betatrader".decode(errors="surrogateescape")
+    structlog.get_logger().error("x", path=name, said={"a": [name, key.reveal()]}, key=key)
+    (line,) = lines()
+    assert (line["path"], line["said"]["a"]) == (
+        "/home/?/betatrader",
+        ["/home/?/betatrader", "***"],
+    )
+
+
 def test_what_is_public_stays_readable(lines: Lines) -> None:
     log = structlog.get_logger()
     for text in READABLE:

@@ -54,6 +54,16 @@ def test_the_files_of_this_tree_are_within_it_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "gb"),
+    [('"3gb"', 3), ('"3"', 3), ("3", 3), ('"1024mb"', 1), ('"1500MB"', 2), ('"10 GB"', 10)],
+)
+def test_a_volume_is_priced_by_the_unit_that_its_size_names(size: str, gb: int) -> None:
+    mounts = f'[mounts]\nsource = "redis_data"\ndestination = "/data"\ninitial_size = {size}\n'
+    plan, _ = cost.plan_of({"redis": f'primary_region = "arn"\n{mounts}'})
+    assert plan.volume_gb == gb
+
+
+@pytest.mark.parametrize(
     ("machine", "size"),
     [
         ('[[vm]]\nsize = "shared-cpu-1x"\nmemory_mb = 1024\n', Size("shared", 1, 1024)),
