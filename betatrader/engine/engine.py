@@ -57,7 +57,7 @@ class Engine(Answering):
         self._forecast = listeners(self.strategies, self.state, "on_forecast")
         self._fill = listeners(self.strategies, self.state, "on_fill")
         self._tick = listeners(self.strategies, self.state, "on_tick")
-        self._watching: dict[type, list[Listener]] = {
+        watching: dict[type, list[Listener]] = {
             market.Quote: self._quote,
             market.BookDelta: self._quote,
             market.BookSnapshot: self._quote,
@@ -101,6 +101,7 @@ class Engine(Answering):
         }
         if self._trade:
             reactions[market.PublicTrade] = self._on_trade
+        self._followed = {kind: (fold, watching.get(kind)) for kind, fold in FOLDS.items()}
         self._work = {kind: (fold, reactions.get(kind)) for kind, fold in FOLDS.items()}
 
     def process(self, event: Event) -> Step | None:
@@ -127,14 +128,16 @@ class Engine(Answering):
         recovery and the standby; raises KeyError as `process` does.
         """
         kind = type(record)
-        seen = FOLDS[kind](self.state, record)
-        listening = self._watching.get(kind)
+        fold, listening = self._followed[kind]
+        seen = fold(self.state, record)
         if listening is not None:
             if seen is not None:
-                self._watch(listening, seen)
+                if listening and not seen.crossed:
+                    self._watch(listening, seen)
             elif kind is instruction.TimerFired:
                 for one in self._live_markets():
-                    self._watch(listening, one)
+                    if not one.crossed:
+                        self._watch(listening, one)
         elif isinstance(record, Step):
             if any(type(change) is StrategyFailed for change in record.changes):
                 self._connect()
@@ -146,8 +149,6 @@ class Engine(Answering):
             self._prefixes.clear()
 
     def _watch(self, listening: list[Listener], seen: Market) -> None:
-        if seen.crossed:
-            return
         for listen, view in listening:
             try:
                 listen(view, seen)

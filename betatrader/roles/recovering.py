@@ -43,26 +43,27 @@ def recover(root: Path, engine: Engine, described: Described) -> Recovered | Non
                 restore(engine, head.snapshot, head.setup.strategies, described)
             records = left_out = 0
             for entry in reader:
-                left_out += not _followed(engine, entry)
                 records += 1
+                try:
+                    engine.follow(entry.record)
+                except Exception as error:
+                    left_out += 1
+                    _tell(entry, error)
             return Recovered(reader.head.run, records, reader.torn, left_out)
     return None
 
 
-def _followed(engine: Engine, entry: Entry) -> bool:
-    """Whether the engine has taken it. An event is journaled before it is taken: where one ended
-    the process, no start would ever come past it. The venue's word mends what it was about."""
-    try:
-        engine.follow(entry.record)
-    except Exception as error:
-        structlog.get_logger().exception(
-            "record_left_out",
-            record=entry.sequence,
-            kind=type(entry.record).__name__,
-            error=f"{type(error).__name__}: {error}",
-        )
-        return False
-    return True
+def _tell(entry: Entry, error: Exception) -> None:
+    """A record that the engine cannot take is left out. An event is journaled before it is taken:
+    where one ended the process, no start would ever come past it. The venue's word mends what it
+    was about."""
+    structlog.get_logger().error(
+        "record_left_out",
+        record=entry.sequence,
+        kind=type(entry.record).__name__,
+        error=f"{type(error).__name__}: {error}",
+        exc_info=error,
+    )
 
 
 def _files(folder: Path) -> list[Path]:

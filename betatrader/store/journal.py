@@ -103,7 +103,7 @@ class Journal:
         schema: Schema | None = None,
     ) -> None:
         self.folder = folder
-        self.sequence = 0
+        self._frames = 0
         self.schema = schema or Schema()
         self._run = run
         self._version = version
@@ -125,10 +125,26 @@ class Journal:
         """Whether it is time to `rotate`: where the schema was raised, too."""
         return self._file.begins > ROTATE_BYTES or self.schema.writes != self._of_file
 
-    def append(self, record: Record) -> None:
+    @property
+    def sequence(self) -> int:
+        """The number of the last record: each file's first frame is its head."""
+        return self._frames - self.number
+
+    def append(self, record: Record | Head) -> None:
         """Write one record; where this raises JournalBrokenError it counts as not written."""
-        self.sequence += 1
-        self._write(self._encode(record))
+        self._frames += 1
+        payload = self._encode(record)
+        linked = _fresh()  # `link`, written out: a call less on the hottest path
+        linked.update(self._chain)
+        linked.update(payload)
+        chain = linked.digest()
+        rest = chain + payload
+        try:
+            self._file.append(_pack(len(payload), crc32(rest)) + rest)
+        except OSError as error:
+            raise self._broken(error) from error
+        self._chain = chain
+        self._dirty = True
 
     def rotate(self, snapshot: bytes) -> None:
         """Go on in a new file that opens with this snapshot; `sync` closes the old one."""
@@ -174,6 +190,7 @@ class Journal:
             replace_whole(self.folder / CLOSED, msgspec.json.encode(end), sync=True)
 
     def _open_next(self, snapshot: bytes) -> None:
+        before = self.sequence
         self.number += 1
         written = self._of_file = self.schema.writes
         self._encode = encode if written == SCHEMA_VERSION else partial(encode_as, schema=written)
@@ -184,23 +201,13 @@ class Journal:
             schema=written,
             run=self._run,
             file=self.number,
-            sequence=self.sequence + 1,
+            sequence=before + 1,
             chain=self._chain,
             version=self._version,
             setup=self._setup,
             snapshot=snapshot,
         )
-        self._write(encode(head))
-
-    def _write(self, payload: bytes) -> None:
-        chain = link(self._chain, payload)
-        rest = chain + payload
-        try:
-            self._file.append(_pack(len(payload), crc32(rest)) + rest)
-        except OSError as error:
-            raise self._broken(error) from error
-        self._chain = chain
-        self._dirty = True
+        self.append(head)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06d}{SUFFIX}"
