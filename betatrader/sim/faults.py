@@ -49,6 +49,11 @@ class FaultyLink:
         """How far the venue's clock is ahead of ours."""
         return int(self.faults.ahead_s * 1e9)
 
+    @property
+    def fails(self) -> bool:
+        """Whether any part of the venue is out of order now."""
+        return any(self.faults[5:11])
+
     def meets(self, part: str) -> str:
         """What the next request to a part meets: SILENT, DOWN, LIMITED; empty: it is heard."""
         found, chance = "", self._of_parts
