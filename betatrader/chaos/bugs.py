@@ -26,6 +26,7 @@ from betatrader.store import lease
 from betatrader.store.journal import Journal
 from betatrader.venues import gateway, reconcile
 from betatrader.venues.in_flight import InFlight
+from betatrader.venues.link import wire
 from betatrader.venues.link.client import LinkVenue
 
 ACTIVE = TradingState.ACTIVE
@@ -240,6 +241,13 @@ def _without(*names: str) -> None:
     put(risk, "CHECKS", tuple(check for check in CHECKS if check.__name__ not in names))
 
 
+def _venues_clock_believed() -> None:
+    async def account(self: LinkVenue, orders: Any) -> Any:
+        return (await self._ask(lambda number: wire.AskAccount(number, orders))).account
+
+    put(LinkVenue, "account", account)
+
+
 BUGS: dict[str, Bug] = {
     "timeout-is-rejection": Bug("no answer counts as a refusal", _timeout_is_rejection),
     "trades-on": Bug(
@@ -276,5 +284,8 @@ BUGS: dict[str, Bug] = {
     ),
     "halt-buys": Bug("a halted trader still buys", _halt_lets_buys_through),
     "losses-never-halt": Bug("a loss limit that is reached stops nothing", _losses_never_halt),
+    "venues-clock": Bug(
+        "fills that the venue is asked for set our clock to its own", _venues_clock_believed
+    ),
 }
 """Every planted bug by name."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from betatrader.model.command import Approved
 from betatrader.model.ids import venue_of
 from betatrader.model.order import Side
+from betatrader.ops import clock
 from betatrader.sim import invariants
 from betatrader.sim.ledger import Accepted, Entry, Refused
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 LOSSES = 2
 """How far beyond its limit a loss may be as a buy arrives: fills are under way, prices move."""
+
+
+APART_S, APART_AT_STEPS_S = 1.0, 7.0
+"""How far the books' time may be ahead of a trader's clock; the second where traders' clocks are
+set, by up to 3 s each. A venue's clock, which may be further off, never sets it."""
 
 
 class Judge:
@@ -40,6 +46,8 @@ class Judge:
         self._faults_ended = False
         self._held_back = ""
         self._equity = 0
+        set_ = any(fault.kind == "clock" for fault in world.plan.faults)
+        self._apart_s = APART_AT_STEPS_S if set_ else APART_S
         self._answered: dict[int, set[str]] = {}
         """The venues that have told a process our account, by its role's identity: no role is
         cleaned up in a run."""
@@ -144,11 +152,18 @@ class Judge:
         role = self._world.running_role()
         if role is not None and not self._asked_by(role, command):
             self.say(f"{command.order} left before the venue was asked for our account")
+        if role is not None and (ahead_s := self._ahead_s(role)) > self._apart_s:
+            self.say(f"{command.order} left by books that are {ahead_s:.1f} s ahead of our clock")
         if self._held_back and command.terms.side is Side.BUY:
             self.say(f"{command.order} buys, and {self._held_back}")
         if epoch < self._highest_epoch:
             self.say(f"epoch {epoch} sent {command.order} after {self._highest_epoch} had begun")
         self.begins(epoch)
+
+    @staticmethod
+    def _ahead_s(role: Any) -> float:
+        """How far the books of the process whose code runs now are ahead of its clock."""
+        return float((role.trader.engine.state.now_ns - clock.now_ns()) / 1e9)
 
     def faults_end(self) -> None:
         """From here on the trader is to trade again."""

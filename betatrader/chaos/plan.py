@@ -47,6 +47,19 @@ VENUE = {
     "unknown": 2,
     "lagging": 1,
 }
+PARTS = {
+    "partial_outage_orders": 2,
+    "partial_outage_cancels": 1,
+    "partial_outage_queries": 2,
+    "rate_limit_cancels": 1,
+    "rate_limit_queries": 2,
+    "clock_skew": 4,
+}
+"""Of a venue too, and drawn apart."""
+
+MORE = 0.7
+"""The share of seeds that have one or two of them besides their other faults."""
+
 REDIS = {
     "redis_away": 2,
     "redis_hangs": 1,
@@ -67,6 +80,7 @@ LONGEST = {
     "disk_full": 2.0,
     "sync_fails": 0.5,
     "venue_away": 4.0,
+    "clock_skew": 30.0,
 }
 SETTLE_S = 8.0
 """After Redis has lost data the leader ships anew: to lose that leader too before it has is to
@@ -102,8 +116,20 @@ def make(seed: int, venue: str = "sim") -> Plan:
         elif kind not in VENUE:
             harmed_at = at + lasts
     guarded, orders = _operated(seed, faults)
-    faults = sorted(faults + orders, key=lambda fault: fault.at_s)
+    faults = sorted(faults + orders + _of_parts(seed), key=lambda fault: fault.at_s)
     return Plan(seed, pair, tuple(faults), venue, guarded)
+
+
+def _of_parts(seed: int) -> list[Fault]:
+    """What fails of a venue while the rest of it works, and its clock."""
+    chance = random.Random(f"parts {seed}")  # noqa: S311  a seed, to be repeated
+    if chance.random() >= MORE:
+        return []
+    found = []
+    for kind in chance.choices(list(PARTS), list(PARTS.values()), k=chance.randint(1, 2)):
+        at, lasts = chance.uniform(FIRST_S, LAST_S), chance.uniform(0.3, LONGEST.get(kind, 3.0))
+        found.append(Fault(kind, round(at, 3), round(lasts, 3), round(chance.random(), 3)))
+    return found
 
 
 def _operated(seed: int, faults: list[Fault]) -> tuple[bool, list[Fault]]:

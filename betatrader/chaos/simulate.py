@@ -34,12 +34,13 @@ MEMORY = Path("/dev/shm")  # noqa: S108  a folder in memory, where there is one
 
 class Outcome(msgspec.Struct, kw_only=True):
     """What a run came to. `instructions` are the operator's, and `halts` counts how often it was
-    seen to have stopped, by them or by itself. `digest` is the same wherever and whenever a seed is
-    run."""
+    seen to have stopped, by them or by itself. `met` counts what befell messages: lost, late, left
+    unheard, over the rate. `digest` is the same wherever and whenever a seed is run."""
 
     seed: int
     wrong: list[str]
     faults: dict[str, int]
+    met: dict[str, int]
     instructions: int
     halts: int
     planned: tuple[Fault, ...]
@@ -179,6 +180,7 @@ def _one(drawn: Plan, now: list[Any]) -> Outcome:
             seed=drawn.seed,
             wrong=made.judge.wrong,
             faults=made.judge.counts,
+            met=made.met(),
             instructions=made.judge.instructions,
             halts=made.judge.halts,
             planned=drawn.faults,

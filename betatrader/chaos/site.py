@@ -1,6 +1,7 @@
 """One venue of a simulated world: its exchange, its market, the way to it, and what strikes it."""
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import msgspec
 from betatrader.chaos import venues
 from betatrader.chaos.network import Network
 from betatrader.chaos.plan import Fault
-from betatrader.chaos.seams import EPOCH_S
+from betatrader.chaos.seams import EPOCH_S, OF_VENUE, VenueClock
 from betatrader.chaos.venues import TICK
 from betatrader.model.account import VenueAccount
 from betatrader.model.ids import InstrumentId, venue_of
@@ -19,6 +20,15 @@ from betatrader.model.money import SCALE, Price, proceeds
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import Faults, FaultyLink
 from betatrader.sim.ledger import Ledger
+
+FIELDS = {
+    "partial_outage_orders": "down_orders",
+    "partial_outage_cancels": "down_cancels",
+    "partial_outage_queries": "down_queries",
+    "rate_limit_cancels": "limited_cancels",
+    "rate_limit_queries": "limited_queries",
+}
+"""What a fault of one part of a venue is in the link's faults."""
 
 if TYPE_CHECKING:
     from betatrader.chaos.world import World
@@ -31,7 +41,12 @@ class Site:
         seed = world.plan.seed
         self.exchange = SimulatedExchange(2_000_000)
         self.link = FaultyLink(Faults(), seed)
+        self.clock = VenueClock()
+        token = OF_VENUE.set(self.clock)
+        self.context = contextvars.copy_context()
+        """In which the venue's code runs, by its own clock."""
         self.venue = venues.make(world.plan, name, self.exchange, self.link, network)
+        OF_VENUE.reset(token)
         self.network = network
         self._world = world
         self._lagging_until = 0.0
@@ -63,7 +78,7 @@ class Site:
 
     def market(self) -> Iterator[object]:
         """A random walk, quoted a few times a second for as long as the run needs it."""
-        world, venue = self._world, self.venue
+        world, venue, clock = self._world, self.venue, self.clock
         chance = random.Random(f"market {world.plan.seed}")  # noqa: S311  a seed, to be repeated
         for listed in venue.listed():
             yield InstrumentListed(world.now_ns(), listed)
@@ -77,7 +92,8 @@ class Site:
             mid = min(max(mid, middle * 9 // 10), middle * 11 // 10)
             bid, ask = mid - TICK * chance.randint(1, 2), mid + TICK * chance.randint(1, 2)
             size = SCALE * SCALE * chance.randint(1, 5) // middle
-            yield Quote(int((EPOCH_S + at) * 1e9), venue.name, Price(bid), size, Price(ask), size)
+            now_ns = int((EPOCH_S + at + clock.ahead_s) * 1e9)
+            yield Quote(now_ns, venue.name, Price(bid), size, Price(ask), size)
 
     async def strike(self, fault: Fault, end: float) -> None:
         """A fault of the venue, or of the way to it."""
@@ -98,11 +114,25 @@ class Site:
                 self.exchange.refuses = ""
             case "lagging":
                 self._lagging_until = end
-            case kind:
-                share = 0.2 + 0.5 * fault.size
-                link.faults = link.faults._replace(**{kind: share})
+            case "clock_skew":
+                self._set_clock((fault.size - 0.5) * 2 * self.venue.most_skew_s)
                 await asyncio.sleep(fault.lasts_s)
-                link.faults = link.faults._replace(**{kind: 0.0})
+                self._set_clock(0.0)
+            case kind:
+                share = 0.5 + 0.5 * fault.size if kind in FIELDS else 0.2 + 0.5 * fault.size
+                name = FIELDS.get(kind, kind)
+                link.faults = link.faults._replace(**{name: share})
+                await asyncio.sleep(fault.lasts_s)
+                link.faults = link.faults._replace(**{name: 0.0})
+
+    def _set_clock(self, ahead_s: float) -> None:
+        """Set the venue's clock: the reference venue's only in what it says, a protocol's also in
+        what it takes for late."""
+        if self.venue.served is None:
+            self.link.faults = self.link.faults._replace(ahead_s=ahead_s)
+            return
+        by_s, self.clock.ahead_s = ahead_s - self.clock.ahead_s, ahead_s
+        self.exchange.step_clock(int(by_s * 1e9))
 
     def remember(self) -> None:
         """What a lagging balance shows."""

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from betatrader.chaos import parts
 from betatrader.chaos.network import Network
+from betatrader.chaos.parts import PartlyDown
 from betatrader.chaos.plan import Plan
 from betatrader.chaos.seams import EPOCH_S, put
 from betatrader.chaos.wires import RoutedTransport, Served
@@ -65,6 +67,9 @@ class Side(Protocol):
     """What a guarded account may lose until it halts: a few rounds."""
     late_s: float
     """How much later than elsewhere the books may agree after a start."""
+    most_skew_s: float
+    """How far its clock may be set off: less than an order may be under way where its simulator
+    goes by that clock in what it forgets and settles."""
 
     def listed(self) -> list[Instrument]:
         """What can be traded there."""
@@ -105,6 +110,7 @@ class _OfPairs:
     stake_usd = 10
     little_usd = Decimal("0.1")
     late_s = 0.0
+    most_skew_s = 8.0
 
     def listed(self) -> list[Instrument]:
         """A pair."""
@@ -123,6 +129,7 @@ class Link(_OfPairs):
     """The reference venue."""
 
     name = InstrumentId("COIN.SIM")
+    most_skew_s = 30.0
 
     def __init__(
         self, exchange: SimulatedExchange, cash: int, faults: FaultyLink, network: Network
@@ -165,7 +172,12 @@ class OfBinance(_OfPairs):
         self._keys = Secret(KEY), Secret(SECRET)
         self._server = BinanceServer(exchange, cash, [Account(KEY, SECRET, OWNER)], faults)
         self._server.weights.orders_in_10_s = 10_000
-        self.served: Served | None = Served(network, self._server)
+        limited, down = (
+            {"code": code, "msg": text}
+            for code, text in ((-1003, "Too many requests."), (-1001, "Internal error."))
+        )
+        core = PartlyDown(self._server, faults, parts.BINANCE, limited, down)
+        self.served: Served | None = Served(network, core)
         self.run = self._server.run
         self.deliver = self._server.deliver
 
@@ -204,6 +216,7 @@ class OfPolymarket:
     middle = SCALE // 2
     stake_usd = 25
     little_usd = Decimal("2.5")
+    most_skew_s = 3.0
 
     def __init__(
         self,
@@ -227,7 +240,9 @@ class OfPolymarket:
         self.name = self._pair[0]
         rules = Rules(cash, enforce_limits=False)
         self._server = PolymarketServer(exchange, rules, faults)
-        self.served: Served | None = Served(network, self._server)
+        limited, down = {"error": "Too many requests"}, {"error": "Service unavailable"}
+        core = PartlyDown(self._server, faults, parts.POLYMARKET, limited, down)
+        self.served: Served | None = Served(network, core)
         self.deliver = self._server.deliver
 
     def listed(self) -> list[Instrument]:

@@ -186,10 +186,14 @@ class World:
         for site in self.sites:
             await site.venue.listen()
         tasks = [
+            self.loop.create_task(run, context=site.context.copy())
+            for at in ("run", "deliver")
+            for site in self.sites
+            for run in [site.venue.run(site.market()) if at == "run" else site.venue.deliver()]
+        ]
+        tasks += [
             asyncio.ensure_future(run)
             for run in (
-                *(site.venue.run(site.market()) for site in self.sites),
-                *(site.venue.deliver() for site in self.sites),
                 *(trader.keep_running() for trader in self.traders),
                 *((self.operator.run(),) if self.plan.guarded else ()),
                 self._remember(),
@@ -230,8 +234,13 @@ class World:
         found = (trader.role for trader in self.traders if trader.machine is machine)
         return next(found, None) if machine is not None else None
 
+    def met(self) -> dict[str, int]:
+        """What befell messages to and from all venues, by kind."""
+        kinds = self.sites[0].link.counts
+        return {kind: sum(site.link.counts[kind] for site in self.sites) for kind in kinds}
+
     def now_ns(self) -> int:
-        """UTC of the venue."""
+        """UTC as it is: a clock may be off."""
         return int((EPOCH_S + self.loop.time()) * 1e9)
 
     # Faults.

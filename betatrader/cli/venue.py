@@ -3,8 +3,9 @@
 import click
 
 from betatrader.cli.output import Finite
+from betatrader.model.errors import UsageError
 
-SHARE = Finite(0, 1)
+SHARE, SKEW = Finite(0, 1), Finite(-86_400, 86_400)
 
 
 @click.group()
@@ -26,6 +27,13 @@ def venue() -> None:
 @click.option(
     "--unknown", type=SHARE, default=0.0, help="Share of questions blind to the last 2 s' orders."
 )
+@click.option("--down-orders", type=SHARE, default=0.0, help="Share of orders refused, or unheard.")
+@click.option("--down-cancels", type=SHARE, default=0.0, help="The same of cancels.")
+@click.option("--down-queries", type=SHARE, default=0.0, help="The same of questions.")
+@click.option("--limited-orders", type=SHARE, default=0.0, help="Share of orders over the rate.")
+@click.option("--limited-cancels", type=SHARE, default=0.0, help="The same of cancels.")
+@click.option("--limited-queries", type=SHARE, default=0.0, help="The same of questions.")
+@click.option("--ahead-s", type=SKEW, default=0.0, help="Seconds its clock is ahead (- behind).")
 def serve(
     name: str,
     port: int,
@@ -38,12 +46,14 @@ def serve(
     `binance` and `polymarket` speak those venues' own HTTP and WebSocket protocols, so that any
     client of theirs works once its base URL is changed; `up --venue binance-sim` starts one by
     itself. `sim` is the reference venue: msgpack over TCP, for BETATRADER_PAPER__LINK=HOST:PORT.
+    Parts that are down, limits and a clock that is off (--down-*, --limited-*, --ahead-s) are its.
 
     \b
     Examples:
       betatrader venue serve sim --port 8800
       betatrader venue serve binance --port 8801
       betatrader venue serve sim --lost 0.05 --late 0.1 --twice 0.1 --unknown 0.2
+      betatrader venue serve sim --down-queries 1 --limited-cancels 0.5 --ahead-s -30
     """
     from pathlib import Path
 
@@ -54,6 +64,12 @@ def serve(
     from betatrader.roles.serving import run
     from betatrader.sim.faults import Faults
 
+    alone = [o for o in shares if o.startswith(("down", "limited", "ahead")) and shares[o]]
+    if alone and name != "sim":
+        raise UsageError(
+            f"--{alone[0].replace('_', '-')} is a fault of the reference venue alone\n"
+            "Leave it out, or serve that one: betatrader venue serve sim"
+        )
     path = find_file(config_path, default_home())
     config = load(Path(path) if path is not None else None).config
     if seed is not None:

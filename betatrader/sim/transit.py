@@ -60,6 +60,11 @@ class Transit(Custody):
         self.next_due_ns = self._due[0][0] if self._due else NEVER
         return reports
 
+    def step_clock(self, by_ns: int) -> None:
+        """The venue's clock is set: what is under way takes as long as it did."""
+        self._due = [(due + by_ns, *rest) for due, *rest in self._due]
+        self.next_due_ns = self._due[0][0] if self._due else NEVER
+
     def _return_ns(self, now_ns: int) -> int:
         return now_ns + self.latency_ns
 

@@ -11,12 +11,13 @@ import pytest
 
 from betatrader.chaos import simulate
 from betatrader.chaos.bugs import BUGS
-from betatrader.chaos.plan import Fault, Plan, make
+from betatrader.chaos.plan import PARTS, Fault, Plan, make
 from betatrader.cli.simulate import BUG_SEEDS
 
 SEEDS = int(os.environ.get("BETATRADER_SEEDS", "500" if os.environ.get("CI") else "40"))
-SEEN_LAST = "late-fills-dropped"
-"""The planted bug that takes the most seeds: all others are seen within 30."""
+SEEN_LATE = {"late-fills-dropped": 187, "venues-clock": 36}
+"""The planted bugs that take more seeds, and the first that sees each: all others are seen within
+30."""
 
 LATE = Fault("pause", 12.9, 3.0, 0.2)
 KNOWN = {
@@ -98,16 +99,17 @@ def _in_one(seeds: range) -> list[simulate.Outcome]:
         return pool.apply(simulate._batch, ((seeds, "", "sim"),))
 
 
-@pytest.mark.parametrize("bug", sorted({*BUGS} - {SEEN_LAST}))
+@pytest.mark.parametrize("bug", sorted({*BUGS} - {*SEEN_LATE}))
 def test_the_judge_sees_a_planted_bug(bug: str) -> None:
     assert simulate.caught(bug, 30) is not None, BUGS[bug].tells
 
 
-def test_the_bug_that_is_seen_last_is_within_what_the_command_runs() -> None:
-    last = 187
-    assert simulate.once(make(last), SEEN_LAST).wrong
-    assert not simulate.once(make(last)).wrong
-    assert last < BUG_SEEDS
+@pytest.mark.parametrize("bug", SEEN_LATE)
+def test_a_bug_that_is_seen_late_is_within_what_the_command_runs(bug: str) -> None:
+    seed = SEEN_LATE[bug]
+    assert simulate.once(make(seed), bug).wrong
+    assert not simulate.once(make(seed)).wrong
+    assert seed < BUG_SEEDS
 
 
 def test_a_failing_seed_is_shrunk_to_what_makes_it_fail() -> None:
@@ -130,3 +132,40 @@ def test_plans_differ_by_seed_and_hold_enough_faults() -> None:
     kinds = {fault.kind for plan in plans for fault in plan.faults}
     assert {"kill", "wipe", "power_cut", "pause", "redis_older", "lost", "lagging"} <= kinds
     assert {"halt", "reduce", "flatten", "cancel_all"} <= kinds
+    assert {*PARTS} <= kinds
+    assert {"partial_outage_orders", "rate_limit_queries", "clock_skew"} <= {*PARTS}
+
+
+@pytest.mark.parametrize("venue", ["sim", "binance", "polymarket"])
+@pytest.mark.parametrize("part", ["orders", "cancels", "queries"])
+def test_a_part_of_a_venue_fails_alone_and_no_invariant_breaks(venue: str, part: str) -> None:
+    faults = [Fault(f"partial_outage_{part}", 8.0, 6.0, 0.9)]
+    if part != "orders":
+        faults.append(Fault(f"rate_limit_{part}", 16.0, 6.0, 0.9))
+    found = simulate.once(Plan(1, True, tuple(faults), venue))
+    assert found.wrong == []
+    assert found.met["silent"]
+    assert found.met["silent"] + found.met["down"] >= 2
+    assert (found.met["limited"] > 0) == (part != "orders")
+
+
+KILLS = tuple(Fault(kind, at, 1.0, 0.3) for kind, at in (("lost", 8.0), ("kill", 9.0)))
+
+
+@pytest.mark.parametrize("size", [0.0, 0.99])
+def test_a_venues_clock_that_is_off_by_half_a_minute_changes_nothing(size: float) -> None:
+    """All that the venue books is the same, to the nanosecond."""
+    skewed = simulate.once(Plan(36, True, (Fault("clock_skew", 5.0, 30.0, size), *KILLS)))
+    assert skewed.wrong == []
+    assert skewed.faults["clock_skew"] == 1
+    assert skewed.digest == simulate.once(Plan(36, True, KILLS)).digest
+
+
+@pytest.mark.parametrize("venue", ["binance", "polymarket"])
+@pytest.mark.parametrize("size", [0.0, 0.99])
+def test_a_protocols_clock_is_off_in_its_ledger_and_the_books_agree(
+    venue: str, size: float
+) -> None:
+    skewed = simulate.once(Plan(3, True, (Fault("clock_skew", 5.0, 30.0, size), *KILLS), venue))
+    assert skewed.wrong == []
+    assert skewed.digest != simulate.once(Plan(3, True, KILLS, venue)).digest

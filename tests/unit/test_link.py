@@ -48,6 +48,7 @@ def test_every_message_comes_back_as_it_was() -> None:
         wire.Told(OrderAccepted(7, ORDER)),
         wire.AccountIs(3, account),
         wire.LedgerIs(4, Ledger(cash=3), (ORDER,)),
+        wire.Failed(5, "too many requests"),
     ]
     assert [wire.decode_request(wire.framed(m)[4:]) for m in asked] == asked
     assert [wire.decode_answer(wire.framed(m)[4:]) for m in answers] == answers
@@ -68,3 +69,22 @@ def test_without_faults_everything_arrives_once_and_at_once() -> None:
     link = FaultyLink(Faults(), 1)
     assert [link.deliveries() for _ in range(100)] == [[0.0]] * 100
     assert not link.forgets()
+
+
+def test_each_part_fails_alone_and_the_fates_of_messages_stay_as_they_were() -> None:
+    lossy = Faults(lost=0.3, down_orders=0.5, limited_cancels=0.2)
+    link, other = FaultyLink(lossy, 3), FaultyLink(Faults(lost=0.3), 3)
+    met: dict[str, list[str]] = {"orders": [], "cancels": [], "queries": []}
+    fates = []
+    for _ in range(2_000):
+        for part, found in met.items():
+            found.append(link.meets(part))
+        fates.append(link.deliveries())
+    assert fates == [other.deliveries() for _ in range(2_000)]
+    assert {*met["orders"]} == {"", "silent", "down"}
+    assert 0.45 < sum(map(bool, met["orders"])) / 2_000 < 0.55
+    assert abs(met["orders"].count("silent") - met["orders"].count("down")) < 150
+    assert {*met["cancels"]} == {"", "limited"}
+    assert 0.15 < sum(map(bool, met["cancels"])) / 2_000 < 0.25
+    assert not any(met["queries"])
+    assert link.counts["limited"] == met["cancels"].count("limited")

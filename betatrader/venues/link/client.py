@@ -88,7 +88,9 @@ class LinkVenue:
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises TimeoutError, or OSError where it is away."""
         answer: VenueAccount = (await self._ask(lambda n: wire.AskAccount(n, orders))).account
-        return answer
+        now_ns = clock.now_ns()  # its clock is not ours: fills count from when we hear of them
+        fills = tuple(msgspec.structs.replace(fill, time_ns=now_ns) for fill in answer.fills)
+        return msgspec.structs.replace(answer, fills=fills)
 
     async def ledger(self) -> tuple[Ledger, set[str]]:
         """The venue's own books, and the ids of what rests; raises as `account` does."""
@@ -203,6 +205,10 @@ class LinkVenue:
                 future = self._asked.get(number)
                 if future is not None and not future.done():
                     future.set_result(answer)
+            case wire.Failed(number=number, reason=reason):
+                future = self._asked.get(number)
+                if future is not None and not future.done():
+                    future.set_exception(ConnectionError(f"not answered: {reason}"))
 
     def _knows(self, event: MarketInput) -> bool:
         """News of what was never listed is left out: the engine has no place for it."""

@@ -6,19 +6,19 @@ their account; an account without one finds them in the answer to its next quest
 
 import asyncio
 from collections.abc import Iterable
-from typing import cast
+from typing import TypeVar, cast
 
 import anyio
 import msgspec
 import structlog
 
-from betatrader.model.account import OrderEvent, VenueAccount
+from betatrader.model.account import CancelRejected, OrderEvent, OrderRejected, VenueAccount
 from betatrader.model.command import CancelOrder, SubmitOrder
 from betatrader.model.ids import StrategyId
 from betatrader.model.market import BookSnapshot, InstrumentListed, Resolution
 from betatrader.ops import clock
 from betatrader.sim.exchange import SimulatedExchange
-from betatrader.sim.faults import FaultyLink
+from betatrader.sim.faults import CANCELS, LIMITED, ORDERS, QUERIES, SILENT, FaultyLink
 from betatrader.sim.transit import NEVER
 from betatrader.venues.link import wire
 
@@ -34,6 +34,12 @@ NEW_NS = 2_000_000_000
 MOST_NEW = 10_000
 
 NOBODY = StrategyId("")
+
+PARTS: dict[type, str] = {wire.Place: ORDERS, wire.Withdraw: CANCELS, wire.AskAccount: QUERIES}
+"""Which part of the venue a request goes to. The judge's question is always answered."""
+
+DOWN = "this part of the venue is out of order"
+Timed = TypeVar("Timed", wire.Shown, wire.Told)
 
 
 class LinkServer:
@@ -67,7 +73,7 @@ class LinkServer:
                 await anyio.sleep(max(0.0, wait_s))
             self._deliver(event.time_ns)  # type: ignore[attr-defined]
             self.exchange.on_market(event)
-            data = wire.framed(wire.Shown(event))  # type: ignore[arg-type]
+            data = wire.framed(self._by_its_clock(wire.Shown(event)))  # type: ignore[arg-type]
             for client in self.clients:
                 client.send(data)
             self._wake.set()
@@ -89,7 +95,7 @@ class LinkServer:
 
     def tell(self, owner: str, report: OrderEvent) -> None:
         """A report to all connections of its account, as faithfully as the faults let it."""
-        data = wire.framed(wire.Told(report))  # type: ignore[arg-type]
+        data = wire.framed(self._by_its_clock(wire.Told(report)))  # type: ignore[arg-type]
         for client in self.clients:
             if client.account == owner:
                 self.send_faultily(client, data)
@@ -110,11 +116,16 @@ class LinkServer:
     def take(self, client: "_Client", request: wire.Request) -> None:
         """One message of a client."""
         now, account = clock.now_ns(), client.account
+        part = PARTS.get(type(request), "")
+        if part and (trouble := self.faults.meets(part)):
+            if trouble != SILENT:
+                self._fail(client, request, "too many requests" if trouble == LIMITED else DOWN)
+            return
         match request:
             case wire.Hello():
                 client.account = request.account
                 self.open_account(request.account)
-                client.greet(self._present(now))
+                client.greet([self._shown(answer) for answer in self._present(now)])
             case wire.Place():
                 self._taken_ns[request.order] = now
                 if len(self._taken_ns) > MOST_NEW:
@@ -129,12 +140,44 @@ class LinkServer:
                 found = self.exchange.account(request.orders, account)
                 if self.faults.forgets():
                     found = self._without_the_newest(found, now)
+                found = self._stated(found)
                 client.send(wire.framed(wire.AccountIs(request.number, found)))
             case wire.AskLedger():
                 ledger = self.exchange.ledgers[account]
                 resting = tuple(sorted(self.exchange.resting(account)))
                 client.send(wire.framed(wire.LedgerIs(request.number, ledger, resting)))  # type: ignore[arg-type]
         self._wake.set()
+
+    def _fail(self, client: "_Client", request: wire.Request, reason: str) -> None:
+        """Nothing is done, and it says so."""
+        now, account = clock.now_ns(), client.account
+        match request:
+            case wire.Place():
+                self.tell(account, OrderRejected(now, request.order, reason))
+            case wire.Withdraw():
+                self.tell(account, CancelRejected(now, request.order, reason))
+            case wire.AskAccount():
+                client.send(wire.framed(wire.Failed(request.number, reason)))
+
+    def _shown(self, answer: wire.Answer) -> wire.Answer:
+        return self._by_its_clock(answer) if isinstance(answer, wire.Shown) else answer
+
+    def _by_its_clock(self, message: Timed) -> Timed:
+        """A message whose time is that of the venue's own clock."""
+        ahead_ns = self.faults.ahead_ns
+        if not ahead_ns:
+            return message
+        kind, [inner] = type(message), msgspec.structs.astuple(message)
+        return kind(msgspec.structs.replace(inner, time_ns=inner.time_ns + ahead_ns))
+
+    def _stated(self, account: VenueAccount) -> VenueAccount:
+        """The same for an answer: its fills happened by the venue's clock."""
+        ahead_ns = self.faults.ahead_ns
+        if not ahead_ns:
+            return account
+        replace = msgspec.structs.replace
+        fills = tuple(replace(fill, time_ns=fill.time_ns + ahead_ns) for fill in account.fills)
+        return replace(account, fills=fills)
 
     def _without_the_newest(self, found: VenueAccount, now_ns: int) -> VenueAccount:
         """As a venue answers whose orders show only after a while."""

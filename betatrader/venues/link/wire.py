@@ -99,8 +99,15 @@ class LedgerIs(msgspec.Struct, frozen=True, array_like=True, tag="ledger_is"):
     resting: tuple[ClientOrderId, ...]
 
 
+class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
+    """A question is not answered, for a reason."""
+
+    number: int
+    reason: str
+
+
 Request = Hello | Place | Withdraw | AskAccount | AskLedger
-Answer = Welcome | Received | Shown | Told | AccountIs | LedgerIs
+Answer = Welcome | Received | Shown | Told | AccountIs | LedgerIs | Failed
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(Request).decode
