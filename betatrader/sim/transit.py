@@ -3,7 +3,7 @@
 from heapq import heappop, heappush
 from typing import Any
 
-from betatrader.model.account import OrderEvent
+from betatrader.model.account import Fill, OrderEvent
 from betatrader.model.command import CancelOrder, SubmitOrder
 from betatrader.sim.custody import US, Custody
 
@@ -59,6 +59,10 @@ class Transit(Custody):
                 reports.append((whose, item))
         self.next_due_ns = self._due[0][0] if self._due else NEVER
         return reports
+
+    def matched(self) -> list[tuple[str, Fill]]:
+        """Fills that nobody was told of yet, with their owners."""
+        return [(whose, item) for _, _, whose, item in sorted(self._due) if isinstance(item, Fill)]
 
     def step_clock(self, by_ns: int) -> None:
         """The venue's clock is set: what is under way takes as long as it did."""

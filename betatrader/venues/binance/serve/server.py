@@ -157,7 +157,9 @@ class BinanceServer:
             task.cancel()
 
     def restart(self) -> None:
-        """Stop and come back: what rested is cancelled, and nobody is told."""
+        """Stop and come back: what rested is cancelled, and nobody is told. What was matched is in
+        the books."""
+        self.trading.deliver(list(self.exchange.matched()))
         self.exchange.restart()
         self.trading.restarted()
         for task in self._work:
