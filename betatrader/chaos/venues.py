@@ -110,7 +110,7 @@ class _OfPairs:
     stake_usd = 10
     little_usd = Decimal("0.1")
     late_s = 0.0
-    most_skew_s = 8.0
+    most_skew_s = 3.0
 
     def listed(self) -> list[Instrument]:
         """A pair."""
