@@ -29,6 +29,8 @@ def refusal(
         return "the stop would be triggered at once"
     if isinstance(definition, BinaryContract) and terms.price >= SCALE:
         return "a contract's price is below 1"
+    if small := _too_small(terms, definition, pool):
+        return small
     if not _covered(terms, definition, ledger, ours):
         return "insufficient balance"
     available = pool.available(terms)
@@ -36,6 +38,26 @@ def refusal(
         return "post-only, and it would take"
     if terms.time_in_force is TimeInForce.FOK and available < terms.quantity:
         return "fill or kill, and not all can be filled"
+    return ""
+
+
+def _too_small(terms: OrderTerms, definition: Instrument, pool: Pool) -> str:
+    """Why an order is too small. Of pairs as Binance has it: buys and sales alike, one at any price
+    by the best that stands, a stop at any price by its trigger. Of contracts as Polymarket has it:
+    how many may rest, and how much is paid; a sale may be for less."""
+    takes = terms.type is OrderType.MARKET or terms.time_in_force is not TimeInForce.GTC
+    is_contract = isinstance(definition, BinaryContract)
+    if terms.quantity < definition.min_quantity and not (is_contract and takes):
+        return "the quantity is below the minimum"
+    if is_contract and terms.side is Side.SELL:
+        return ""
+    price = terms.price
+    if terms.type is OrderType.MARKET:
+        price = pool.best(Side.SELL if terms.side is Side.BUY else Side.BUY) or price
+    elif terms.type is OrderType.STOP and takes:
+        price = terms.trigger
+    if cost(price, terms.quantity) < definition.min_notional:
+        return "the value is below the minimum"
     return ""
 
 

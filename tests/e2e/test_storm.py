@@ -16,8 +16,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import storm_judge
+from msgspec.structs import replace
 from running import PROGRAM, environment, until, venue_ledger
 
+from betatrader.engine.engine import Engine
 from betatrader.model.secret import Secret
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.roles import venue_process
@@ -113,9 +116,11 @@ class Storm:
             **venue_process.settings(venue, told),
         }
         self.link, self.account = told["link"], told.get("account", "us")
+        self.signer: Signer | None = None
         if venue == "polymarket":
             key = Secret(more["BETATRADER_POLYMARKET__PRIVATE_KEY"])
-            self.account = Signer(key, 137, 0, "").address
+            self.signer = Signer(key, 137, 0, "")
+            self.account = self.signer.address
         self.traders = [Role("trading", folder / name, **more) for name in ("blue", "green")]
         self.intel = Role("intel", folder / "intel", **more)
         for role in (*self.traders, self.intel):
@@ -179,6 +184,7 @@ def test_no_kill_of_anything_loses_or_doubles_an_order(own_home: Path, venue: st
         standby.kill()
         assert leader.end(signal.SIGTERM) == 0
         ledger = storm.ledger()
+        engine, signer = storm_judge.books(leader.home), storm.signer
         newest = max((leader.home / "reports").iterdir(), key=lambda path: path.name)
         summary = json.loads((newest / "summary.json").read_bytes())
     most = {name: getattr(ledger, name) for name in WATCHED}
@@ -187,3 +193,22 @@ def test_no_kill_of_anything_loses_or_doubles_an_order(own_home: Path, venue: st
     assert [name for name, holds in summary["invariants"].items() if not holds] == []
     assert summary["fills"] == ledger.fill_count > 0
     assert ledger.working == {}
+    assert storm_judge.wrong(venue, engine, ledger, signer) == []
+    _the_judge_sees(venue, engine, ledger, signer)
+
+
+def _the_judge_sees(venue: str, engine: Engine, ledger: Ledger, signer: Signer | None) -> None:
+    """The same ledger with one thing altered is found wrong, by its name."""
+    name, terms = next(iter(ledger.orders.items()))
+    altered = {
+        "cash_equals_venue": replace(ledger, cash=ledger.cash + 1),
+        "fees_equal_venue": replace(ledger, fees=ledger.fees + 1),
+        "positions_equal_venue": replace(ledger, positions={terms.instrument: 1}),
+        "fills_equal_venue": replace(ledger, fill_count=ledger.fill_count + 1),
+        "every_order_is_one_of_ours": replace(ledger, orders={**ledger.orders, "f" * 32: terms}),
+    }
+    if signer is None:
+        twice = {**ledger.orders, f"{name}#2": terms}
+        altered["no_order_was_sent_twice"] = replace(ledger, orders=twice)
+    for invariant, other in altered.items():
+        assert invariant in storm_judge.wrong(venue, engine, other, signer)

@@ -1,8 +1,9 @@
 """The simulated venue fills as its rules say, and keeps a ledger of its own."""
 
 import pytest
-from exchange_scene import Venue
-from scenes import COIN, coin, quote, terms
+from exchange_scene import Venue, levels
+from msgspec.structs import replace
+from scenes import COIN, YES, coin, contract, quote, terms
 
 from betatrader.model.account import (
     CancelRejected,
@@ -15,6 +16,7 @@ from betatrader.model.account import (
 from betatrader.model.command import Approved, CancelOrder, SubmitOrder
 from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.market import (
+    BookSnapshot,
     InstrumentListed,
     InstrumentStatus,
     Resolution,
@@ -227,6 +229,40 @@ def test_a_contracts_price_is_below_one(venue: Venue) -> None:
     venue.market(InstrumentListed(venue.now, contract(YES)))
     venue.order(terms(BUY, "1.00", "5", YES))
     assert [r.reason for r in venue.reports()] == ["a contract's price is below 1"]
+
+
+def refusals(venue: Venue, asked: OrderTerms) -> list[str]:
+    venue.order(asked)
+    return [r.reason for r in venue.reports() if isinstance(r, OrderRejected)]
+
+
+VALUE, QUANTITY = ["the value is below the minimum"], ["the quantity is below the minimum"]
+
+
+def test_a_pair_has_a_least_value_and_quantity_for_buys_and_for_what_closes(venue: Venue) -> None:
+    """As Binance's filters NOTIONAL and LOT_SIZE: a rest that is worth less cannot be sold."""
+    assert refusals(venue, terms(BUY, "9.99", "0.10")) == VALUE
+    assert refusals(venue, terms(BUY, "10.00", "0.10")) == []
+    assert refusals(venue, terms(BUY, "10.01", "0.55")) == []
+    assert refusals(venue, terms(SELL, "9.98", "0.10")) == VALUE
+    assert refusals(venue, terms(SELL, "0.01", "0.10", kind=OrderType.MARKET)) == VALUE
+    assert refusals(venue, terms(SELL, "0.01", "0.11", kind=OrderType.MARKET)) == [], "at the bid"
+    venue.market(InstrumentListed(venue.now, replace(coin(), min_quantity=parse("0.30"))))
+    assert refusals(venue, terms(SELL, "10.50", "0.29")) == QUANTITY
+    assert refusals(venue, terms(SELL, "10.50", "0.30")) == []
+    assert venue.exchange.ledgers["us"].refused == 4
+
+
+def test_of_a_contract_only_what_is_paid_and_what_may_rest_has_a_least_size(venue: Venue) -> None:
+    listed = replace(contract(YES), min_quantity=parse("5"))
+    venue.market(InstrumentListed(venue.now, listed))
+    venue.market(BookSnapshot(venue.now, YES, levels({"0.40": "50"}), levels({"0.42": "50"})))
+    ioc = TimeInForce.IOC
+    assert refusals(venue, terms(BUY, "0.42", "4", YES)) == QUANTITY
+    assert refusals(venue, terms(BUY, "0.42", "4", YES, time_in_force=ioc)) == []
+    assert refusals(venue, terms(BUY, "0.42", "2", YES, time_in_force=ioc)) == VALUE
+    assert refusals(venue, terms(SELL, "0.43", "2", YES)) == QUANTITY
+    assert refusals(venue, terms(SELL, "0.40", "2", YES, time_in_force=ioc)) == []
 
 
 def test_the_ledger_notes_what_was_at_stake_as_buys_arrived(venue: Venue) -> None:
