@@ -61,10 +61,12 @@ class Role:
         self._role = role
         self._more = {"BETATRADER_HOME": str(home), **SETTINGS, **more}
         self._log = home.parent / f"{home.name}-{role}.log"
+        self._said = 0  # bytes in the log as this process began
 
     def keep_running(self) -> None:
         if self.process is not None and self.process.poll() is None:
             return
+        self._said = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("a") as log:
             self.process = subprocess.Popen(
                 [*PROGRAM, "--role", self._role],
@@ -86,10 +88,10 @@ class Role:
     def last_epoch(self) -> int:
         """The epoch under which the running process leads; 0 where it does not."""
         epoch = 0
-        for line in self._log.read_text().splitlines():
-            if '"event":"starting"' in line:
-                epoch = 0
-            elif '"event":"leading"' in line:
+        if self.process is None or self.process.poll() is not None:
+            return epoch
+        for line in self._log.read_bytes()[self._said :].decode().splitlines():
+            if '"event":"leading"' in line:
                 epoch = json.loads(line)["epoch"]
         return epoch
 
@@ -143,6 +145,11 @@ class Storm:
         self.keep_running()
         return self.ledger().fill_count > 0
 
+    def somebody_leads(self) -> bool:
+        """Whether a process that runs has begun to lead; all are kept running."""
+        self.keep_running()
+        return self.leader().last_epoch() > 0
+
     def ledger(self) -> Ledger:
         return venue_ledger(self.link, self.account)
 
@@ -179,6 +186,7 @@ def test_no_kill_of_anything_loses_or_doubles_an_order(own_home: Path, venue: st
             print(number, storm.strike())
         until(storm.an_order_arrives, 30)
         until(storm.an_order_was_filled, 60)  # in a short storm perhaps none was yet
+        until(storm.somebody_leads, 30)  # an order of one that was killed may come last
         leader = storm.leader()
         standby = next(trader for trader in storm.traders if trader is not leader)
         standby.kill()

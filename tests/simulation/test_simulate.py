@@ -161,8 +161,7 @@ def test_a_venues_clock_that_is_off_by_half_a_minute_changes_nothing(size: float
     assert skewed.digest == simulate.once(Plan(36, True, KILLS)).digest
 
 
-@pytest.mark.parametrize("venue", ["binance", "polymarket"])
-@pytest.mark.parametrize("size", [0.0, 0.99])
+@pytest.mark.parametrize(("venue", "size"), [("binance", 0.0), ("polymarket", 0.99)])
 def test_a_protocols_clock_is_off_in_its_ledger_and_the_books_agree(
     venue: str, size: float
 ) -> None:
