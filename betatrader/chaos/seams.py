@@ -15,7 +15,6 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-import msgspec
 import structlog
 
 from betatrader.chaos.busy import Busy
@@ -198,15 +197,3 @@ def _watch_syncs(now: Callable[[], float]) -> None:
 
     put(os, "fdatasync", lambda file: note(file, real_data))
     put(os, "fsync", lambda file: note(file, real))
-
-
-def keep_to_its_clock(server: Any) -> None:
-    """Nothing happens in a venue's future: an event that waits while its clock is set back comes by
-    the new one, else what it leads to would be told late."""
-    play = server.play
-
-    def by_its_clock(event: Any) -> None:
-        now_ns = clock.now_ns()
-        play(msgspec.structs.replace(event, time_ns=now_ns) if event.time_ns > now_ns else event)
-
-    server.play = by_its_clock

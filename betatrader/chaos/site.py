@@ -42,6 +42,7 @@ class Site:
         self.exchange = SimulatedExchange(2_000_000)
         self.link = FaultyLink(Faults(), seed)
         self.clock = VenueClock()
+        self._ahead_s = 0.0
         token = OF_VENUE.set(self.clock)
         self.context = contextvars.copy_context()
         """In which the venue's code runs, by its own clock."""
@@ -92,6 +93,7 @@ class Site:
             mid = min(max(mid, middle * 9 // 10), middle * 11 // 10)
             bid, ask = mid - TICK * chance.randint(1, 2), mid + TICK * chance.randint(1, 2)
             size = SCALE * SCALE * chance.randint(1, 5) // middle
+            self._step_clock()
             now_ns = int((EPOCH_S + at + clock.ahead_s) * 1e9)
             yield Quote(now_ns, venue.name, Price(bid), size, Price(ask), size)
 
@@ -131,8 +133,13 @@ class Site:
         if self.venue.served is None:
             self.link.faults = self.link.faults._replace(ahead_s=ahead_s)
             return
-        by_s, self.clock.ahead_s = ahead_s - self.clock.ahead_s, ahead_s
-        self.exchange.step_clock(int(by_s * 1e9))
+        self._ahead_s = ahead_s
+
+    def _step_clock(self) -> None:
+        """Set it between two quotes: one under way has the time of the clock as it was."""
+        by_s, self.clock.ahead_s = self._ahead_s - self.clock.ahead_s, self._ahead_s
+        if by_s:
+            self.exchange.step_clock(int(by_s * 1e9))
 
     def remember(self) -> None:
         """What a lagging balance shows."""

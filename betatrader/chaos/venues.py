@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from betatrader.chaos import parts
 from betatrader.chaos.network import Network
-from betatrader.chaos.parts import BINANCE, POLYMARKET, PartlyDown
+from betatrader.chaos.parts import PartlyDown
 from betatrader.chaos.plan import Plan
-from betatrader.chaos.seams import EPOCH_S, keep_to_its_clock, put
+from betatrader.chaos.seams import EPOCH_S, put
 from betatrader.chaos.wires import RoutedTransport, Served
 from betatrader.config import Paper
 from betatrader.config.venues import Binance, Polymarket
@@ -109,7 +110,7 @@ class _OfPairs:
     stake_usd = 10
     little_usd = Decimal("0.1")
     late_s = 0.0
-    most_skew_s = 8.0
+    most_skew_s = 3.0
 
     def listed(self) -> list[Instrument]:
         """A pair."""
@@ -135,7 +136,8 @@ class Link(_OfPairs):
     ) -> None:
         self._server = LinkServer(exchange, cash, faults)
         self._network = network
-        self.run, self.deliver = self._server.run, self._server.deliver
+        self.run = self._server.run
+        self.deliver = self._server.deliver
 
     def settings(self) -> dict[str, Any]:
         """Its address."""
@@ -174,9 +176,8 @@ class OfBinance(_OfPairs):
             {"code": code, "msg": text}
             for code, text in ((-1003, "Too many requests."), (-1001, "Internal error."))
         )
-        core = PartlyDown(self._server, faults, BINANCE, limited, down)
+        core = PartlyDown(self._server, faults, parts.BINANCE, limited, down)
         self.served: Served | None = Served(network, core)
-        keep_to_its_clock(self._server)
         self.run = self._server.run
         self.deliver = self._server.deliver
 
@@ -240,9 +241,8 @@ class OfPolymarket:
         rules = Rules(cash, enforce_limits=False)
         self._server = PolymarketServer(exchange, rules, faults)
         limited, down = {"error": "Too many requests"}, {"error": "Service unavailable"}
-        core = PartlyDown(self._server, faults, POLYMARKET, limited, down)
+        core = PartlyDown(self._server, faults, parts.POLYMARKET, limited, down)
         self.served: Served | None = Served(network, core)
-        keep_to_its_clock(self._server)
         self.deliver = self._server.deliver
 
     def listed(self) -> list[Instrument]:
