@@ -216,7 +216,7 @@ class OfPolymarket:
     middle = SCALE // 2
     stake_usd = 25
     little_usd = Decimal("2.5")
-    most_skew_s = 2.0
+    most_skew_s = 3.0
 
     def __init__(
         self,

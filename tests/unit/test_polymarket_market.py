@@ -300,7 +300,7 @@ def test_a_best_price_that_is_not_ours_raises_doubt(world: World, channel: str) 
     world.say("market", changes(change(NO_TOKEN, "0.1", "1", "BUY")))
     before = len(world.fake.posted("GET /book"))
     world.say("market", message)
-    assert world.venue._market.books.tokens[YES_TOKEN].suspect
+    assert world.venue._market.books.tokens[YES_TOKEN].doubted_s
     world.go(2.8)
     assert [g["token_id"] for g in world.fake.posted("GET /book")[before:]] == [YES_TOKEN]
 
@@ -308,7 +308,7 @@ def test_a_best_price_that_is_not_ours_raises_doubt(world: World, channel: str) 
 def test_an_empty_side_is_no_doubt(world: World) -> None:
     world.say("market", book(YES_TOKEN, {"0.5": "1"}, {}))
     world.say("market", changes(change(YES_TOKEN, "0.4", "1", "BUY", best_bid=".5", best_ask="1")))
-    assert not world.venue._market.books.tokens[YES_TOKEN].suspect
+    assert not world.venue._market.books.tokens[YES_TOKEN].doubted_s
 
 
 def test_an_end_is_told_for_both_tokens(world: World) -> None:

@@ -48,8 +48,8 @@ class TokenBook(msgspec.Struct):
     """The venue's time of the snapshot: what is older is in it already."""
     heard_s: float = 0.0
     messages: int = 0
-    suspect: bool = False
-    """The venue has told a best price that is not this book's."""
+    doubted_s: float = 0.0
+    """Since when the venue tells best prices that are not this book's; 0 where it does not."""
     lost: bool = False
     """A message was, or may have been, about it, and could not be read: it is to come anew."""
     later: list[Parsed] | None = None
@@ -79,7 +79,7 @@ class Books:
     def drop_all(self, now_s: float) -> None:
         """The connection is another: each book comes anew."""
         for one in self.tokens.values():
-            one.whole, one.suspect, one.heard_s = False, False, now_s
+            one.whole, one.doubted_s, one.heard_s = False, 0.0, now_s
             one.lost, one.later = False, None
 
     def doubt_all(self) -> None:
@@ -94,14 +94,17 @@ class Books:
             return []
         bids, asks = wire.levels(message.bids), wire.levels(message.asks)
         one.book.replace(bids, asks, 0)
-        one.whole, one.suspect, one.lost, one.later = True, False, False, None
+        one.whole, one.doubted_s, one.lost, one.later = True, 0.0, False, None
         one.since = wire.moment_ns(message.timestamp)
         _heard(one, now_s)
         return [BookSnapshot(now_ns, one.instrument, bids, asks)]
 
     def asked(self, token: str) -> None:
-        """A token's book is asked for: what changes from now on may not be in the answer."""
-        self.tokens[token].later = []
+        """A token's book is asked for: what changes from now on may not be in the answer. One that
+        the venue goes on to contradict while its changes flow is wrong, and comes anew."""
+        one = self.tokens[token]
+        one.later = []
+        one.lost = one.lost or 0.0 < one.doubted_s < one.heard_s
 
     def restored(self, now_ns: int, now_s: float, message: Book) -> list[MarketEvent]:
         """The book that was asked for, and what has changed meanwhile; nothing where not all of
@@ -140,7 +143,7 @@ class Books:
                 continue
             one.book.apply(bids, asks, 0)
             _heard(one, now_s)
-            self._compare(one, *best)
+            self._compare(one, now_s, best)
             events.append(BookDelta(now_ns, one.instrument, bids, asks))
         return events
 
@@ -155,7 +158,7 @@ class Books:
         if one is not None and one.whole:
             best = _best(message.best_bid, message.best_ask)
             _heard(one, now_s)
-            self._compare(one, *best)
+            self._compare(one, now_s, best)
 
     def trade(self, now_ns: int, message: MarketMessage) -> list[MarketEvent]:
         """A trade of others, or of ours: its side is the taker's."""
@@ -195,7 +198,7 @@ class Books:
     def confirmed(self, now_ns: int, now_s: float, token: str) -> list[MarketEvent]:
         """The venue was asked, and says that our book is right: its top is told as of now."""
         one = self.tokens[token]
-        one.suspect = one.lost = False
+        one.doubted_s, one.lost = 0.0, False
         _heard(one, now_s)
         return [Quote(now_ns, one.instrument, *one.book.top())]
 
@@ -208,17 +211,21 @@ class Books:
             if now_s >= one.backoff.again_s
             and (
                 one.lost
-                or now_s - one.heard_s
-                > (longest_s if one.whole and not one.suspect else shortest_s)
+                or now_s - one.heard_s > (longest_s if one.whole else shortest_s)
+                or 0.0 < one.doubted_s < now_s - shortest_s
             )
         ]
 
-    def _compare(self, one: TokenBook, told_bid: int, told_ask: int) -> None:
+    def _compare(self, one: TokenBook, now_s: float, told: tuple[int, int]) -> None:
         """A side that is empty is told as `""`, 0 or 1, or not at all."""
+        told_bid, told_ask = told
         best_bid, _, best_ask, _ = one.book.top()
         wrong_bid = bool(told_bid) and told_bid != best_bid
         wrong_ask = bool(told_ask) and told_ask != best_ask and (best_ask or told_ask != ONE)
-        one.suspect = bool(wrong_bid or wrong_ask)
+        if not (wrong_bid or wrong_ask):
+            one.doubted_s = 0.0
+        elif not one.doubted_s:
+            one.doubted_s = now_s
 
 
 ONE = units("1")
