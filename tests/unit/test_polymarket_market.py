@@ -305,6 +305,17 @@ def test_a_best_price_that_is_not_ours_raises_doubt(world: World, channel: str) 
     assert [g["token_id"] for g in world.fake.posted("GET /book")[before:]] == [YES_TOKEN]
 
 
+def test_a_book_that_is_contradicted_comes_anew_while_its_changes_flow(world: World) -> None:
+    """It was heard of a moment ago, each time, and so was never asked for."""
+    world.say("market", book(YES_TOKEN, {"0.5": "1"}, {"0.52": "1", "0.6": "1"}))
+    world.fake.books[YES_TOKEN] = book(YES_TOKEN, {"0.5": "1"}, {"0.6": "1"})
+    for _ in range(12):
+        told = change(YES_TOKEN, "0.4", "1", "BUY", best_bid="0.5", best_ask="0.6")
+        world.say("market", changes(told))
+        world.go(0.3)
+    assert snapshots(world, YES)[-1].asks == ((parse("0.6"), parse("1")),)
+
+
 def test_an_empty_side_is_no_doubt(world: World) -> None:
     world.say("market", book(YES_TOKEN, {"0.5": "1"}, {}))
     world.say("market", changes(change(YES_TOKEN, "0.4", "1", "BUY", best_bid=".5", best_ask="1")))
