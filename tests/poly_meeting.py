@@ -185,8 +185,13 @@ class Meeting:
             force,
             force is GTC and self.chance.random() < 0.3,
         )
-        self.made.append(ClientOrderId(f"{len(self.made) + 1:032x}"))
-        command = Approved(self.made[-1], StrategyId("s"), terms)
+        self.place(terms)
+
+    def place(self, terms: OrderTerms) -> ClientOrderId:
+        """Send one order; returns its id."""
+        order = ClientOrderId(f"{len(self.made) + 1:032x}")
+        self.made.append(order)
+        command = Approved(order, StrategyId("s"), terms)
 
         def send() -> None:
             self.state.now_ns = clock.now_ns()  # as it is where an event has led to the order
@@ -194,15 +199,11 @@ class Meeting:
             self.venue.submit(command, self.state.now_ns)
 
         self.do(send)
+        return order
 
     def buy(self, name: InstrumentId, price: str, size: str) -> None:
         """Take so much at once."""
-        terms = OrderTerms(name, Side.BUY, OrderType.LIMIT, parse(price), parse(size))
-        self.made.append(ClientOrderId(f"{len(self.made) + 1:032x}"))
-        command = Approved(self.made[-1], StrategyId("s"), terms)
-        self.do(
-            lambda: (fold_submit(self.state, command), self.venue.submit(command, clock.now_ns()))
-        )
+        self.place(OrderTerms(name, Side.BUY, OrderType.LIMIT, parse(price), parse(size)))
 
     def ledger(self) -> Any:
         """The venue's books of our account."""

@@ -22,16 +22,7 @@ def meeting(monkeypatch: pytest.MonkeyPatch) -> Meeting:
 
 def place(meeting: Meeting, price: str, size: str = "10", **terms: object) -> ClientOrderId:
     wanted = OrderTerms(scene.YES_ID, Side.BUY, OrderType.LIMIT, parse(price), parse(size), **terms)
-    order = ClientOrderId(f"{len(meeting.made) + 1:032x}")
-    meeting.made.append(order)
-    command = Approved(order, StrategyId("s"), wanted)
-
-    def send() -> None:
-        meeting.state.now_ns = clock.now_ns()
-        fold_submit(meeting.state, command)
-        meeting.venue.submit(command, meeting.state.now_ns)
-
-    meeting.do(send)
+    order = meeting.place(wanted)
     meeting.go(0.5)
     return order
 

@@ -5,10 +5,9 @@ import poly_scene as scene
 import pytest
 from poly_meeting import Meeting
 
-from betatrader.engine.state import fold_submit
 from betatrader.model.account import Fill, OrderAccepted, OrderCanceled, OrderRejected
-from betatrader.model.command import Approved, CancelOrder
-from betatrader.model.ids import ClientOrderId, StrategyId
+from betatrader.model.command import CancelOrder
+from betatrader.model.ids import ClientOrderId
 from betatrader.model.money import parse
 from betatrader.model.order import OrderState, OrderTerms, OrderType, Side
 from betatrader.ops import clock
@@ -31,16 +30,7 @@ def place(meeting: Meeting, price: str, *, post_only: bool = False) -> ClientOrd
     terms = OrderTerms(
         scene.YES_ID, Side.BUY, OrderType.LIMIT, parse(price), parse("10"), post_only=post_only
     )
-    order = ClientOrderId(f"{len(meeting.made) + 1:032x}")
-    meeting.made.append(order)
-    command = Approved(order, StrategyId("s"), terms)
-
-    def send() -> None:
-        meeting.state.now_ns = clock.now_ns()
-        fold_submit(meeting.state, command)
-        meeting.venue.submit(command, meeting.state.now_ns)
-
-    meeting.do(send)
+    order = meeting.place(terms)
     meeting.go(0.5)
     return order
 
