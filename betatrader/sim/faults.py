@@ -52,7 +52,12 @@ class FaultyLink:
     @property
     def fails(self) -> bool:
         """Whether any part of the venue is out of order now."""
-        return any(self.faults[5:11])
+        faults = self.faults
+        return any(
+            getattr(faults, f"{kind}_{part}")
+            for kind in ("down", "limited")
+            for part in (ORDERS, CANCELS, QUERIES)
+        )
 
     def meets(self, part: str) -> str:
         """What the next request to a part meets: SILENT, DOWN, LIMITED; empty: it is heard."""
