@@ -177,13 +177,17 @@ def _measure(recorded: list[MarketInput]) -> tuple[list[int], list[int]]:
     """Spans in ns, ascending: of events that caused an order or a cancel, and of the others."""
     maker = MarketMaker(Parameters(requote_seconds=0.0))
     engine = _Timed(RICH, [maker])
-    session = _opened(engine, recorded, shared=False)
+    session = _opened(engine, recorded, shared=True)
     gc.collect()
     gc.freeze()
     for event in recorded:
         session.feed(event)
     gc.unfreeze()
     return sorted(engine.acted), sorted(engine.idle)
+
+
+TOPS = (Quote, BookDelta, BookSnapshot)
+ACTS = (Approved, CancelOrder)
 
 
 class _Timed(Engine):
@@ -200,8 +204,7 @@ class _Timed(Engine):
         began = time.perf_counter_ns()
         step = self._decide(event)
         spent = time.perf_counter_ns() - began
-        if isinstance(event, Quote | BookDelta | BookSnapshot):
-            changes = step.changes if step is not None else ()
-            caused = any(isinstance(change, Approved | CancelOrder) for change in changes)
+        if type(event) in TOPS:
+            caused = step is not None and type(step.changes[0]) in ACTS
             (self.acted if caused else self.idle).append(spent)
         return step

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from betatrader.engine import booking, closing, guarding, risk, sweeping
 from betatrader.engine.market import Market
 from betatrader.engine.proposal import GUARD, OPERATOR, STOP
-from betatrader.engine.state import FOLDS, State, fold_refused, fold_submit
+from betatrader.engine.state import FOLDS, State
 from betatrader.engine.strategy import Ask, Cancel, Intent, Listener, Place
 from betatrader.model import instruction
 from betatrader.model.command import (
@@ -79,23 +79,29 @@ class Answering:
             prefix = self._prefixes[strategy] = id_prefix(strategy, state.epoch)
         order = prefix + state.order_counter.to_bytes(6).hex()  # as model.ids.client_order_id
         verdict = self._risk.judge(state, order, strategy, intent)  # type: ignore[arg-type]
-        if type(verdict) is Refused and verdict.check == "short_sale":
-            instead = guarding.makes_way(state, intent)
-            if instead is not None:
-                verdict = self._risk.judge(state, order, strategy, instead)  # type: ignore[arg-type]
-        if self._risk.warnings:
-            warnings, self._risk.warnings = self._risk.warnings, []
-            for warning in warnings:
-                self._note(warning)
-        self._changes.append(verdict)
+        if type(verdict) is not Approved or self._risk.warnings:
+            self._place_with_more(order, strategy, intent, verdict)
+            return
+        self._changes.append(verdict)  # as `_note` and `fold_submit`, with two calls less
         self._telling = True
-        if isinstance(verdict, Approved):
-            fold_submit(state, verdict)
-        else:
-            fold_refused(state, verdict)
-            if intent.replaces:  # it is not wanted where it stands
-                reason = f"its replacement was refused: {verdict.check}"
-                self._note(CancelOrder(intent.replaces, verdict.terms.instrument, reason))
+        state.order_counter += 1
+        state.orders.submit(verdict, state.now_ns)
+
+    def _place_with_more(
+        self, order: str, strategy: StrategyId, intent: Place, verdict: Approved | Refused
+    ) -> None:
+        """What a refusal brings with it, and a limit that is near."""
+        if type(verdict) is Refused and verdict.check == "short_sale":
+            instead = guarding.makes_way(self.state, intent)
+            if instead is not None:
+                verdict = self._risk.judge(self.state, order, strategy, instead)  # type: ignore[arg-type]
+        warnings, self._risk.warnings = self._risk.warnings, []
+        for warning in warnings:
+            self._note(warning)
+        self._note(verdict)
+        if type(verdict) is Refused and intent.replaces:  # it is not wanted where it stands
+            reason = f"its replacement was refused: {verdict.check}"
+            self._note(CancelOrder(intent.replaces, verdict.terms.instrument, reason))
 
     def _may_replace(self, strategy: StrategyId, intent: Place) -> bool:
         """Whether that order works, and its venue can replace it; where only it cannot, the order
@@ -114,10 +120,14 @@ class Answering:
         return False
 
     def _cancel(self, strategy: StrategyId, intent: Cancel) -> None:
-        order = self.state.orders.open.get(intent.order)
+        state = self.state
+        order = state.orders.open.get(intent.order)
         if order is None or order.strategy != strategy:
             return
-        self._note(CancelOrder(order.id, order.terms.instrument, intent.reason))
+        cancel = CancelOrder(order.id, order.terms.instrument, intent.reason)
+        self._changes.append(cancel)  # as `_note`, without its search
+        self._telling = True
+        state.orders.cancel(cancel, state.now_ns)
 
     def _protect(self, seen: Market) -> None:
         """Watch the loss limits and this position's stop."""

@@ -67,15 +67,14 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
                 here += other
         elif theirs.instrument == name and price >= theirs.price:
             return False
-    portfolio = state.portfolio
+    portfolio, kinds = state.portfolio, len(orders.open)
     equity = portfolio.cash
-    cash = state.cash_at(state.account_of(name)) if state.several else equity
-    if len(orders.open) >= near.open_orders:
+    if kinds >= near.open_orders:
         return False
     spent *= 2  # no fee is above the notional, so that twice that covers both
-    if spent > cash:
+    if spent > (state.cash_at(state.account_of(name)) if state.several else equity):
         return False
-    kinds = len(orders.open) + 1  # as if each were an instrument of its own
+    kinds += 1  # as if each were an instrument of its own
     for held, position in portfolio.positions.items():
         if position.quantity:
             value = state.mark(held) * position.quantity // SCALE
@@ -86,9 +85,10 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
                 here += value + 1
     if kinds > near.open_positions and not market.held:
         kinds = _instruments(state, name)
+        if kinds > near.open_positions:
+            return False
     return (
-        (kinds <= near.open_positions or market.held)
-        and here <= near.position_notional
+        here <= near.position_notional
         and spent <= near.total_notional
         and (spent <= near.position_event or type(definition) is not BinaryContract)
         and state.day_equity - equity <= near.daily_loss

@@ -118,9 +118,12 @@ class Orders(msgspec.Struct):
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Record that a cancel is under way."""
         order = self.open.get(command.order)
-        self.cancels += order is not None
-        if order is not None and PENDING_CANCEL in TRANSITIONS[order.state]:
-            transition(order, PENDING_CANCEL, now_ns)
+        if order is None:
+            return
+        self.cancels += 1
+        if PENDING_CANCEL in TRANSITIONS[order.state]:
+            order.state = PENDING_CANCEL
+            order.updated_ns = now_ns
 
     def is_new_fill(self, fill: Fill) -> bool:
         """Note a fill; False where the same (order, trade id) was seen before."""

@@ -27,15 +27,14 @@ UNCONFIRMED = "raised limits wait for `betatrader limits confirm`"
 class Judge:
     """Asks every check of every order. `limits` are in force; near them (80%) it looks closer."""
 
-    __slots__ = ("_bound", "_capped", "_stops", "_wary", "calm", "limits", "warnings")
+    __slots__ = ("_capped", "_plain", "_wary", "calm", "limits", "warnings")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.calm = calm(limits)
         self._wary = wary(limits)
-        self._bound = limits.venues
-        self._stops = limits.stops
         self._capped = has_ceilings(limits)
+        self._plain = not (limits.venues or limits.stops or self._capped)
         self.warnings: list[Warned] = []
         """Of the last approvals, until they are noted: at most one a check and minute."""
 
@@ -48,10 +47,8 @@ class Judge:
         if market is not None:
             if (
                 not intent.uses_forecast
-                and (not self._stops or self._is_stopped(strategy, intent))
-                and (not self._bound or permitted(self.limits, strategy, terms.instrument))
                 and far_from_limits(state, self._wary, market, terms)
-                and (not self._capped or far_from_ceilings(state, self._wary, terms))
+                and (self._plain or self._is_plain(state, strategy, intent))
             ):
                 return Approved(order, strategy, terms, intent.reason, intent.stop, intent.replaces)
             if not terms.price and terms.type is MARKET:
@@ -76,10 +73,18 @@ class Judge:
         self._warn(proposal)
         return Approved(order, strategy, terms, intent.reason, intent.stop, intent.replaces)
 
-    def _is_stopped(self, strategy: StrategyId, intent: Place) -> bool:
-        within, terms = self._stops.get(strategy), intent.terms
+    def _is_plain(self, state: State, strategy: StrategyId, intent: Place) -> bool:
+        """Whether what few people configure lets it through by a margin too."""
+        limits, terms = self.limits, intent.terms
+        within = limits.stops.get(strategy)
         return (
-            within is None or terms.side is not BUY or near_enough(within, terms.price, intent.stop)
+            (
+                within is None
+                or terms.side is not BUY
+                or near_enough(within, terms.price, intent.stop)
+            )
+            and (not limits.venues or permitted(limits, strategy, terms.instrument))
+            and (not self._capped or far_from_ceilings(state, self._wary, terms))
         )
 
     def _warn(self, proposal: Proposal) -> None:

@@ -171,7 +171,7 @@ def _fold_quote(state: State, event: market.Quote) -> Market | None:
         state.now_ns = now
     seen = state.markets[event.instrument]
     bid, ask = event.bid, event.ask
-    if bid > ask > 0:
+    if bid > ask and ask > 0:
         seen.crossed = True
         return None
     seen.crossed = False

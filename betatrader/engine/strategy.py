@@ -101,14 +101,13 @@ class View:
 
     def orders(self, instrument: InstrumentId) -> list[Order]:
         """This strategy's own open orders on an instrument, those being cancelled included."""
+        ours: list[Order] = []
         if not self._open:
-            return []
-        strategy = self.strategy
-        return [
-            order
-            for order in self._open.values()
-            if order.strategy == strategy and order.terms.instrument == instrument
-        ]
+            return ours
+        for order in self._open.values():  # CPython 3.11 calls a comprehension
+            if order.strategy == self.strategy and order.terms.instrument == instrument:
+                ours.append(order)  # noqa: PERF401
+        return ours
 
 
 class Strategy:

@@ -69,7 +69,7 @@ class MarketMaker(Strategy):
         self._max_cash = int(self.parameters.max_inventory_usd * SCALE)
         self._half = self.parameters.min_half_spread
         self._spread = self.parameters.volatility_spread
-        self._memory = self.parameters.volatility_memory
+        self._memory = int(self.parameters.volatility_memory)
         self._weight = 1.0 / self.parameters.volatility_memory
         self._pause_ns = int(self.parameters.requote_seconds * SECOND_NS)
         self._quiet_ns = int(self.parameters.quiet_before_expiry_seconds * SECOND_NS)
@@ -86,7 +86,7 @@ class MarketMaker(Strategy):
         if now < seen.next_ns:
             return None
         bid, ask = market.bid, market.ask
-        if not 0 < bid < ask:
+        if bid <= 0 or bid >= ask:
             return None
         seen.next_ns = now + self._pause_ns
         mid = (bid + ask) // 2
@@ -109,8 +109,7 @@ class MarketMaker(Strategy):
             least = (self._half + definition.fees.maker_rate * UNIT) * exact
         if half < least:
             half = least
-        held = view.position(name)
-        if held:
+        if market.held and (held := view.position(name)):
             return self._both_sides(market, mid, int(half), held, ours)
         tick = definition.tick
         price = int(exact - half) // tick * tick
@@ -176,12 +175,14 @@ class MarketMaker(Strategy):
 
 def _strays(ours: list[Order], side: Side, price: int, tick: int) -> list[Order]:
     """The orders that do not stand where they should; 0 is nowhere."""
-    return [
-        order
-        for order in ours
-        if (order.terms.side is not side or not -tick <= order.terms.price - price <= tick)
-        and order.state not in LEAVING
-    ]
+    strays: list[Order] = []
+    for order in ours:  # CPython 3.11 calls a comprehension, and most quotes come here
+        terms = order.terms
+        if (
+            terms.side is not side or not -tick <= terms.price - price <= tick
+        ) and order.state not in LEAVING:
+            strays.append(order)
+    return strays
 
 
 def _requote(
