@@ -661,7 +661,11 @@ def proxy(args: argparse.Namespace) -> None:
         print(f"Proxying local port {local} to remote [{args.app}.internal]:{port}", flush=True)
         while True:
             near, _ = listening.accept()
-            far = socket.create_connection(("127.0.0.1", port))
+            try:
+                far = socket.create_connection(("127.0.0.1", port))
+            except OSError:  # the machine is away: this connection ends, the proxy does not
+                near.close()
+                continue
             for pair in ((near, far), (far, near)):
                 threading.Thread(target=pump, args=pair, daemon=True).start()
 

@@ -117,7 +117,7 @@ def strategy(found: Found) -> Wrong:
     if chosen == "bluegreen" and not found.get("checks"):
         yield where, "bluegreen takes over without a look: give the app a [checks.…] table"
     if chosen in ("bluegreen", "canary") and found.get("mounts"):
-        yield where, f"{chosen} cannot share a volume: use immediate, or take [mounts] out"
+        yield where, f"{chosen} cannot share a volume: use rolling, or take [mounts] out"
     if chosen == "canary":
         yield where, "canary starts a third machine for a minute: use bluegreen"
     if chosen == "rolling" and app_of(found) == "trading":
