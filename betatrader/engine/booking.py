@@ -1,9 +1,13 @@
 """What the engine answers where nothing is decided: sentences, and requests for forecasts."""
 
+from betatrader.engine.proposal import CLOSING, GUARD
 from betatrader.engine.state import State
 from betatrader.engine.strategy import Ask
 from betatrader.model.account import (
+    CancelRejected,
     CashFlow,
+    OrderEvent,
+    OrderRejected,
     PairsMerged,
     PositionTransfer,
     Protection,
@@ -14,10 +18,14 @@ from betatrader.model.command import Alert, Booked, Change, RequestForecast
 from betatrader.model.instruction import Fenced
 from betatrader.model.instrument import BinaryContract
 from betatrader.model.money import show
+from betatrader.model.order import Order
 
 Told = (
     CashFlow | PositionTransfer | PairsMerged | VenueConnection | VenueAccess | Protection | Fenced
 )
+
+STUBBORN, STUBBORN_AGAIN = 5, 60
+"""Refused cancels of one order after which a person is told; a sweep asks once a second."""
 
 APART = ", not ours: set aside"
 
@@ -48,6 +56,21 @@ def told(event: Told) -> list[Change]:
         Booked("transfer", event.instrument, show(event.quantity)),
         Alert("error", f"{event.instrument}: {event.reason}"),
     ]
+
+
+def alarming(event: OrderEvent, order: Order, reason: str) -> list[Alert]:
+    """What a person is told at once of a report: who relies on that order would not see it."""
+    name = order.terms.instrument
+    if type(event) is OrderRejected and order.strategy == GUARD:
+        return [Alert("error", f"{name}: the venue holds no stop, ours watches: {reason}")]
+    if type(event) is OrderRejected and order.strategy in CLOSING:
+        return [Alert("error", f"{name} is not sold, and tried again: {reason}")]
+    if type(event) is CancelRejected:
+        count = order.refused_cancels
+        if count == STUBBORN or (count and not count % STUBBORN_AGAIN):
+            text = f"order {order.id} is not off the book, {count} cancels of it were refused"
+            return [Alert("error", f"{name}: {text}: {reason}")]
+    return []
 
 
 def request(state: State, intent: Ask) -> RequestForecast:

@@ -13,7 +13,7 @@ from betatrader.engine import booking, risk, sweeping
 from betatrader.engine.answering import Answering
 from betatrader.engine.market import Market
 from betatrader.engine.orders import FOUND
-from betatrader.engine.proposal import CLOSING, GUARD
+from betatrader.engine.proposal import GUARD
 from betatrader.engine.state import FOLDS, State
 from betatrader.engine.strategy import Listener, Strategy, listeners
 from betatrader.model import account, instruction, market
@@ -207,12 +207,9 @@ class Engine(Answering):
         kind = type(event).__struct_config__.tag
         self._note(Booked(str(kind), event.order, reason))
         order = self.state.orders.find(event.order)
-        if type(event) is account.OrderRejected and order is not None and order.strategy == GUARD:
-            name = order.terms.instrument
-            self._note(Alert("error", f"{name}: the venue holds no stop, ours watches: {reason}"))
-        if type(event) is account.OrderRejected and order is not None and order.strategy in CLOSING:
-            name = order.terms.instrument
-            self._note(Alert("error", f"{name} is not sold, and tried again: {reason}"))
+        if order is not None:
+            for alert in booking.alarming(event, order, reason):
+                self._note(alert)
         self._end_flattening()
 
     def _on_found(self, event: account.OrderFound, _seen: object) -> None:

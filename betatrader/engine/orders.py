@@ -173,6 +173,7 @@ class Orders(msgspec.Struct):
             case CancelRejected():
                 if order.state not in LEAVING:
                     return False
+                order.refused_cancels += order.state is PENDING_CANCEL
                 transition(order, working, now)
             case OrderInDoubt():
                 if order.state is OrderState.IN_DOUBT:

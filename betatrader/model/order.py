@@ -115,6 +115,8 @@ class Order(msgspec.Struct, gc=False):
     """The venue has said that it works, or worked: it can be refused no more."""
     venue_id: str = ""
     """Of an order that was found at a venue that does not know our ids: its name there."""
+    refused_cancels: int = 0
+    """How often a cancel of it was refused."""
 
     @property
     def remaining(self) -> int:

@@ -230,7 +230,8 @@ def test_t37_an_order_that_works_long_after_it_ended_for_us_is_cancelled() -> No
 def test_t28_a_cancel_that_is_refused_is_asked_about_each_time_and_ends_where_nothing_is_there(
     exists: bool,
 ) -> None:
-    """All is cancelled, a tick a second, at a venue that refuses each cancel for a minute."""
+    """All is cancelled, a tick a second, at a venue that refuses each cancel for a minute; and a
+    person is told of it, though not each time."""
     books = Books()
     order = books.place()
     scene, name = books.scene, order.order
@@ -238,11 +239,14 @@ def test_t28_a_cancel_that_is_refused_is_asked_about_each_time_and_ends_where_no
     if exists:
         books.arrive(order)
     cancels, asked = 0, 0
+    alerts: list[str] = []
     step = scene.take(CancelAll(2 * SECOND, "i", "me"))
     for second in range(2, 62):
         if step is not None and cancelled(list(step.changes)):
             cancels += 1
-            scene.take(CancelRejected(second * SECOND, name, "no such open order"))
+            told = scene.take(CancelRejected(second * SECOND, name, "no such open order"))
+            assert told is not None
+            alerts += [change.text for change in told.changes if isinstance(change, Alert)]
             there = books.ledger.account((name,))
             for report in order_reports(scene.state, there, "SIM", second * SECOND, 13 * SECOND):
                 scene.take(report)
@@ -252,6 +256,11 @@ def test_t28_a_cancel_that_is_refused_is_asked_about_each_time_and_ends_where_no
     assert (name in scene.state.orders.open) is exists
     if exists:
         assert cancels == 60, "one a second: what works there is not given up"
+        assert [text.partition(" the book, ")[2] for text in alerts] == [
+            "5 cancels of it were refused: no such open order",
+            "60 cancels of it were refused: no such open order",
+        ]
     else:
         assert cancels == 14, "as long as it may be under way, and then never again"
+        assert len(alerts) == 1
         assert scene.state.orders.closed[name].state is OrderState.CANCELED
