@@ -43,7 +43,10 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
         or quantity % definition.lot
         or quantity > near.order_quantity
         or state.now_ns - market.updated_ns > near.stale_data_ns
-        or (type(definition) is BinaryContract and (definition.nets or price >= SCALE))
+        or (
+            type(definition) is BinaryContract
+            and (definition.nets or price >= SCALE or (definition.min_taken and terms.takes))
+        )
         or (market.stop and _awaits_stop(market, terms))
     ):
         return False

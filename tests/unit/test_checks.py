@@ -65,6 +65,21 @@ def test_the_venues_minimum_quantity_binds_what_rests_and_of_pairs_what_takes_to
     assert scene.refused_by(takes) == ""
 
 
+def test_a_buy_that_takes_has_a_least_value_of_its_own_and_what_rests_or_is_sold_does_not() -> None:
+    """As Polymarket has it: one dollar, which it tells nowhere."""
+    scene = Scene()
+    for name in (YES, NO):
+        listed = replace(contract(name), min_notional=0, min_taken=SCALE)
+        scene.take(InstrumentListed(0, listed))
+    ioc = TimeInForce.IOC
+    assert scene.refused_by(terms(BUY, "0.42", "2.38", YES, time_in_force=ioc)) == "min_notional"
+    assert scene.refused_by(terms(BUY, "0.42", "2.39", YES, time_in_force=ioc)) == ""
+    rests = scene.propose(terms(BUY, "0.30", "1", YES))
+    assert isinstance(rests, Approved)
+    scene.fill(rests)
+    assert scene.refused_by(terms(SELL, "0.50", "1", YES, time_in_force=ioc)) == ""
+
+
 def test_an_unknown_instrument() -> None:
     assert Scene().refused_by(terms(BUY, "1", "1", "NONE.SIM")) == "instrument"  # type: ignore[arg-type]
 

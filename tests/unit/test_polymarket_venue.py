@@ -1,6 +1,7 @@
 """The adapter against a Polymarket in memory: what leaves, what comes back, what is in doubt."""
 
 import json
+from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -1080,3 +1081,12 @@ def test_a_market_with_fees_that_cannot_be_bounded_is_not_listed(
     )
     world.go(2)
     assert [e for e in world.market if isinstance(e, InstrumentListed)] == []
+
+
+def test_the_least_that_may_be_taken_is_a_dollar_or_as_it_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for settings, least in (({}, "1"), ({"least_taken_usd": Decimal("0.5")}, "0.5")):
+        world = World(monkeypatch, **settings).go(2)
+        listed = [e.definition for e in world.market if isinstance(e, InstrumentListed)]
+        assert [(c.min_notional, c.least_taken) for c in listed] == [(0, parse(least))] * 2

@@ -10,6 +10,7 @@ import anyio
 import msgspec
 import structlog
 
+from betatrader.config import units
 from betatrader.config.venues import Polymarket
 from betatrader.model.account import (
     CancelRejected,
@@ -100,6 +101,7 @@ class PolymarketVenue:
         self._accounts = Accounts(self.ids, self._curve)
         self._market = MarketStream(transport, settings.market_socket, self.rest, market)
         self._listing = Listing(settings.markets, self.rest, market, self._market.listen)
+        self._listing.least_taken = units(settings.least_taken_usd)
         if settings.follow:
             self._listing.following = Following(
                 transport, settings.gamma, self.rest, settings.follow
