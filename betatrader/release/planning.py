@@ -2,13 +2,13 @@
 
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from betatrader.model.errors import ConfigurationError, RefusedError
+from betatrader.model.errors import BetatraderError, ConfigurationError, RefusedError
 from betatrader.ops import home
 from betatrader.release import configuration, credentials, fly, pricing, rights, schemas
 from betatrader.release.apps import ORDER, Image, app_name, apps_of, image
@@ -86,6 +86,8 @@ async def prepare(
     records = await setup.book.records()
     files = configuration.for_release(kind, chosen, project, records, setup.tell)
     before = _first_before(records, over) or await survey(setup)
+    if kind != "rotate":  # with its version nothing moves
+        _check_way_back(setup, kind, chosen, before, records)
     target = Target(chosen, files, folder)
     stored = await schemas.stored(setup.redis)
     schemas.check_readable(str(chosen), stored, files.reads, records)
@@ -107,6 +109,30 @@ async def prepare(
         files=dict(files.text),
     )
     return Plan(record, target, over)
+
+
+def _check_way_back(
+    setup: Setup, kind: str, chosen: Image, before: Mapping[str, str], records: Sequence[Record]
+) -> None:
+    """Whether each app could go back to what it runs, where a gate fails. Raises RefusedError; who
+    goes back, or with --immediate, which goes back by itself never, is told alone."""
+    told = []
+    for role, running in before.items():
+        if running in ("", str(chosen)):
+            continue
+        try:
+            configuration.of_image(image(running), setup.settings.project, records)
+        except BetatraderError as error:
+            why = str(error).partition("\n")[0]
+            told.append(f"{app_name(role, setup.settings.prefix)} runs {running}: {why}")
+    if told and kind == "deploy" and not setup.settings.immediate:
+        raise RefusedError(
+            "after a failed gate no way would lead back: " + "; ".join(told) + "\n"
+            "Name that commit by its tag (`git tag TAG COMMIT`), or run this in a checkout that "
+            "has it; with `deploy --immediate` nothing goes back by itself anyway."
+        )
+    for line in told:
+        setup.tell(f"warning: no way leads back to what runs: {line}")
 
 
 def _warn_of_cost(setup: Setup, files: Files) -> None:

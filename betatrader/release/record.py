@@ -27,6 +27,8 @@ SILENT_S = 15.0
 """A release that has not renewed its lock for so long is dead."""
 
 FIELD = "record"
+IN_PART = "rolled back in part"
+"""The result where some apps went back and others did not; the note names them."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +44,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     began_ns: int = 0
     ended_ns: int = 0
     result: str = "running"
-    """running, done, rolled back, failed or refused."""
+    """running, done, rolled back, rolled back in part, failed or refused."""
     note: str = ""
     digest: str = ""
     revision: str = ""

@@ -29,7 +29,7 @@ from betatrader.release.gates import (
     stands,
     surplus,
 )
-from betatrader.release.record import Book, Held, Lock, LostLockError, Record
+from betatrader.release.record import IN_PART, Book, Held, Lock, LostLockError, Record
 from betatrader.store import functions, keys
 from betatrader.store.connection import AWAY, Client
 
@@ -266,19 +266,34 @@ async def _after(
         ), f"{why}; nothing moved"
     if setup.settings.immediate:
         return "failed", f"{why}; with --immediate nothing goes back by itself"
-    if not all(record.before.get(role) for role in moved):
-        return "failed", f"{why}; {', '.join(moved)} had no version before to go back to"
-    setup.tell(f"going back: {', '.join(moved)}")
-    try:
-        for role in moved:
+    return await _all_back(setup, record, lock, moved, why)
+
+
+async def _all_back(
+    setup: Setup, record: Record, lock: Lock, moved: Sequence[str], why: str
+) -> tuple[str, str]:
+    """App by app: one that cannot go back keeps none of the others on the new version."""
+    back = []
+    going = [role for role in moved if record.before.get(role)]
+    stays = [f"{r} had no version before to go back to" for r in moved if r not in going]
+    if going:
+        setup.tell(f"going back: {', '.join(going)}")
+    for role in going:
+        try:
             await lock.renew(f"{role}: going back", back=True)
             await _back(setup, record, role)
-    except LostLockError:
-        raise
-    except (BetatraderError, *AWAY) as error:
-        left = str(error).partition("\n")[0]
-        return "failed", f"{why}; and going back failed: {left}"
-    return "rolled back", why
+            back.append(role)
+        except LostLockError:
+            raise
+        except (BetatraderError, *AWAY) as error:
+            left = str(error).partition("\n")[0]
+            stays.append(f"going back with {role} failed: {left}")
+            setup.tell(stays[-1])
+    if not stays:
+        return "rolled back", why
+    if not back:
+        return "failed", f"{why}; {'; '.join(stays)}"
+    return IN_PART, f"{why}; back: {', '.join(back)}; {'; '.join(stays)}"
 
 
 async def _as_it_stands(setup: Setup, target: Target, record: Record) -> str:
@@ -371,6 +386,7 @@ def _told(failed: BetatraderError, record: Record) -> tuple[str, ...]:
     ends = {
         "rolled back": "Rolled back: the version before runs again.",
         "refused": remedy or "Nothing was changed.",
+        IN_PART: f"NOT all rolled back: {record.note}.",
         "failed": f"NOT rolled back: {record.note}.",
     }
     text = f"{what}\n{ends[record.result]}"

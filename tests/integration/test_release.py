@@ -211,6 +211,59 @@ def test_a_machine_that_is_stuck_and_an_error_half_way_lead_back(
     assert account.runs() == at("v1")
 
 
+def test_an_app_that_ran_nothing_before_keeps_no_other_from_going_back(account: World) -> None:
+    account.given("scale", "count", "0", "-a", "betatrader-jobs", "--yes")
+    account.push("v2", errors=9)  # trading's gate fails
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 1
+    assert account.runs() == {**at("v1"), "jobs": ["v2"]}
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("NOT all rolled back: ")]
+    assert "back: trading, intel; jobs had no version before to go back to." in line
+    assert account.status()["releases"][0]["result"] == "rolled back in part"
+    assert account.status()["under_way"] == ""
+
+
+def test_an_app_with_which_going_back_fails_keeps_no_other_from_it(account: World) -> None:
+    account.push("v2", errors=9)
+    for kind in ("hanging", "api"):  # the way there, the way back
+        account.fail("deploy", "trading", kind)
+    done = account.release("deploy", "v2", *FAST)
+    assert done.returncode == 1
+    assert account.runs() == {**at("v1"), "trading": ["v2"]}
+    assert "back: intel, jobs; going back with trading failed: `fly deploy" in done.stderr
+
+
+def by_hand(account: World, tag: str) -> None:
+    """A trader of a tag that git does not know."""
+    image = f"registry.fly.io/betatrader-trading:{tag}"
+    registry = account.state()["registry"]
+    account.change(registry={**registry, image: {**registry[image.replace(tag, "v1")]}})
+    file = str(account.checkout / "fly/trading.toml")
+    account.given("deploy", "-c", file, "-a", "betatrader-trading", "--image", image, "--ha=false")
+
+
+def test_a_version_to_which_no_way_leads_back_is_told_of_before_anything_changes(
+    account: World,
+) -> None:
+    by_hand(account, "hand1")
+    told = "betatrader-trading runs registry.fly.io/betatrader-trading:hand1: no fly files are"
+    for words in (("plan", "v2"), ("deploy", "v2", "--dry-run"), ("deploy", "v2", *FAST)):
+        refused = account.release(*words)
+        assert (refused.returncode, refused.stdout) == (6, "")
+        assert f"no way would lead back: {told}" in refused.stderr
+        assert "git tag TAG COMMIT" in refused.stderr
+    assert account.runs() == {**at("v1"), "trading": ["hand1"]}
+    back = account.release("rollback", "v1", "--dry-run")
+    assert back.returncode == 0, back.stderr
+    assert f"warning: no way leads back to what runs: {told}" in back.stderr
+    done = account.release("deploy", "v2", "--immediate", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("v2")
+    by_hand(account, "hand2")
+    account.git("tag", "hand2", "v2")
+    assert account.release("plan", "v1").returncode == 0
+
+
 def test_what_the_registry_does_not_know_yet_is_tried_again(account: World) -> None:
     account.fail("deploy", "jobs", "registry")
     account.fail("machine list", "intel", "api")
