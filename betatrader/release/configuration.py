@@ -19,6 +19,8 @@ GIT_S = 20.0
 _HASH = re.compile(r"[0-9a-f]{7,64}")
 SCHEMA_FILE = "betatrader/model/event.py"
 FUNCTIONS_FILE = "betatrader/store/functions.lua"
+AS_IT_IS = "surrogateescape"
+"""Bytes that are no UTF-8 are kept, to be told of where that matters."""
 
 
 class Files(NamedTuple):
@@ -83,8 +85,32 @@ def _moved(revision: str, kept: Record) -> bool:
 
 def of_checkout(project: Path) -> Files:
     """Those of the working tree: before the first release there are no others."""
-    found = {path.stem: path.read_text() for path in sorted(project.glob("fly/*.toml"))}
-    return Files("", found, (0, 0))
+    return Files("", in_folder(project / "fly"), (0, 0))
+
+
+def in_folder(folder: Path) -> dict[str, str]:
+    """The texts of the fly files there, byte for byte, also where one is no UTF-8; raises
+    ConfigurationError where one cannot be read."""
+    found = {}
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            found[path.stem] = path.read_bytes().decode(errors=AS_IT_IS)
+        except OSError as error:
+            raise ConfigurationError([f"{path}: cannot be read: {error.strerror}"]) from error
+    return found
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """What a fly file says; raises ValueError with why it says nothing."""
+    try:
+        text.encode()
+        return tomllib.loads(text)
+    except UnicodeEncodeError:
+        raise ValueError("it is no UTF-8") from None
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"no valid TOML: {error}") from error
 
 
 def _check(problems: list[str]) -> None:
@@ -105,9 +131,12 @@ def _unfit(files: Files, name: str) -> list[str]:
             problems.append(f"fly/{role}.toml is not there at {name}")
             continue
         try:
-            found = tomllib.loads(files.text[role])
-        except tomllib.TOMLDecodeError as error:
-            problems.append(f"fly/{role}.toml at {name}: no valid TOML: {error}")
+            found = parsed(files.text[role])
+        except ValueError as error:
+            problems.append(f"fly/{role}.toml at {name}: {error}")
+            continue
+        if not isinstance(found.get("env", {}), dict):
+            problems.append(f"fly/{role}.toml at {name}: [env] is to be one table")
             continue
         wanted = _command(role, found)
         if found.get("processes") != {"app": wanted}:
@@ -123,8 +152,7 @@ def _command(role: str, found: Mapping[str, Any]) -> str:
 
 def wrong_in(folder: Path) -> list[str]:
     """What is wrong with a folder of fly files, one line each."""
-    found = {path.stem: path.read_text() for path in sorted(folder.glob("*.toml"))}
-    return wrong(Files("", found, (0, 0)), str(folder))
+    return wrong(Files("", in_folder(folder), (0, 0)), str(folder))
 
 
 def _deeper(files: Files, name: str) -> list[tuple[str, str]]:
@@ -141,12 +169,21 @@ def _deeper(files: Files, name: str) -> list[tuple[str, str]]:
 def write(files: Files, folder: Path) -> None:
     """Put the files where `fly deploy -c` reads them."""
     for role, text in files.text.items():
-        (folder / f"{role}.toml").write_text(text)
+        (folder / f"{role}.toml").write_bytes(text.encode(errors=AS_IT_IS))
 
 
 def environment(files: Files, role: str) -> dict[str, str]:
-    """A role's [env]."""
-    return {str(k): str(v) for k, v in tomllib.loads(files.text[role]).get("env", {}).items()}
+    """A role's [env]; raises ConfigurationError. That of Redis, which no release deploys, says
+    nothing, right or wrong."""
+    if role not in ORDER or role not in files.text:
+        return {}
+    try:
+        found = parsed(files.text[role]).get("env", {})
+    except ValueError as error:
+        raise ConfigurationError([f"fly/{role}.toml: {error}"]) from error
+    if not isinstance(found, dict):
+        raise ConfigurationError([f"fly/{role}.toml: [env] is to be one table"])
+    return {str(name): str(value) for name, value in found.items()}
 
 
 def _revision(project: Path, tag: str) -> str:
@@ -165,7 +202,9 @@ def _commit(project: Path, name: str) -> str:
 
 
 def _at(project: Path, revision: str) -> dict[str, str]:
-    texts = {app: _git(project, "show", f"{revision}:fly/{app}.toml") for app in APPS}
+    texts = {
+        app: _git(project, "show", f"{revision}:fly/{app}.toml", errors=AS_IT_IS) for app in APPS
+    }
     return {role: text for role, text in texts.items() if text}
 
 
@@ -193,13 +232,14 @@ def unpack(project: Path, revision: str, part: str, folder: Path) -> bool:
     return True
 
 
-def _git(project: Path, *arguments: str) -> str:
-    """What git says, "" where it has nothing to say."""
+def _git(project: Path, *arguments: str, errors: str = "replace") -> str:
+    """What git says, "" where it has nothing to say; `errors`: what becomes of no UTF-8."""
     try:
         done = subprocess.run(  # noqa: S603  fixed words, and names that git itself checks
             ["git", "-C", str(project), *arguments],  # noqa: S607
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors=errors,
             timeout=GIT_S,
             check=False,
         )

@@ -1,14 +1,13 @@
 """The monthly bill of a plan: of the fly files as they are, and of three sizes to choose from."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from betatrader.model.errors import ConfigurationError, UsageError
+from betatrader.release import configuration, fly_files, prices
 from betatrader.release import fly_files_rules as rules
-from betatrader.release import prices
 from betatrader.release.apps import APPS
 from betatrader.release.prices import Size
 
@@ -17,6 +16,8 @@ TRAFFIC_GB = Decimal(8)
 """Sent in a month by a trader on one venue: orders, requests and pings are small, books come in."""
 
 DAYS = 30
+PAID = frozenset({"primary_region", "vm", "mounts"})
+"""The keys of a fly file that name a price."""
 
 
 class Line(NamedTuple):
@@ -132,7 +133,7 @@ def plan_of(files: Mapping[str, str]) -> tuple[Plan, str]:
         if app not in files:
             continue
         found = _read(app, files[app])
-        machines[app] = _size(app, next(iter(rules.tables(found, "vm")), {}))
+        machines[app] = _size(next(iter(rules.tables(found, "vm")), {}))
         region = region or found.get("primary_region", "")
         for mount in rules.tables(found, "mounts"):
             volumes += _volume_gb(str(mount.get("initial_size", "1gb")))
@@ -145,25 +146,24 @@ def daily_usd(monthly_usd: Decimal) -> Decimal:
 
 
 def _read(app: str, text: str) -> dict[str, Any]:
+    """What a file says of what is paid for, its values known to be fly's."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError([f"fly/{app}.toml: no valid TOML: {error}"]) from error
+        found = configuration.parsed(text)
+    except ValueError as error:
+        raise ConfigurationError([f"fly/{app}.toml: {error}"]) from error
+    wrong = fly_files.misread(found, PAID)
+    if wrong:
+        raise ConfigurationError([f"fly/{app}.toml: {line}" for line in wrong])
+    return found
 
 
-def _size(app: str, vm: Mapping[str, Any]) -> Size:
-    name = str(vm.get("size", "shared-cpu-1x"))
-    match = re.fullmatch(r"(shared-cpu|performance)-(\d+)x", name)
-    if match is None:
-        raise ConfigurationError([f"fly/{app}.toml: vm.size: no machine is named {name!r}"])
+def _size(vm: Mapping[str, Any]) -> Size:
     kind, vcpus = rules.processor(dict(vm))
-    if kind not in ("shared", "performance"):
-        raise ConfigurationError([f"fly/{app}.toml: vm.cpu_kind: no price is known of {kind!r}"])
-    least = (256 if match[1] == "shared-cpu" else 2048) * int(match[2])  # as the size has it
-    memory = rules.memory(dict(vm)) if {"memory", "memory_mb"} & set(vm) else least
-    if memory is None:
-        raise ConfigurationError([f"fly/{app}.toml: vm.memory: {vm['memory']!r} is no size"])
-    return Size(kind, vcpus, memory)
+    if {"memory", "memory_mb"} & set(vm):
+        return Size(kind, vcpus, rules.memory(dict(vm)) or 0)
+    name, _, count = str(vm.get("size", "shared-cpu-1x")).rpartition("-")
+    least = 256 if name == "shared-cpu" else 2048  # as the size has it
+    return Size(kind, vcpus, least * int(count.removesuffix("x")))
 
 
 def _volume_gb(text: str) -> int:

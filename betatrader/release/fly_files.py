@@ -5,6 +5,7 @@ check is ours and runs anywhere. It changes nothing.
 """
 
 import tomllib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
         found = tomllib.loads(text)
     except OSError as error:
         return None, [Problem(name, 0, "", f"cannot be read: {error.strerror}")]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         return None, [Problem(name, 0, "", f"no TOML: {error}")]
     misread = _table(FILE, found, ())
     wrong = misread or rules.alone(found)  # a rule may rely on each value's kind
@@ -66,6 +67,16 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
         None if misread else found,
         [Problem(name, line_of(lines, way), _dotted(way), what) for way, what in wrong],
     )
+
+
+def misread(found: Mapping[str, Any], keys: Collection[str]) -> list[str]:
+    """What is wrong with the values of these keys of a file, one line each."""
+    return [
+        f"{_dotted(way)}: {what}"
+        for key in found
+        if key in keys
+        for way, what in _value(FILE.keys[key], found[key], (key,))
+    ]
 
 
 def _value(kind: Value | Table | Tables | Named, value: Any, way: Steps) -> list[tuple[Steps, str]]:

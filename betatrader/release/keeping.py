@@ -17,7 +17,7 @@ async def checked(setup: Setup) -> dict[str, Any]:
     secrets, problems = [], []
     for role, app in apps_of(setup.settings.prefix, setup.settings.redis_app).items():
         found = await setup.fly.secrets(app)
-        environment = configuration.environment(files, role) if role in files.text else {}
+        environment = configuration.environment(files, role)
         problems += credentials.problems(app, credentials.needs(role, environment), found)
         secrets += [{"app": app, "name": s.name, "status": s.status} for s in found]
     return {"secrets": secrets, "problems": problems}

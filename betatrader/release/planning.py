@@ -106,7 +106,7 @@ async def prepare(
         began_ns=await setup.book.now_ns(),
         revision=files.revision,
         reads=files.reads,
-        files=dict(files.text),
+        files={role: text.encode(errors="replace").decode() for role, text in files.text.items()},
     )
     return Plan(record, target, over)
 
@@ -153,7 +153,7 @@ async def check_secrets(setup: Setup, files: Files) -> None:
     """Raises ConfigurationError with every missing, extra or doubled secret of every app."""
     problems = []
     for role, app in apps_of(setup.settings.prefix, setup.settings.redis_app).items():
-        environment = configuration.environment(files, role) if role in files.text else {}
+        environment = configuration.environment(files, role)
         found = await setup.fly.secrets(app)
         problems += credentials.problems(app, credentials.needs(role, environment), found)
     if problems:

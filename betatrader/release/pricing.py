@@ -1,13 +1,12 @@
 """Bills as `release cost` shows them."""
 
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from betatrader.model.errors import ConfigurationError, UsageError
-from betatrader.release import cost, prices
+from betatrader.release import configuration, cost, prices
 from betatrader.release.cost import Bill
 
 VARIABLE = "BETATRADER_JOBS__COST_USD_PER_MONTH"
@@ -33,7 +32,7 @@ def priced(
             f"--traffic-gb {traffic_gb} is no amount of GB\nWrite a number up to {MOST}, as 8."
         )
     intel, sum_usd = _amount("--intel-usd", intel_usd), _amount("--budget", budget)
-    files = {path.stem: path.read_text() for path in sorted(project.glob("fly/*.toml"))}
+    files = configuration.in_folder(project / "fly")
     wanted: list[tuple[cost.Plan, str]] = []
     if files:
         plan, home = cost.plan_of(files)
@@ -60,11 +59,12 @@ def warning(files: Mapping[str, str]) -> str:
     try:
         plan, region = cost.plan_of(files)
         usd = cost.bill(plan, region).usd
-        told = tomllib.loads(files.get("jobs", "")).get("env", {}).get(VARIABLE, "0")
-        named = Decimal(str(told))
+        jobs = configuration.Files("", files, (0, 0))
+        told = configuration.environment(jobs, "jobs").get(VARIABLE, "0")
+        named = Decimal(told)
     except (ConfigurationError, UsageError, InvalidOperation):
         return ""  # each of them is told elsewhere
-    if named == usd or not named.is_finite():
+    if not named.is_finite() or named == usd:  # a signalling NaN lets nothing be compared with it
         return ""
     meaning = (
         "profit is told too high"

@@ -617,6 +617,20 @@ def test_a_version_of_older_rules_is_gone_back_to_and_not_deployed_anew(account:
     assert account.runs() == at("v4")
 
 
+def test_a_file_of_redis_that_is_malformed_is_told_and_stops_no_release(account: World) -> None:
+    path = account.checkout / "fly/redis.toml"
+    for number, text in enumerate((b"not toml [", b"env = 5\n", b"# f\xfcr Redis\n")):
+        path.write_bytes(text)
+        account.publish(f"w{number}")
+        for words in (("plan",), ("rollback", "--dry-run")):
+            done = account.release(*words, f"w{number}")
+            assert done.returncode == 0, done.stderr
+            assert f"no reason to stop: fly at w{number}/redis.toml" in done.stderr
+    done = account.release("deploy", "w2", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert account.runs() == at("w2")
+
+
 def test_a_tag_that_has_moved_is_not_deployed_and_gone_back_to_as_it_was(account: World) -> None:
     first = account.commit("v1")
     assert account.release("deploy", "v2", *FAST).returncode == 0

@@ -1,5 +1,6 @@
 """The pure parts of a release: images, gates, secrets, files."""
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -353,6 +354,61 @@ def test_a_tags_files_come_from_git_else_from_its_record_else_not_at_all(tmp_pat
     with pytest.raises(ConfigurationError) as told:
         configuration.of_image(image("v1"), tmp_path, [record])
     assert len(told.value.problems) == 2
+
+
+MALFORMED = {
+    "no TOML": (b"not toml [", "no valid TOML: "),
+    "a value": (b"env = 5\n", "[env] is to be one table"),
+    "several tables": (b"[[env]]\nA = '1'\n", "[env] is to be one table"),
+    "no UTF-8": ("# f\xfcr den Handel\n".encode("latin-1"), "it is no UTF-8"),
+    "a number too long": (b"a = " + b"1" * 5000, "no valid TOML: "),
+    "too deep": (b"a = " + b"[" * 5000, "it is nested too deep"),
+}
+
+
+def versions(folder: Path, **texts: bytes) -> None:
+    """A checkout with the tag v1, whose fly files are ours but for these."""
+    shutil.copytree(FLY, folder / "fly")
+    for role, text in texts.items():
+        (folder / f"fly/{role}.toml").write_bytes(text)
+    for words in (
+        ["init", "-q", "-b", "trunk"],
+        ["add", "-A"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
+        ["tag", "v1"],
+    ):
+        subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_file_of_a_role_is_refused_in_one_line(tmp_path: Path, case: str) -> None:
+    text, why = MALFORMED[case]
+    versions(tmp_path, trading=text)
+    for kind in ("deploy", "rollback"):
+        with pytest.raises(ConfigurationError) as refused:
+            configuration.for_release(kind, image("v1"), tmp_path, [], lambda _line: None)
+        (line,) = refused.value.problems
+        assert line.startswith("fly/trading.toml at v1: ")
+        assert why in line
+    assert len(configuration.wrong_in(tmp_path / "fly")) == 1
+    found = configuration.of_checkout(tmp_path)  # whose files nobody has looked at
+    with pytest.raises(ConfigurationError, match=re.escape(why)):
+        configuration.environment(found, "trading")
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_file_of_redis_which_no_release_deploys_stops_none(
+    tmp_path: Path, case: str
+) -> None:
+    text, _ = MALFORMED[case]
+    versions(tmp_path, redis=text)
+    for kind in ("deploy", "rollback"):
+        told: list[str] = []
+        found = configuration.for_release(kind, image("v1"), tmp_path, [], told.append)
+        assert told[0].startswith("by today's rules, and no reason to stop: fly at v1/redis.toml")
+        assert configuration.environment(found, "redis") == {}
+    configuration.write(found, tmp_path)
+    assert (tmp_path / "redis.toml").read_bytes() == text
 
 
 @pytest.mark.parametrize(

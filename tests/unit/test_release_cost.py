@@ -103,6 +103,7 @@ def test_several_machines_of_intel_are_each_paid_for() -> None:
         ('BETATRADER_JOBS__COST_USD_PER_MONTH = "30"', "30, the bill of these files 10.99: right"),
         ('BETATRADER_JOBS__COST_USD_PER_MONTH = "much"', ""),
         ('BETATRADER_JOBS__COST_USD_PER_MONTH = "nan"', ""),
+        ('BETATRADER_JOBS__COST_USD_PER_MONTH = "sNaN"', ""),
     ],
 )
 def test_a_cost_in_jobs_file_that_is_not_the_files_bill_is_warned_of(line: str, why: str) -> None:
@@ -163,7 +164,28 @@ def test_an_amount_that_is_none_or_a_slip_is_refused_in_a_line(given: dict[str, 
 def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(UsageError, match="no region is named 'mars'"):
         cost.bill(cost.MINIMAL, "mars")
-    with pytest.raises(ConfigurationError, match="'much' is no size"):
-        cost.plan_of({"jobs": '[[vm]]\nmemory = "much"\n'})
-    with pytest.raises(ConfigurationError, match="no machine is named 'huge'"):
-        cost.plan_of({"jobs": '[[vm]]\nsize = "huge"\n'})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[[vm]]\nmemory = "much"\n', "vm.memory: expected memory"),
+        ('[[vm]]\nsize = "huge"\n', "vm.size: expected one of "),
+        ('[[vm]]\ncpu_kind = "huge"\n', "vm.cpu_kind: expected one of "),
+        ('[[vm]]\ncpus = "two"\n', "vm.cpus: expected a whole number from 1 to 16, found 'two'"),
+        ("[[vm]]\ncpus = 0\n", "vm.cpus: expected a whole number from 1 to 16, found 0"),
+        ("[[vm]]\ncpus = -4\n", "vm.cpus: expected a whole number from 1 to 16, found -4"),
+        ("vm = 5\n", "vm: expected an array of tables"),
+        ("mounts = 5\n", "mounts: expected an array of tables"),
+        ('mounts = ["x"]\n', "mounts: expected a table, found 'x'"),
+        ("primary_region = ['arn']\n", "primary_region: expected one of "),
+        ("not toml [", "no valid TOML: "),
+        ("# f\udcfcr", "it is no UTF-8"),
+    ],
+)
+def test_what_fly_would_not_read_has_no_price(text: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        cost.plan_of({"jobs": text})
+    (line,) = refused.value.problems
+    assert line.startswith(f"fly/jobs.toml: {why}")
+    assert warning({"jobs": text}) == ""
