@@ -13,7 +13,7 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import msgspec
@@ -23,6 +23,7 @@ from betatrader.model.secret import Secret
 from betatrader.ops.process import die_with_parent
 from betatrader.release.apps import Image
 
+T = TypeVar("T")
 VARIABLE = "BETATRADER_FLY"
 LOOK_S, CHANGE_S, DEPLOY_S, END_S = 30.0, 120.0, 1800.0, 60.0
 WAIT = "10m"
@@ -56,6 +57,12 @@ class NoImageError(FlyError):
     """The registry does not have the image; exit status 2."""
 
     exit_status = 2
+
+
+class Who(msgspec.Struct, frozen=True):
+    """Who is logged in."""
+
+    email: str
 
 
 class ImageRef(msgspec.Struct, frozen=True):
@@ -193,19 +200,21 @@ class Fly:
 
     async def who(self) -> str:
         """Who is logged in; raises UnreachableError."""
-        found = await self._json(["auth", "whoami", "--json"])
-        return str(found.get("email", "")) if isinstance(found, dict) else ""
+        command = ["auth", "whoami", "--json"]
+        return (await self._json(command, Who, 'who is logged in, {"email": …}')).email
 
     async def machines(self, app: str) -> tuple[Machine, ...]:
         """All machines of an app that are there."""
-        found = await self._json(["machine", "list", "-a", app, "--json"])
-        listed = msgspec.convert(found or [], tuple[Machine, ...])
+        command = ["machine", "list", "-a", app, "--json"]
+        listed = await self._json(command, tuple[Machine, ...], "a list of machines")
         return tuple(machine for machine in listed if machine.exists)
 
     async def secrets(self, app: str) -> tuple[AppSecret, ...]:
         """The secrets of an app, without their values."""
-        found = await self._json(["secrets", "list", "-a", app, "--json"])
-        return msgspec.convert(found or [], tuple[AppSecret, ...])
+        command = ["secrets", "list", "-a", app, "--json"]
+        kind: Any = tuple[AppSecret, ...] | None  # Go writes a list of nothing so, too
+        found: tuple[AppSecret, ...] | None = await self._json(command, kind, "a list of secrets")
+        return found or ()
 
     async def stage(self, app: str, lines: Secret) -> None:
         """Set secrets for the next deploy."""
@@ -247,19 +256,30 @@ class Fly:
         if answer.status and machine in {one.id for one in await self.machines(app)}:
             await self._done(command, answer)
 
-    async def _json(self, command: list[str]) -> Any:
+    async def _json(self, command: list[str], kind: type[T], expected: str) -> T:
+        """The answer of a command that looks; raises FlyError where it is not of this kind."""
         for left in reversed(range(TRIES)):
             answer = await self._run(command, LOOK_S)
             if answer.status == 0:
                 try:
-                    return msgspec.json.decode(answer.output)
-                except msgspec.DecodeError:
-                    answer = answer._replace(errors="Error: its answer is no JSON")
+                    return msgspec.json.decode(answer.output, type=kind)
+                except msgspec.DecodeError as error:
+                    if not left:
+                        raise self._misread(command, answer, f"{expected}: {error}") from error
             said = answer.errors.lower()
             if not left or NOT_LOGGED_IN in said or _lacks_app(said):
                 await self._done(command, answer)
             await anyio.sleep(0.5)
         raise AssertionError("a last try ends either way")
+
+    def _misread(self, command: list[str], answer: Answer, expected: str) -> FlyError:
+        """It has not failed, and what it said is not fly's answer: nobody knows what there is."""
+        return FlyError(
+            f"`fly {' '.join(command)}` ended well and did not answer as fly does: "
+            f"expected as JSON {expected}\n"
+            f"{self._program} was run: where that is no fly, name another in {VARIABLE}.",
+            answer.output + answer.errors,
+        )
 
     async def _done(self, command: Sequence[str], answer: Answer) -> None:
         """Raises what a failure means."""
@@ -285,14 +305,7 @@ class Fly:
         self, command: list[str], limit_s: float, given: str = "", *, told: bool = False
     ) -> Answer:
         said: dict[str, deque[str]] = {"out": deque(), "err": deque(maxlen=LINES_KEPT)}
-        process = await asyncio.create_subprocess_exec(
-            self._program,
-            *command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            preexec_fn=die_with_parent,  # nobody would know of what it went on to do
-        )
+        process = await self._started(command)
         try:
             with anyio.fail_after(limit_s):
                 async with anyio.create_task_group() as group:
@@ -310,6 +323,22 @@ class Fly:
         finally:
             await _end(process)
         return Answer(status, "".join(said["out"]), "".join(said["err"]))
+
+    async def _started(self, command: list[str]) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                self._program,
+                *command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                preexec_fn=die_with_parent,  # nobody would know of what it went on to do
+            )
+        except OSError as error:
+            raise UnreachableError(
+                f"`fly {' '.join(command[:2])}` cannot be run: {self._program}: {error.strerror}\n"
+                f"Install fly (https://fly.io/docs/flyctl/install), or name it in {VARIABLE}."
+            ) from error
 
     async def _take(
         self, stream: asyncio.StreamReader | None, kept: deque[str], told: bool

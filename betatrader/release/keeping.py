@@ -33,6 +33,7 @@ async def stage(setup: Setup, role: str, given: Mapping[str, Secret]) -> str:
     app = apps_of(setup.settings.prefix, setup.settings.redis_app).get(role)
     if app is None:
         raise UsageError("this setup has no Redis of its own at fly\nNothing was set.")
+    await setup.fly.who()  # what is no fly may end well and have set nothing
     await setup.fly.stage(app, credentials.written(given))
     return app
 

@@ -568,6 +568,20 @@ def test_nothing_begins_with_an_image_a_file_or_an_account_that_is_wrong(account
         assert "Traceback" not in done.stderr
 
 
+def test_a_program_that_is_no_fly_is_refused_in_two_lines(account: World) -> None:
+    for program, words in (
+        ("/bin/true", ("status",)),
+        ("/bin/true", ("secrets", "check")),
+        ("/bin/true", ("secrets", "set", "jobs")),
+        ("/bin/echo", ("plan", "v2")),
+    ):
+        done = account.release(*words, given="REDIS_URL=redis://a:b@c\n", BETATRADER_FLY=program)
+        assert (done.returncode, done.stdout) == (1, ""), done.stderr
+        what, remedy = done.stderr.splitlines()
+        assert "--json` ended well and did not answer as fly does: expected as JSON " in what
+        assert remedy.startswith(f"{program} was run: ")
+
+
 def test_an_image_that_only_this_machines_docker_has_is_none_and_never_goes_out(
     account: World,
 ) -> None:

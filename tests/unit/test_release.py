@@ -26,7 +26,7 @@ from betatrader.release import (
     schemas,
 )
 from betatrader.release.apps import APPS, Image, image
-from betatrader.release.fly import AppSecret, Check, ImageRef, Machine
+from betatrader.release.fly import AppSecret, Check, FlyError, ImageRef, Machine
 from betatrader.release.gates import Sight, Wanted, in_force, judge, surplus
 from betatrader.release.record import Held, Record, refused
 
@@ -201,6 +201,65 @@ async def test_an_app_that_is_not_there_is_told_as_such_in_whatever_words_fly_sa
     command = fly.deploy("a", "a.toml", Image("registry.fly.io/a", "v1"))
     with pytest.raises(UnreachableError, match="fly knows no app a of yours"):
         await asked.deploy(command)
+
+
+def said_by(folder: Path, text: str) -> fly.Fly:
+    """A fly that ends well whatever it is asked, and says this."""
+    program = folder / "fly"
+    program.write_text(f"#!/bin/sh\necho {shlex.quote(text)}\n")
+    program.chmod(0o755)
+    return fly.Fly(str(program), lambda _line: None)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("", "Input data was truncated"),
+        ("machine list", "JSON is malformed"),
+        ("{}", "Expected `array`, got `object`"),
+        ("null", "Expected `array`, got `null`"),
+        ('[{"id": 5}]', "Expected `str`, got `int` - at `$[0].id`"),
+        ('[{"id": "a", "image_ref": {"tag": null}}]', "at `$[0].image_ref.tag`"),
+        ('[{"state": "started"}]', "Object missing required field `id`"),
+    ],
+)
+async def test_what_is_no_list_of_machines_is_refused_and_never_none(
+    said: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fly, "TRIES", 1)
+    with pytest.raises(FlyError) as refused:
+        await said_by(tmp_path, said).machines("a")
+    what, remedy = str(refused.value).splitlines()
+    assert what.startswith("`fly machine list -a a --json` ended well and did not answer as fly ")
+    assert "expected as JSON a list of machines: " in what
+    assert why in what
+    assert (
+        remedy == f"{tmp_path}/fly was run: where that is no fly, name another in BETATRADER_FLY."
+    )
+
+
+async def test_what_is_no_answer_on_secrets_or_on_who_is_logged_in_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fly, "TRIES", 1)
+    assert await said_by(tmp_path, "null").secrets("a") == ()
+    assert await said_by(tmp_path, '{"email": "ann"}').who() == "ann"
+    for said in ("", "{}", '[{"digest": "a"}]'):
+        with pytest.raises(FlyError, match="expected as JSON a list of secrets: "):
+            await said_by(tmp_path, said).secrets("a")
+        with pytest.raises(FlyError, match="expected as JSON who is logged in, "):
+            await said_by(tmp_path, said).who()
+
+
+async def test_what_is_no_program_is_refused(tmp_path: Path) -> None:
+    program = tmp_path / "fly"
+    program.write_bytes(b"\x00 no program")
+    program.chmod(0o755)
+    with pytest.raises(UnreachableError) as refused:
+        await fly.Fly(str(program), lambda _line: None).machines("a")
+    what, remedy = str(refused.value).splitlines()
+    assert what == f"`fly machine list` cannot be run: {program}: Exec format error"
+    assert "name it in BETATRADER_FLY" in remedy
 
 
 def test_a_secret_of_which_fly_knows_nothing_does_not_wait_for_a_deploy() -> None:
