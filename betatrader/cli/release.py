@@ -97,7 +97,10 @@ def status(*, as_json: bool, **more: Any) -> None:
     ]
     print_table(heads, rows, "no machine runs")
     click.echo(f"leader: {found['leader'] or 'nobody'}")
-    click.echo(f"under way: {found['under_way'] or 'no release'}")
+    if found["cut_off"]:
+        click.echo(f"cut off: {found['under_way']}\n  {found['mend']}")
+    else:
+        click.echo(f"under way: {found['under_way'] or 'no release'}")
     last = [(r["began"], r["kind"], r["image"], r["by"], r["result"]) for r in found["releases"]]
     print_table(("began", "what", "image", "by", "result"), last, "no release is on record")
 

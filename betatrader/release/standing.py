@@ -1,7 +1,8 @@
 """Where a release stands, and its whole way: what the commands call."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from betatrader.store import keys
 from betatrader.store.connection import Client, connected
 
 SHOWN = 10
+PATIENCE_S = 5.0
 E = TypeVar("E", bound=BaseException)
 
 
@@ -45,9 +47,10 @@ async def with_setup(
     url = os.environ.get("REDIS_URL")
     if not url:
         raise UnreachableError(
-            f"REDIS_URL is not set: a release is kept in the setup's own Redis\n{_way(settings)}"
+            "REDIS_URL is not set: a release is kept in the setup's own Redis\n"
+            f"{_way(settings, 'Run')}"
         )
-    async with connected(url, 5.0) as client:
+    async with _answered(url, settings) as client:
         book = Book(client, home.default_home() / "releases.jsonl", tell)
         setup = Setup(program, client, book, settings, tell)
         try:
@@ -56,12 +59,24 @@ async def with_setup(
             raise _unanswered(url, _first(errors)) from errors
 
 
-def _way(settings: Settings) -> str:
+@asynccontextmanager
+async def _answered(url: str, settings: Settings) -> AsyncIterator[Client]:
+    """The Redis; raises UnreachableError with the way to it: most often that is not open."""
+    async with AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(connected(url, PATIENCE_S))
+        except UnreachableError as error:
+            what = str(error).partition("\n")[0]
+            raise UnreachableError(f"{what}\n{_way(settings, 'Keep open')}") from error
+        yield client
+
+
+def _way(settings: Settings, do: str) -> str:
     app = apps_of(settings.prefix, settings.redis_app).get("redis")
     if app is None:
-        return "Set it to the address that its provider names."
+        return "Set REDIS_URL to the address that its provider names."
     address = "redis://operator:PASSWORD@127.0.0.1:16379"
-    return f"Run `fly proxy 16379:6379 -a {app}`, and set it to {address}."
+    return f"{do} `fly proxy 16379:6379 -a {app}`, and set REDIS_URL to {address}."
 
 
 def _unanswered(url: str, error: Exception) -> UnreachableError:

@@ -409,6 +409,10 @@ def test_a_release_that_was_killed_is_found_refused_and_resumed(account: World) 
     found = account.status()
     assert found["cut_off"]
     assert "trading: deploying" in found["under_way"]
+    shown = account.release("status").stdout
+    assert f"cut off: {found['under_way'].partition(', seen')[0]}, seen " in shown
+    assert f"\n  {found['mend']}\n" in shown
+    assert "under way" not in shown
     refused = account.release("deploy", "v2", *FAST)
     assert refused.returncode == 6
     assert "a release was cut off" in refused.stderr
@@ -566,6 +570,26 @@ def test_nothing_begins_with_an_image_a_file_or_an_account_that_is_wrong(account
     for done in (tagless, absent, stranger, other, without):
         assert len([x for x in done.stderr.splitlines() if x]) <= 8
         assert "Traceback" not in done.stderr
+
+
+def test_where_the_way_to_redis_is_not_open_that_way_is_named(account: World) -> None:
+    url = "redis://operator:a-password@127.0.0.1:1"
+    for app, way in (
+        (
+            "",
+            "Keep open `fly proxy 16379:6379 -a betatrader-redis`, and set REDIS_URL to redis://op",
+        ),
+        ("none", "Set REDIS_URL to the address that its provider names."),
+    ):
+        done = account.release("status", "--redis-app", app, REDIS_URL=url)
+        assert (done.returncode, done.stdout) == (4, "")
+        what, remedy = done.stderr.splitlines()
+        assert what.startswith("Redis at redis://***@127.0.0.1:1 does not answer: ")
+        assert remedy.startswith(way)
+        assert "a-password" not in done.stderr
+    unset = account.release("status", REDIS_URL="")
+    assert "REDIS_URL is not set" in unset.stderr
+    assert "Run `fly proxy 16379:6379 -a betatrader-redis`, and set" in unset.stderr
 
 
 def test_a_program_that_is_no_fly_is_refused_in_two_lines(account: World) -> None:
@@ -911,7 +935,7 @@ def test_where_redis_is_no_app_of_ours_none_is_asked_for(account: World) -> None
     one = account.release("secrets", "set", "redis", *where, given="A=bcdefghijk\n")
     assert one.returncode == 2
     url = account.release("status", *where, REDIS_URL="")
-    assert "Set it to the address that its provider names." in url.stderr
+    assert "Set REDIS_URL to the address that its provider names." in url.stderr
     slip = account.release("status", "--redis-app", "No App")
     assert (slip.returncode, "'No App' is no name of an app" in slip.stderr) == (2, True)
 
