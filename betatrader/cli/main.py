@@ -1,13 +1,19 @@
 """The program: its commands, `--role`, and the one place where errors become an exit status."""
 
+import errno
 import importlib
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
 
 import click
 
 from betatrader import __version__
 from betatrader.model.errors import BetatraderError, UnreachableError, UsageError
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 COMMANDS = {
     "up": "running",
     "demo": "running",
@@ -125,41 +131,77 @@ def main() -> None:
     """Run the program; every error of ours ends in at most two lines and its status."""
     try:
         status = program(standalone_mode=False, prog_name="betatrader")
-    except BetatraderError as error:
-        click.echo(str(error), err=True)
-        sys.exit(error.exit_status)
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else "betatrader"
-        click.echo(f"{error.format_message()}\nSee `{path} --help`.", err=True)
-        sys.exit(2)
-    except BaseExceptionGroup as group:
-        ours, rest = group.split(BetatraderError)
-        if ours is None or rest is not None:
+    except BaseException as error:
+        ended = _ending(error)
+        if ended is None:
             raise
-        _end_with_first(ours)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(1)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    except OSError as error:
-        if not error.filename:
-            raise
-        click.echo(
-            f"{error.filename}: {error.strerror}\nChoose a place that can be used.", err=True
-        )
-        sys.exit(2)
-    except Exception as error:
-        told = _of_redis(error)
-        if told is None:
-            raise
-        click.echo(str(told), err=True)
-        sys.exit(told.exit_status)
+        _let_go(error)
+        if ended.text:
+            click.echo(ended.text, err=True)
+        sys.exit(ended.status)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _of_redis(error: Exception) -> BetatraderError | None:
+class Ending(NamedTuple):
+    """What a person reads of an error, and the exit status."""
+
+    text: str
+    status: int
+
+
+def _ending(error: BaseException) -> Ending | None:
+    """How the program ends by this error; None where it is a bug."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [(_ending(one), one) for one in _leaves(error)]
+        if any(ending is None for ending, _ in found):
+            return None
+        ours = [ending for ending, one in found if isinstance(one, BetatraderError)]
+        return (ours or [ending for ending, _ in found])[0]
+    if isinstance(error, BetatraderError):
+        return Ending(str(error), error.exit_status)
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "betatrader"
+        return Ending(f"{error.format_message()}\nSee `{path} --help`.", 2)
+    if isinstance(error, click.Abort | KeyboardInterrupt | BrokenPipeError):
+        return Ending("", 1)
+    if isinstance(error, OSError):
+        return _of_a_place(error)
+    told = _of_redis(error)
+    return Ending(str(told), told.exit_status) if told is not None else None
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _of_a_place(error: OSError) -> Ending | None:
+    """A place that cannot be used; one that is open already, as stdout, has no name any more."""
+    if error.filename:
+        return Ending(f"{error.filename}: {error.strerror}\nChoose a place that can be used.", 2)
+    if error.errno in FULL:
+        told = f"cannot write: {error.strerror}\nMake room where the output goes, and try again."
+        return Ending(told, 2)
+    return None
+
+
+def _let_go(error: BaseException) -> None:
+    """What a stream that takes nothing still holds would fail once more at the very end."""
+    leaves = list(_leaves(error)) if isinstance(error, BaseExceptionGroup) else [error]
+    if not any(isinstance(one, OSError) and not one.filename for one in leaves):
+        return
+    broken = any(isinstance(one, BrokenPipeError) for one in leaves)
+    with open(os.devnull, "wb") as nowhere:
+        for stream in (sys.stdout, sys.stderr) if broken else (sys.stdout,):
+            with suppress(OSError, ValueError, AttributeError):
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _of_redis(error: BaseException) -> BetatraderError | None:
     """What Redis has said or left unsaid in the middle of a command; None for any other error. It
     is not imported for that: who has not, has not asked it."""
     known = sys.modules.get("redis.exceptions")
@@ -174,11 +216,3 @@ def _of_redis(error: Exception) -> BetatraderError | None:
         f"Redis went away: {str(error) or type(error).__name__}\n"
         "Try again; `betatrader doctor` tells more."
     )
-
-
-def _end_with_first(group: BaseExceptionGroup[BetatraderError]) -> None:
-    error = group.exceptions[0]
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    click.echo(str(error), err=True)
-    sys.exit(error.exit_status)

@@ -19,6 +19,7 @@ from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.store import acl, keys
 
 FAST = ("--watch", "0.2s", "--gate-timeout", "3s")
+NO_CODE = "nobody knows which rights in Redis v2 needs: git has no code of it"
 
 
 class Base(NamedTuple):
@@ -138,6 +139,16 @@ def test_the_plan_and_a_dry_run_print_each_command_and_change_nothing(account: W
     assert len(account.commands("deploy", "-c")) == 3
     back = account.release("rollback", "v1", "--dry-run", "--json")
     assert [s["command"] for s in json.loads(back.stdout)["steps"]] == ["", "", ""]
+
+
+def test_a_plan_of_which_nobody_reads_the_rest_ends_without_a_trace(account: World) -> None:
+    process = account.start("plan", "v2")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read().splitlines() == [NO_CODE]
+    assert process.wait(20) == 1
+    process.stderr.close()
 
 
 def test_an_app_that_runs_the_image_is_left_alone(account: World) -> None:
