@@ -6,6 +6,7 @@ The reasons stand at the rules; docs/image.md tells them at length.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
@@ -17,6 +18,9 @@ from betatrader.roles.service import DRAIN_S, LAST_ALERTS_S, PORTS
 
 Found = dict[str, Any]
 Wrong = Iterator[tuple[tuple[str | int, ...], str]]
+
+DASHBOARD = "betatrader.dashboard"
+"""The package that has the command; a version without it has none to run."""
 
 REDIS_PORT = 6379
 REDIS = "/app/redis-server"
@@ -89,9 +93,10 @@ def one_group(found: Found) -> Wrong:
         command = found["processes"]["app"]
         yield (
             ("processes", "app"),
-            f'expected "--role {"|".join(ROLES)}", "dashboard", or {REDIS} as entrypoint, '
-            f"found {command!r}",
+            f'expected "--role {"|".join(ROLES)}", or {REDIS} as entrypoint, found {command!r}',
         )
+    elif app_of(found) == "dashboard" and find_spec(DASHBOARD) is None:
+        yield ("processes", "app"), "`betatrader dashboard` is not in this version: no app runs it"
 
 
 def groups_exist(found: Found) -> Wrong:

@@ -1,5 +1,6 @@
 """The fly configurations: ours pass, and each thing that could go wrong with one is refused."""
 
+import importlib.util
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from betatrader import config as configurations
+from betatrader.cli.main import COMMANDS
+from betatrader.release import fly_files_rules
 from betatrader.release.fly_files import check_files
 from betatrader.release.fly_files_keys import megabytes, seconds
 from betatrader.release.fly_files_rules import RULES, app_of
@@ -338,12 +341,36 @@ def test_each_app_has_its_file(folder: Folder) -> None:
     assert [str(problem) for problem in check_files(made)] == [f"{made}: no file runs jobs"]
 
 
-def test_the_dashboard_alone_may_be_public_and_only_through_tls(folder: Folder) -> None:
-    made = folder()
-    text = (made / "jobs.toml").read_text()
-    text = text.replace("betatrader-jobs", "betatrader-dashboard").replace(
+def dashboard(folder: Path) -> str:
+    """The fly file of an app that runs the dashboard."""
+    text = (folder / "jobs.toml").read_text()
+    return text.replace("betatrader-jobs", "betatrader-dashboard").replace(
         "--role jobs", "dashboard"
     )
+
+
+def test_a_dashboard_is_refused_where_this_version_has_none(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = folder()
+    (made / "dashboard.toml").write_text(dashboard(made))
+    monkeypatch.setattr(fly_files_rules, "DASHBOARD", "betatrader.nowhere")
+    (problem,) = told(made)
+    assert problem.endswith(
+        "processes.app: `betatrader dashboard` is not in this version: no app runs it"
+    )
+    monkeypatch.setattr(fly_files_rules, "DASHBOARD", "betatrader.release")
+    assert told(made) == []
+    has = importlib.util.find_spec("betatrader.dashboard") is not None
+    assert ("dashboard" in COMMANDS) is has
+
+
+def test_the_dashboard_alone_may_be_public_and_only_through_tls(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = folder()
+    monkeypatch.setattr(fly_files_rules, "DASHBOARD", "betatrader.release")
+    text = dashboard(made)
     service = "[http_service]\ninternal_port = 8710\n"
     (made / "dashboard.toml").write_text(text + service)
     assert [problem.partition("http_service: ")[2] for problem in told(made)] == [
@@ -377,8 +404,6 @@ def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
 
 def test_every_rule_has_been_broken_above(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a rule, some case of WRONG would pass: no rule is there for show."""
-    from betatrader.release import fly_files_rules
-
     idle = []
     for rule in RULES:
         rest = tuple(other for other in RULES if other is not rule)
