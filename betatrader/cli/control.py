@@ -5,7 +5,6 @@ trader's own /control. It has one id both ways, so that it is obeyed once.
 """
 
 import asyncio
-import getpass
 import secrets
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from betatrader.model.instruction import (
     Reduce,
     Resume,
 )
+from betatrader.ops.author import user
 from betatrader.ops.clock import now_ns
 
 ACKNOWLEDGED_S = 5.0
@@ -44,7 +44,7 @@ def _command(kind: type[Instruction], name: str, purpose: str, group: str = "") 
     @click.option("--direct", is_flag=True, help="Ask the trader of this machine, without Redis.")
     @json_option
     def command(reason: str, direct: bool, as_json: bool) -> None:
-        order = kind(now_ns(), secrets.token_hex(8), getpass.getuser(), reason)
+        order = kind(now_ns(), secrets.token_hex(8), user(), reason)
         answer = asyncio.run(_order(order, name, direct=direct))
         if as_json:
             print_json(answer)
