@@ -2,14 +2,13 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Ask
 
 from betatrader.cli import control
-from betatrader.cli.main import main
 from betatrader.model.instruction import Instruction
 from betatrader.ops.author import user
 from betatrader.release import record
@@ -48,7 +47,7 @@ def test_newer_pythons_say_it_with_another_error(
 
 
 def test_a_halt_leaves_under_the_number(
-    nameless: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nameless: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Instruction] = []
 
@@ -57,24 +56,18 @@ def test_a_halt_leaves_under_the_number(
         return {"acknowledged_ms": 1, "way": "redis", "state": "HALTED", "canceled": 0}
 
     monkeypatch.setattr(control, "_order", noted)
-    monkeypatch.setattr(sys, "argv", ["betatrader", "halt", "--reason", "news"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0, capsys.readouterr().err
+    said = ask("halt", "--reason", "news")
+    assert said.status == 0, said.err
     assert [(order.author, order.reason) for order in sent] == [(f"uid {UNKNOWN}", "news")]
 
 
 def test_an_override_is_stated_by_the_number(
-    nameless: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nameless: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = nameless / "betatrader.toml"
     config.write_text('[binance]\nsymbols = ["BTCUSDT"]\n')
     monkeypatch.setenv("BETATRADER_HOME", str(nameless))
-    monkeypatch.delenv("REDIS_URL", raising=False)
-    words = ["live", "allow", "shadow", "--reason", "known", "--config", str(config), "--json"]
-    monkeypatch.setattr(sys, "argv", ["betatrader", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    out, errors = capsys.readouterr()
-    assert ended.value.code == 0, errors
-    assert json.loads(out)["author"] == f"uid {UNKNOWN}"
+    words = ("live", "allow", "shadow", "--reason", "known", "--config", str(config), "--json")
+    said = ask(*words)
+    assert said.status == 0, said.err
+    assert json.loads(said.out)["author"] == f"uid {UNKNOWN}"
