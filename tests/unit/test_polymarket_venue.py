@@ -300,6 +300,9 @@ def test_a_refusal_is_told_in_the_venues_words(
         refuse(500, "Internal server error"),
         refuse(503, "upstream"),
         refuse(400, "order 0x12 is invalid. Duplicated."),
+        refuse(400, "could not insert order: Context canceled"),
+        refuse(400, "order match delayed due to market conditions"),
+        lambda _: {"success": False, "errorMsg": "order match delayed due to market conditions"},
         lambda _: Answer(502, b"<html>Bad Gateway</html>"),
         lambda _: Answer(200, b"<html>hello</html>"),
         lambda _: {"success": True, "errorMsg": "", "orderID": "0x12", "status": "live"},
@@ -455,6 +458,8 @@ def test_a_429_is_obeyed(world: World) -> None:
 
 
 REFUSED = {"success": True, "errorMsg": "not enough balance / allowance", "orderID": ""}
+DELAYED = {**REFUSED, "errorMsg": "order match delayed due to market conditions"}
+CUT_OFF = {"success": False, "errorMsg": "rpc error: context canceled"}
 
 
 def place_three(world: World, *answers: int | dict | None) -> dict[str, str]:
@@ -487,6 +492,7 @@ A, R, D = "OrderAccepted", "OrderRejected", "OrderInDoubt"
         ((REFUSED, 3, 2), (D, A, A)),
         ((3, 3, 3), (D, D, A)),
         ((1, 2, 3, REFUSED), (A, A, A)),
+        ((DELAYED, REFUSED, CUT_OFF), (D, R, D)),
         ((), (D, D, D)),
     ],
 )
@@ -565,6 +571,9 @@ def test_a_cancel_waits_for_the_answer_to_its_order(world: World) -> None:
          "already canceled or matched"}}, OrderInDoubt),
         (lambda g: {"canceled": [], "not_canceled": {g["orderID"]: "order is delayed"}},
          CancelRejected),
+        (lambda g: {"canceled": [], "not_canceled": {g["orderID"]: "context canceled"}},
+         OrderInDoubt),
+        (refuse(400, "Context canceled"), OrderInDoubt),
         (cut, OrderInDoubt),
         (refuse(500, "x"), OrderInDoubt),
         (refuse(400, "Invalid orderID"), CancelRejected),
@@ -626,7 +635,11 @@ def test_several_are_cancelled_in_one_request(world: World) -> None:
     for one, reason in {**reasons, name(9): UNKNOWN}.items():
         assert isinstance(found[one], CancelRejected)
         assert found[one].reason == reason
-    for reply, kind in ((refuse(400, "no"), "CancelRejected"), (cut, "OrderInDoubt")):
+    for reply, kind in (
+        (refuse(400, "no"), "CancelRejected"),
+        (refuse(400, "context canceled"), "OrderInDoubt"),
+        (cut, "OrderInDoubt"),
+    ):
         world.fake.rest["DELETE /orders"] = reply
         world.do(lambda: world.venue.cancel_many(commands[1:3], clock.now_ns()))
         assert world.kinds() == [kind, kind]

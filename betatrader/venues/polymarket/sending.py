@@ -31,7 +31,7 @@ from betatrader.venues.polymarket.account import Accounts, Happening
 from betatrader.venues.polymarket.forms import VENUE, Form
 from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.ids import Ids
-from betatrader.venues.polymarket.rest import BATCH, ORDER_S, RefusalError, Rest
+from betatrader.venues.polymarket.rest import BATCH, ORDER_S, RefusalError, Rest, leaves_open
 
 AT_ONCE = 32
 """Requests of orders under way together, and of cancels apart from them."""
@@ -198,8 +198,7 @@ class Sending:
             self._end(waiting, OrderRejected, text)
         except RefusalError as error:
             self.refused(error)
-            twice = "duplicated" in error.text.lower()  # then it is there, by whatever way
-            self._end(waiting, OrderInDoubt if twice else OrderRejected, error.text)
+            self._end(waiting, _end_by(error.text), error.text)
         except (OSError, TimeoutError) as error:
             reason = str(error) or f"no answer in {ORDER_S:.0f} s"
             self.failed(reason)
@@ -216,8 +215,7 @@ class Sending:
         one = {sent.order: waiting.pop(sent.order)}
         if answer.error_msg or not answer.success:
             text = answer.error_msg or "refused without a reason"
-            twice = "duplicated" in text.lower()
-            self._end(one, OrderInDoubt if twice else OrderRejected, text)
+            self._end(one, _end_by(text), text)
             return
         if (answer.order_id or "").lower() != sent.their_id or answer.status not in TAKEN:
             text = f"an answer of status {answer.status!r} for order {answer.order_id!r}"
@@ -376,6 +374,12 @@ def _matched(sent: list[Sent], answers: list[wire.Placed | None]) -> list[tuple[
     return list(found.values())
 
 
+def _end_by(text: str) -> type[OrderRejected] | type[OrderInDoubt]:
+    """What an order's error says of it. One that is there twice is there, by whatever way."""
+    twice = "duplicated" in text.lower()
+    return OrderInDoubt if twice or leaves_open(text) else OrderRejected
+
+
 def _not_withdrawn(order: ClientOrderId, error: Exception) -> OrderEvent:
     """What the failure of a cancel's request says of the order."""
     if isinstance(error, NotSentError):
@@ -386,8 +390,9 @@ def _not_withdrawn(order: ClientOrderId, error: Exception) -> OrderEvent:
 
 
 def _not_canceled(order: ClientOrderId, text: str) -> OrderEvent:
-    """Where the order has ended, only the venue's word of how counts: it is asked for."""
+    """Where the order has ended, or may have, only the venue's word of how counts: it is asked
+    for."""
     now_ns = clock.now_ns()
-    if any(words in text.lower() for words in GONE):
+    if leaves_open(text) or any(words in text.lower() for words in GONE):
         return OrderInDoubt(now_ns, order, f"cancel: {text}")
     return CancelRejected(now_ns, order, text)
