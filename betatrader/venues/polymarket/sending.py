@@ -274,15 +274,17 @@ class Sending:
                 self._tell([CancelRejected(clock.now_ns(), order, text)])
                 return
         event: OrderEvent | None = None
+        gone = ""
         async with self._cancels:
             for their_id in self._ids.theirs(order):
                 event = await self._withdraw(order, their_id)
                 if isinstance(event, OrderCanceled):
-                    await self._withdrawn(order, their_id)
-                    return
+                    gone = their_id
                 if not isinstance(event, OrderInDoubt):
                     break
-        if event is not None:
+        if gone:  # a question, which holds no other cancel up
+            await self._withdrawn(order, gone)
+        elif event is not None:
             self._tell([event])
 
     async def _cancel_many(self, orders: list[ClientOrderId]) -> None:
