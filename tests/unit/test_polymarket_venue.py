@@ -25,6 +25,7 @@ from polymarket_scenes import (
     told,
     trade,
 )
+from structlog.testing import capture_logs
 
 from betatrader.engine.orders import Orders
 from betatrader.engine.state import State
@@ -409,6 +410,49 @@ def test_closed_only_lets_positions_be_closed_alone(monkeypatch: pytest.MonkeyPa
     world.submit(approved(1))
     assert [e.reason for e in world.since()] == ["not sent: the account is in closed only mode"]
     world.submit(approved(2, side=Side.SELL))
+    assert world.kinds() == ["OrderAccepted"]
+
+
+def ban(given: dict) -> object:
+    if "all" in given:
+        return [{"success": False, "errorMsg": BAN, "orderID": ""} for _ in given["all"]]
+    raise RefuseError(400, BAN)
+
+
+BAN = "'0x1' address banned"
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_ban_holds_though_the_status_says_nothing_of_it(world: World, several: bool) -> None:
+    """Else a buy would leave and be refused once a minute, for ever."""
+    world.fake.rest["POST /order"] = world.fake.rest["POST /orders"] = ban
+    with capture_logs() as logs:
+        if several:
+            orders = [(approved(number), clock.now_ns()) for number in (1, 2)]
+            world.do(lambda: world.venue.submit_many(orders))
+        else:
+            world.submit(approved(1))
+        assert {e.reason for e in world.since()} == {BAN}
+        sent = [what for what, _ in world.fake.asked if what.startswith("POST /order")]
+        for number in range(3, 6):
+            world.go(PERMISSION_S + 1.0).since()
+            world.submit(approved(number))
+            assert [e.reason for e in world.since()] == [f"not sent: {BAN}"]
+        assert [what for what, _ in world.fake.asked if what.startswith("POST /order")] == sent
+        world.submit(approved(9, side=Side.SELL))
+    assert [e.reason for e in world.since()] == [BAN], "a sale is for the venue to judge"
+    assert [log["reason"] for log in logs if log["log_level"] == "error"] == [BAN], "told once"
+    [told] = world.account().by_hand
+    assert BAN in told
+    assert "Nothing is bought there" in told
+
+
+def test_what_an_order_of_several_is_told_of_a_mode_is_heeded(world: World) -> None:
+    text = "post-only mode: only post-only orders and cancels are allowed"
+    place_three(world, {**REFUSED, "errorMsg": text}, REFUSED, REFUSED)
+    world.submit(approved(4))
+    assert [e.reason for e in world.since()] == [f"not sent, the venue said: {text}"]
+    world.submit(approved(5, post_only=True))
     assert world.kinds() == ["OrderAccepted"]
 
 

@@ -193,8 +193,7 @@ class Sending:
             else:
                 answers = _matched(sent, await self._rest.place_many([one.body for one in sent]))
         except NotSentError as error:
-            text = str(error)
-            text = text if text.startswith("not sent") else f"not sent: {text}"
+            text = f"not sent: {str(error).removeprefix('not sent: ')}"
             self._end(waiting, OrderRejected, text)
         except RefusalError as error:
             self.refused(error)
@@ -215,6 +214,7 @@ class Sending:
         one = {sent.order: waiting.pop(sent.order)}
         if answer.error_msg or not answer.success:
             text = answer.error_msg or "refused without a reason"
+            self.refused(RefusalError(200, text))
             self._end(one, _end_by(text), text)
             return
         if (answer.order_id or "").lower() != sent.their_id or answer.status not in TAKEN:
