@@ -148,16 +148,18 @@ def cost(*, as_json: bool, project: Path, **more: Any) -> None:
 )
 @json_option
 def check(folder: Path, *, as_json: bool) -> None:
-    """Check fly files: keys, ranges, and what we ask of them; status 3 where one is wrong.
+    """Check fly files: keys, ranges, what we ask of them, and each role's settings in [env]; status
+    3 where one is wrong.
 
     A cost in jobs.toml that is not the bill of these files is a warning.
 
     Example: betatrader release check fly
     """
+    from betatrader.release import settings
     from betatrader.release.configuration import wrong_in
     from betatrader.release.pricing import warning
 
-    found = wrong_in(folder)
+    found = [*wrong_in(folder), *settings.wrong_in(folder)]
     texts = {} if found else {path.stem: path.read_text() for path in folder.glob("*.toml")}
     if texts and (told := warning(texts)):
         click.echo(f"warning: {told}", err=True)
