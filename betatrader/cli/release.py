@@ -103,7 +103,7 @@ def status(*, as_json: bool, **more: Any) -> None:
 
 
 @release.command()
-@click.option("--region", help="Default: the cheapest that serves the venue.")
+@click.option("--region", help="Default: the files' own; else the cheapest that serves the venue.")
 @click.option("--venue", default="polymarket", show_default=True)
 @click.option("--traffic-gb", type=click.FloatRange(0), help="Sent in a month.")
 @click.option("--intel-usd", default="0", metavar="USD", help="Models and searches a month.")
@@ -114,6 +114,7 @@ def status(*, as_json: bool, **more: Any) -> None:
     show_default=True,
     help="How many there are; no file says so.",
 )
+@click.option("--egress", is_flag=True, help="With a static address, for keys bound to one.")
 @click.option("--budget", default="100", show_default=True, metavar="USD")
 @click.option(
     "--project",
