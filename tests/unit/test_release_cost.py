@@ -132,7 +132,7 @@ def test_each_app_is_priced_in_the_region_of_its_own_file() -> None:
     assert usd["intel"] == ("iad", Size("shared", 1, 512).price("iad"))
     assert usd["traffic"][1] == Decimal("0.32"), "the trader sends it, from nrt"
     with pytest.raises(UsageError, match="no region is named 'mars'"):
-        cost.bill(*cost.plan_of(files_in(trading="nrt", jobs="mars")))
+        cost.bill(plan._replace(regions={"jobs": "mars"}), "arn")
 
 
 def test_a_region_that_is_asked_for_prices_all_of_the_files_there(tmp_path: Path) -> None:
