@@ -114,6 +114,12 @@ def read(text: str) -> dict[str, Secret]:
             continue
         name, equals, value = line.partition("=")
         name, value = name.strip(), value.strip()
+        if _opens_key(value if equals else line):
+            raise UsageError(
+                f"line {number} begins a key in PEM that goes on in the next lines\n"
+                'Put all of it between """ and """ (NAME="""-----BEGIN … KEY-----""" over several '
+                "lines), or on one line with \\n where a line ends."
+            )
         if not equals or not _NAME.fullmatch(name):
             raise UsageError(f"line {number} is not NAME=VALUE\nIts text is not shown.")
         if value.startswith('"""') and not (value.endswith('"""') and len(value) >= 6):
@@ -179,6 +185,11 @@ def _alike(found: Sequence[AppSecret]) -> list[str]:
         if secret.digest:
             by_digest.setdefault(secret.digest, []).append(secret.name)
     return [" and ".join(sorted(names)) for names in by_digest.values() if len(names) > 1]
+
+
+def _opens_key(text: str) -> bool:
+    """Whether a PEM begins here outside a block: its next lines would be read as names."""
+    return not text.startswith('"""') and "-----BEGIN" in text and "-----END" not in text
 
 
 def _block(first: str, lines: Any, name: str) -> str:

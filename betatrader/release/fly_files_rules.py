@@ -184,7 +184,7 @@ def private(found: Found) -> Wrong:
 
 def no_secrets(found: Found) -> Wrong:
     """This file is in the repository, and in the image's history."""
-    mend = "is a secret: take it out, and give it by `fly secrets import --stage`"
+    mend = "is a secret: take it out, and give it by `betatrader release secrets set`"
     for name, value in found.get("env", {}).items():
         if name.startswith("FLY_"):
             yield ("env", name), "names that begin with FLY_ are fly's own"
