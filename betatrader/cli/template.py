@@ -8,6 +8,7 @@ mode = "paper"            # paper, shadow (orders signed, never sent), live (nee
 log_level = "info"        # debug, info, warning, error
 
 [risk]                    # what no order may exceed; the defaults fit an account of 100 USD
+order_quantity = 1000000  # shares, or units of what is traded
 order_notional_usd = 10
 position_notional_usd = 20
 position_event_usd = 40   # the most that one event's contracts may lose, YES netted against NO
@@ -19,6 +20,7 @@ orders_per_minute = 300   # orders and cancels; cancels count, and are never ref
 daily_loss_usd = 20       # reached: HALTED until a person resumes
 drawdown = 0.2            # of the highest equity; reached: HALTED
 collar = 0.05             # how far beyond the other side's best price an order may reach
+collar_ticks = 5          # and never less than so many ticks
 stale_data_seconds = 5
 
 [paper]

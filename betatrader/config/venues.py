@@ -82,6 +82,8 @@ class Polymarket(Section, frozen=True, kw_only=True):
     """A belt besides the heartbeat: an order that rests is sent with an expiry (GTD) so many
     seconds ahead, and the venue ends it then, whatever has become of us. 0: it rests until it is
     cancelled. A quote that has ended is made again, at the end of the queue."""
+    least_taken_usd: Annotated[Decimal, msgspec.Meta(extra={"least": 0})] = Decimal(1)
+    """The venue refuses a buy that takes at once and is worth less; it tells this nowhere."""
     redeem: bool = True
     """Redeem what has ended, with a relayer key and a wallet (types 1 to 3)."""
     merge: bool = False

@@ -45,16 +45,20 @@ def minimum_size(proposal: Proposal) -> Breach:
     if not proposal.buying or market is None or proposal.price <= 0:
         return None
     limits = proposal.limits
-    largest = least(market.definition, proposal.price, limits.collar) * limits.minimum_times
+    largest = least(market.definition, proposal.terms, limits.collar) * limits.minimum_times
     return (show(largest), show(proposal.quantity)) if proposal.quantity > largest else None
 
 
-def least(definition: Instrument, price: int, collar: int) -> int:
+def least(definition: Instrument, terms: OrderTerms, collar: int) -> int:
     """The least that can be bought and sold again, in whole lots: the venue's minimum quantity; and
     its minimum value with a tenth over, at the collar below the price (what closes a position is
-    offered there, and the venue values it so), and a lot besides, which a fee may take."""
+    offered there, and the venue values it so), and a lot besides, which a fee may take. What takes
+    at once may have to be worth more, which its sale need not."""
+    price: int = terms.price
     lot: int = definition.lot
     quantity: int = definition.min_quantity
+    if terms.takes:
+        quantity = max(quantity, -(-definition.least_taken * SCALE // price))
     if definition.min_notional:
         worst = 10 * price * max(1, SCALE - collar)
         value = -(-definition.min_notional * 11 * SCALE * SCALE // worst)
@@ -66,7 +70,7 @@ def cut(terms: OrderTerms, definition: Instrument, limits: Limits) -> OrderTerms
     """A buy at the size that micro allows: strategies size for their own capital."""
     if terms.side is not BUY or terms.price <= 0:
         return terms
-    largest = least(definition, terms.price, limits.collar) * limits.minimum_times
+    largest = least(definition, terms, limits.collar) * limits.minimum_times
     return replace(terms, quantity=largest) if terms.quantity > largest else terms
 
 

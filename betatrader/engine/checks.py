@@ -74,10 +74,13 @@ def lot(proposal: Proposal) -> Breach:
 
 
 def min_notional(proposal: Proposal) -> Breach:
-    """The venue's minimum order value; what closes a position may be smaller."""
+    """The venue's minimum order value; what closes a position may be smaller, and a buy that takes
+    at once may have a minimum of its own."""
     market = proposal.market
     assert market is not None
-    limit = market.definition.min_notional
+    definition = market.definition
+    takes = proposal.buying and proposal.terms.takes
+    limit = definition.least_taken if takes else definition.min_notional
     if proposal.notional >= limit or proposal.reducing:
         return None
     return show(limit), show(proposal.notional)
@@ -90,8 +93,7 @@ def min_quantity(proposal: Proposal) -> Breach:
     limit = market.definition.min_quantity
     if proposal.quantity >= limit:
         return None
-    takes = terms.type is MARKET or terms.time_in_force is not GTC
-    if takes and type(market.definition) is BinaryContract:
+    if terms.takes and type(market.definition) is BinaryContract:
         return None
     return show(limit), show(proposal.quantity)
 

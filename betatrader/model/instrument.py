@@ -77,6 +77,11 @@ class Spot(msgspec.Struct, frozen=True, tag="spot"):
     replaces: bool = False
     stops: bool = False
 
+    @property
+    def least_taken(self) -> Money:
+        """What a buy that takes at once must be worth: as much as any."""
+        return self.min_notional
+
 
 class BinaryContract(msgspec.Struct, frozen=True, tag="binary_contract"):
     """One outcome of an event: pays 1 where it comes true, else 0.
@@ -100,11 +105,18 @@ class BinaryContract(msgspec.Struct, frozen=True, tag="binary_contract"):
     nets: bool = True
     exclusive: str = ""
     min_quantity: Quantity = Quantity(0)
+    min_taken: Money = Money(0)
+    """The least value of a buy that takes at once, where the venue has one of its own for that."""
 
     @property
     def is_yes(self) -> bool:
         """Whether this is the outcome that the question asks about."""
         return self.outcome.upper() == "YES"
+
+    @property
+    def least_taken(self) -> Money:
+        """What a buy that takes at once must be worth."""
+        return max(self.min_notional, self.min_taken)
 
 
 Instrument = Spot | BinaryContract

@@ -97,6 +97,11 @@ class OrderTerms(msgspec.Struct, frozen=True, gc=False, array_like=True):
     post_only: bool = False
     trigger: int = 0
 
+    @property
+    def takes(self) -> bool:
+        """Whether it takes what stands, and never rests."""
+        return self.type is OrderType.MARKET or self.time_in_force is not TimeInForce.GTC
+
 
 class Order(msgspec.Struct, gc=False):
     """An order and what has become of it. Changed by `engine.orders` alone."""

@@ -45,7 +45,7 @@ def _too_small(terms: OrderTerms, definition: Instrument, pool: Pool) -> str:
     """Why an order is too small. Of pairs as Binance has it: buys and sales alike, one at any price
     by the best that stands, a stop at any price by its trigger. Of contracts as Polymarket has it:
     how many may rest, and how much is paid; a sale may be for less."""
-    takes = terms.type is OrderType.MARKET or terms.time_in_force is not TimeInForce.GTC
+    takes = terms.takes
     is_contract = isinstance(definition, BinaryContract)
     if terms.quantity < definition.min_quantity and not (is_contract and takes):
         return "the quantity is below the minimum"
@@ -56,7 +56,8 @@ def _too_small(terms: OrderTerms, definition: Instrument, pool: Pool) -> str:
         price = pool.best(Side.SELL if terms.side is Side.BUY else Side.BUY) or price
     elif terms.type is OrderType.STOP and takes:
         price = terms.trigger
-    if cost(price, terms.quantity) < definition.min_notional:
+    least = definition.least_taken if takes else definition.min_notional
+    if cost(price, terms.quantity) < least:
         return "the value is below the minimum"
     return ""
 

@@ -109,7 +109,7 @@ class Leg(NamedTuple):
     def buyable(self, quantity: int) -> int:
         """The same, worth what the venue demands at the least of what does not close a position."""
         quantity = self.whole(quantity)
-        least = self.market.definition.min_notional
+        least = self.market.definition.least_taken
         return quantity if quantity * self.market.ask >= least * SCALE else 0
 
 

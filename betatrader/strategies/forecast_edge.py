@@ -113,7 +113,7 @@ class ForecastEdge(Strategy):
         room = min(target, parameters.max_position_usd) - held / SCALE * ask
         usd = min(room, parameters.max_order_usd, market.ask_size / SCALE * ask)
         quantity = quantity_for(int(usd * SCALE), market.ask, definition.lot)
-        if quantity * market.ask // SCALE < definition.min_notional:
+        if quantity * market.ask // SCALE < definition.least_taken:
             return None
         terms = OrderTerms(
             market.id, Side.BUY, OrderType.LIMIT, market.ask, quantity, TimeInForce.IOC

@@ -2,7 +2,8 @@
 
 The legs are bought at once, each at once or not at all beyond what stands (immediate or cancel). A
 leg that filled alone is completed while both still cost less than 1, and sold again where they do
-not: until then it is an open position, whose size `unhedged_usd` bounds.
+not: until then it is an open position, whose size `unhedged_usd` bounds. After such a sale the pair
+is left alone for a while: what kept one leg from filling may keep it again.
 """
 
 import msgspec
@@ -26,6 +27,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience_seconds: float = 2.0
     """How long one leg alone is kept in the hope that the other can be had."""
     pause_seconds: float = 1.0
+    rest_seconds: float = 60.0
+    """After one leg was given up, for so long no pair is bought."""
     fresh_seconds: float = 3.0
     """How old the quotes of both legs may be when a pair is bought."""
 
@@ -36,6 +39,8 @@ class Legs(msgspec.Struct, gc=False):
     next_ns: int = 0
     uneven_ns: int = 0
     """Since when one leg has stood alone; 0: both are even."""
+    rest_ns: int = 0
+    """No pair is bought before this."""
 
 
 class Parity(Strategy):
@@ -51,6 +56,7 @@ class Parity(Strategy):
         self._gain = int(self.parameters.least_gain * SCALE)
         self._patience_ns = int(self.parameters.patience_seconds * SECOND_NS)
         self._pause_ns = int(self.parameters.pause_seconds * SECOND_NS)
+        self._rest_ns = int(self.parameters.rest_seconds * SECOND_NS)
         self._fresh_ns = int(self.parameters.fresh_seconds * SECOND_NS)
         self.memory: dict[str, Legs] = {}
 
@@ -85,7 +91,8 @@ class Parity(Strategy):
     def _buy_both(self, view: View, legs: Legs, one: Market, other: Market) -> Intents:
         legs.uneven_ns = 0
         if (
-            not view.may_add_risk_in(one)
+            view.now_ns < legs.rest_ns
+            or not view.may_add_risk_in(one)
             or not (one.ask and other.ask)
             or one.resolved
             or other.resolved
@@ -101,7 +108,7 @@ class Parity(Strategy):
         if self._gain_of(one, other, quantity) < self._gain:
             return None
         least = min(one.ask, other.ask)
-        if quantity * least < contract.min_notional * SCALE:
+        if quantity * least < contract.least_taken * SCALE:
             return None  # the venue would find one leg too small
         return [_take(one, Side.BUY, quantity, "pair"), _take(other, Side.BUY, quantity, "pair")]
 
@@ -124,12 +131,16 @@ class Parity(Strategy):
             quantity = min(missing, short.ask_size) // lot * lot
             fee = short.definition.fees.fee(short.ask, quantity, maker=False)
             paid = view.average_price(long.id) + short.ask
-            if quantity and paid * quantity + fee * SCALE < SCALE * quantity:
+            is_large = quantity * short.ask >= short.definition.least_taken * SCALE
+            if quantity and is_large and paid * quantity + fee * SCALE < SCALE * quantity:
                 return [_take(short, Side.BUY, quantity, "completes the pair")]
         if waits or not long.bid:
             return None
         quantity = min(missing, long.bid_size) // lot * lot
-        return [_take(long, Side.SELL, quantity, "no other leg is to be had")] if quantity else None
+        if not quantity:
+            return None
+        legs.rest_ns = view.now_ns + self._rest_ns
+        return [_take(long, Side.SELL, quantity, "no other leg is to be had")]
 
 
 def _take(market: Market, side: Side, quantity: int, reason: str) -> Place:

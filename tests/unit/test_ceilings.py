@@ -111,20 +111,23 @@ def test_the_clock_does_not_open_a_day_twice() -> None:
 
 def test_micro_buys_the_least_that_can_be_sold_again() -> None:
     listed = replace(coin(), min_notional=5 * SCALE, min_quantity=parse("0.2"))
-    price = parse("10")
-    assert least(listed, price, COLLAR) == parse("0.59"), "5.50 at 9.50 are 0.58, and a lot over"
-    assert least(listed, parse("1000"), COLLAR) == parse("0.2")
-    assert least(replace(listed, min_quantity=0), parse("1000"), COLLAR) == 2 * listed.lot
-    assert least(contract(YES), parse("0.40"), COLLAR) >= contract(YES).lot
-    free = replace(contract(YES), min_notional=0)
-    assert least(free, parse("0.40"), COLLAR) == free.lot, "no minimum value: shares alone count"
+    ten, thousand = terms(BUY, "10", "1"), terms(BUY, "1000", "1")
+    assert least(listed, ten, COLLAR) == parse("0.59"), "5.50 at 9.50 are 0.58, and a lot over"
+    assert least(listed, thousand, COLLAR) == parse("0.2")
+    assert least(replace(listed, min_quantity=0), thousand, COLLAR) == 2 * listed.lot
+    rests = terms(BUY, "0.40", "9", YES)
+    assert least(contract(YES), rests, COLLAR) >= contract(YES).lot
+    free = replace(contract(YES), min_notional=0, min_taken=SCALE)
+    assert least(free, rests, COLLAR) == free.lot, "no minimum value: shares alone count"
+    takes = replace(rests, time_in_force=TimeInForce.IOC)
+    assert least(free, takes, COLLAR) == parse("2.5"), "what takes must be worth a dollar"
 
 
 def test_what_micro_has_bought_may_be_sold_at_the_collar_after_its_fee_took_a_part() -> None:
     """Else a stop and `flatten` would be refused by the venue for ever."""
     pair = replace(coin(), tick=parse("0.01"), lot=parse("0.00001"), min_notional=5 * SCALE)
     price = parse("61781.79")
-    bought = least(pair, price, COLLAR)
+    bought = least(pair, terms(BUY, "61781.79", "1"), COLLAR)
     kept = bought // 1000
     sellable = (bought - kept) // pair.lot * pair.lot
     assert sellable * (price * 95 // 100) // SCALE >= 5 * SCALE
@@ -134,7 +137,7 @@ def test_in_micro_a_larger_buy_is_cut_to_that_and_a_smaller_one_left() -> None:
     scene = Scene(MICRO)
     order = scene.propose(terms(BUY, "10.00", "0.9"))
     assert isinstance(order, Approved)
-    smallest = least(coin(), parse("10.00"), COLLAR)
+    smallest = least(coin(), order.terms, COLLAR)
     assert order.terms.quantity == smallest < parse("0.9")
     asked = OrderTerms(COIN, BUY, OrderType.MARKET, 0, parse("0.9"), TimeInForce.IOC)
     taken = scene.propose(asked)

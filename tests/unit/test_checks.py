@@ -12,7 +12,7 @@ from betatrader.engine.strategy import Place
 from betatrader.model.account import OrderAccepted, OrderInDoubt, Protection
 from betatrader.model.command import Alert, Approved, CancelOrder, Warned
 from betatrader.model.ids import InstrumentId
-from betatrader.model.instruction import Flatten, Started, TimerFired, TradingState
+from betatrader.model.instruction import Flatten, Halt, Started, TimerFired, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import SCALE, parse
@@ -63,6 +63,21 @@ def test_the_venues_minimum_quantity_binds_what_rests_and_of_pairs_what_takes_to
     assert scene.refused_by(terms(BUY, "0.40", "0.39", YES)) == "min_quantity"
     takes = terms(BUY, "0.42", "0.39", YES, time_in_force=TimeInForce.IOC)
     assert scene.refused_by(takes) == ""
+
+
+def test_a_buy_that_takes_has_a_least_value_of_its_own_and_what_rests_or_is_sold_does_not() -> None:
+    """As Polymarket has it: one dollar, which it tells nowhere."""
+    scene = Scene()
+    for name in (YES, NO):
+        listed = replace(contract(name), min_notional=0, min_taken=SCALE)
+        scene.take(InstrumentListed(0, listed))
+    ioc = TimeInForce.IOC
+    assert scene.refused_by(terms(BUY, "0.42", "2.38", YES, time_in_force=ioc)) == "min_notional"
+    assert scene.refused_by(terms(BUY, "0.42", "2.39", YES, time_in_force=ioc)) == ""
+    rests = scene.propose(terms(BUY, "0.30", "1", YES))
+    assert isinstance(rests, Approved)
+    scene.fill(rests)
+    assert scene.refused_by(terms(SELL, "0.50", "1", YES, time_in_force=ioc)) == ""
 
 
 def test_an_unknown_instrument() -> None:
@@ -382,3 +397,26 @@ def test_at_four_fifths_of_a_limit_a_person_is_told_once_a_minute() -> None:
     assert warned("0.85") == []
     assert warned("0.95") == ["order_notional", "position_notional"]
     assert scene.state.warned == {"order_notional": SECOND, "position_notional": SECOND}
+
+
+def test_at_four_fifths_of_a_loss_limit_a_person_is_told_before_it_halts_and_buys_or_not() -> None:
+    """The clock's tick looks: a position may fall for long before anything else is ordered."""
+    scene = Scene(msgspec.structs.replace(Limits(), daily_loss=5 * SCALE, drawdown=SCALE // 20))
+    scene.hold("1")
+
+    def warned(lost: str, at_s: float) -> list[Warned]:
+        scene.state.day_equity = scene.state.equity() + parse(lost)
+        step = scene.take(TimerFired(int(at_s * SECOND), "tick"))
+        changes = step.changes if step is not None else ()
+        return [change for change in changes if isinstance(change, Warned)]
+
+    assert warned("4", 2) == []
+    assert warned("4.1", 3) == [Warned("daily_loss", "4", "4.1")]
+    assert warned("4.2", 62) == [], "once a minute"
+    assert warned("4.3", 63) == [Warned("daily_loss", "4", "4.3")]
+    high = scene.state.equity_high = scene.state.equity() * 100 // 95 - SCALE // 100
+    fall = high - scene.state.equity()
+    [more] = warned("0", 64)
+    assert (more.check, parse(more.actual)) == ("drawdown", fall)
+    scene.take(Halt(65 * SECOND, "i", "me"))
+    assert warned("4.9", 130) == [], "it is halted"

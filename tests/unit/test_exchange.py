@@ -254,13 +254,14 @@ def test_a_pair_has_a_least_value_and_quantity_for_buys_and_for_what_closes(venu
 
 
 def test_of_a_contract_only_what_is_paid_and_what_may_rest_has_a_least_size(venue: Venue) -> None:
-    listed = replace(contract(YES), min_quantity=parse("5"))
+    listed = replace(contract(YES), min_quantity=parse("5"), min_notional=0, min_taken=SCALE)
     venue.market(InstrumentListed(venue.now, listed))
     venue.market(BookSnapshot(venue.now, YES, levels({"0.40": "50"}), levels({"0.42": "50"})))
     ioc = TimeInForce.IOC
     assert refusals(venue, terms(BUY, "0.42", "4", YES)) == QUANTITY
     assert refusals(venue, terms(BUY, "0.42", "4", YES, time_in_force=ioc)) == []
     assert refusals(venue, terms(BUY, "0.42", "2", YES, time_in_force=ioc)) == VALUE
+    assert refusals(venue, terms(BUY, "0.10", "5", YES)) == [], "what rests may be worth less"
     assert refusals(venue, terms(SELL, "0.43", "2", YES)) == QUANTITY
     assert refusals(venue, terms(SELL, "0.40", "2", YES, time_in_force=ioc)) == []
 

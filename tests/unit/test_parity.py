@@ -1,6 +1,7 @@
 """Parity buys a pair that pays more than it costs, and never keeps one leg for long."""
 
 import msgspec
+from msgspec.structs import replace
 from scenes import NO, SECOND, YES, coin, contract, quote
 
 from betatrader.engine.engine import Engine
@@ -17,14 +18,24 @@ from betatrader.strategies.parity import Parameters, Parity
 class Pair:
     """An engine with the strategy alone, both contracts listed, at a price that a test sets."""
 
-    def __init__(self, **parameters: float) -> None:
+    def __init__(self, *, tells_least: bool = True, **parameters: float) -> None:
+        """Without `tells_least` the contracts are as Polymarket's: only what takes has a least."""
         self.engine = Engine(Limits(), [Parity(Parameters(**parameters))])
         self.now_s = 1.0
         self.trades = 0
         self.take(Started(0, 1, TradingState.ACTIVE))
         self.take(CashFlow(0, "SIM", 100 * SCALE))
-        for listed in (coin(), contract(YES), contract(NO)):
+        self.take(InstrumentListed(0, coin()))
+        for listed in (contract(YES), contract(NO)):
+            if not tells_least:
+                listed = replace(listed, min_notional=0, min_taken=SCALE)
             self.take(InstrumentListed(0, listed))
+
+    def expire(self, order: Approved) -> None:
+        """An order took nothing."""
+        now = int(self.now_s * SECOND)
+        self.take(OrderAccepted(now, order.order))
+        self.take(OrderCanceled(now, order.order, "IOC"))
 
     def take(self, event: object) -> list[Approved]:
         step = self.engine.process(event)  # type: ignore[arg-type]
@@ -89,8 +100,7 @@ def test_a_leg_that_cannot_be_completed_is_given_up_after_a_while() -> None:
     pair = Pair()
     no, yes = sorted(pair.quotes(("0.44", "0.45"), ("0.44", "0.45")), key=_name)
     pair.fill(no)
-    pair.take(OrderAccepted(int(pair.now_s * SECOND), yes.order))
-    pair.take(OrderCanceled(int(pair.now_s * SECOND), yes.order, "IOC"))
+    pair.expire(yes)
     assert pair.quotes(("0.55", "0.56"), ("0.43", "0.45")) == [], "patience"
     orders: list[Approved] = []
     while not orders and pair.now_s < 10:
@@ -100,6 +110,25 @@ def test_a_leg_that_cannot_be_completed_is_given_up_after_a_while() -> None:
     assert (sale.terms.price, sale.terms.quantity) == (parse("0.43"), 6 * SCALE)
     pair.fill(sale)
     assert pair.held() == (0, 0)
+    given_up_s = pair.now_s
+    while pair.now_s < given_up_s + 30:
+        assert pair.quotes(("0.44", "0.45"), ("0.44", "0.45")) == [], "what failed may fail again"
+    pair.now_s = given_up_s + 60
+    assert len(pair.quotes(("0.44", "0.45"), ("0.44", "0.45"))) == 2
+
+
+def test_a_leg_too_cheap_to_be_taken_is_neither_bought_nor_completed() -> None:
+    """Else the venue refuses it, and the other leg is bought and sold again, for ever."""
+    pair = Pair(tells_least=False)
+    assert pair.quotes(("0.88", "0.89"), ("0.05", "0.06")) == [], "6 are worth 0.36"
+    no, yes = sorted(pair.quotes(("0.44", "0.45"), ("0.44", "0.45")), key=_name)
+    pair.fill(no)
+    pair.fill(yes, "4")
+    orders: list[Approved] = []
+    while not orders:
+        orders = pair.quotes(("0.44", "0.45"), ("0.44", "0.46"))
+    [sale] = orders
+    assert (sale.terms.instrument, sale.terms.side) == (NO, Side.SELL), "2 of YES are worth 0.90"
 
 
 def test_what_rounding_has_left_is_even_and_a_refused_completion_is_given_up() -> None:
@@ -111,12 +140,10 @@ def test_what_rounding_has_left_is_even_and_a_refused_completion_is_given_up() -
     lone = Pair(patience_seconds=0.5)
     no, yes = sorted(lone.quotes(("0.44", "0.45"), ("0.44", "0.45")), key=_name)
     lone.fill(no)
-    lone.take(OrderAccepted(int(lone.now_s * SECOND), yes.order))
-    lone.take(OrderCanceled(int(lone.now_s * SECOND), yes.order, "IOC"))
+    lone.expire(yes)
     made = [*lone.quotes(("0.45", "0.46"), ("0.44", "0.45"))]
     for order in made:
-        lone.take(OrderAccepted(int(lone.now_s * SECOND), order.order))
-        lone.take(OrderCanceled(int(lone.now_s * SECOND), order.order, "IOC"))
+        lone.expire(order)
     [sale] = lone.quotes(("0.45", "0.46"), ("0.44", "0.45"))
     assert (sale.terms.instrument, sale.terms.side) == (NO, Side.SELL)
 

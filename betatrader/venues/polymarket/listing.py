@@ -70,9 +70,11 @@ def curve_of(fees: wire.Fees | None) -> FeeCurve:
 
 
 def contracts_of(
-    found: wire.Parameters, market: wire.Market, now_ns: int
+    found: wire.Parameters, market: wire.Market, now_ns: int, least_taken: int = SCALE
 ) -> tuple[BinaryContract, ...]:
     """A market's two outcomes as instruments; raises ValueError where it is not of two.
+
+    `least_taken`: the value below which the venue refuses a buy that takes, which it tells nowhere.
 
     The venue does not net YES against NO by itself: a pair is merged when somebody asks for it.
     """
@@ -97,6 +99,7 @@ def contracts_of(
             fees=fees,
             nets=False,
             min_quantity=Quantity(number(found.mos)),
+            min_taken=Money(least_taken),
             exclusive=(market.neg_risk_market_id or "") if market.neg_risk else "",
         )
         for index, token in enumerate(found.t)
@@ -144,6 +147,8 @@ class Listing:
         self.following: Following | None = None
         self.is_flat: Callable[[str], bool] = lambda _token: False
         """Whether nothing is held of a token any more."""
+        self.least_taken = SCALE
+        """What a buy that takes must be worth: the venue enforces it, and tells it nowhere."""
         self.has_looked = False
         """Whether each market was asked for and has answered, be it that it is not there."""
         self.rules: dict[str, Rules] = {}
@@ -262,7 +267,7 @@ class Listing:
     def take(self, market: wire.Market, found: wire.Parameters) -> None:
         """What the venue says of one market now; raises ValueError where it cannot be traded."""
         now_ns = clock.now_ns()
-        contracts = contracts_of(found, market, now_ns)
+        contracts = contracts_of(found, market, now_ns, self.least_taken)
         curve, neg_risk = curve_of(found.fd), bool(found.nr) or market.neg_risk
         for contract in contracts:
             token = contract.id.rpartition(".")[0]

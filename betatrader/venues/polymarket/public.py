@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import anyio
 import structlog
 
+from betatrader.config import units
 from betatrader.config.venues import Polymarket
 from betatrader.model.errors import UsageError
 from betatrader.model.event import Event
@@ -48,6 +49,7 @@ class PolymarketMarket:
         self._stream = MarketStream(transport, settings.market_socket, self._rest, market)
         self._stream.turned = changed
         self._listing = Listing(settings.markets, self._rest, market, self._stream.listen)
+        self._listing.least_taken = units(settings.least_taken_usd)
         self._stream.listing = self._listing
         if settings.follow:
             self._listing.following = Following(
