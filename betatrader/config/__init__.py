@@ -22,7 +22,7 @@ import msgspec
 from betatrader.config.live import Live, fault
 from betatrader.config.reader import ENVIRONMENT, Reader, Section
 from betatrader.config.shard import Shard, too_small
-from betatrader.config.venues import Binance, Polymarket, elsewhere
+from betatrader.config.venues import Binance, Polymarket, elsewhere, too_late
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.limits import SECOND_NS, Limits
 from betatrader.model.money import SCALE
@@ -282,6 +282,10 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
     small = too_small(config)
     if small:
         raise ConfigurationError([f"{reader.place(('shard', 'share'))}: shard.share: {small}"])
+    late = too_late(config.polymarket)
+    if late:
+        path = ("polymarket", "heartbeat_seconds")
+        raise ConfigurationError([f"{reader.place(path)}: {'.'.join(path)}: {late}"])
     for venue in config.paper.venues:
         far = elsewhere(getattr(config, venue))
         if far:

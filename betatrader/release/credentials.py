@@ -1,29 +1,18 @@
-"""Which app needs which secret, and what is wrong with those that it has. Pure.
+"""Which app must have which secret, and what is wrong with those that it has. Pure.
 
-The names come from the configuration itself: whatever has the type of a secret there belongs to
-the roles of its table below, and to nobody else.
+Whose a secret is stands in `ops.owners`, for every way to run the roles.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
-from betatrader.config import Config
-from betatrader.config.reader import ENVIRONMENT
 from betatrader.model.errors import UsageError
 from betatrader.model.secret import Secret, is_placeholder
 from betatrader.ops import door
-from betatrader.release.apps import APPS, ORDER
+from betatrader.ops.owners import OWNERS, secret_fields, variable
+from betatrader.release.apps import APPS
 from betatrader.release.fly import AppSecret
-
-OWNERS: dict[str, tuple[str, ...]] = {
-    "binance": ("trading",),
-    "polymarket": ("trading",),
-    "alerts": ORDER,
-}
-"""Each table of the configuration that holds secrets, and the roles that get them."""
 
 TRADED = {
     "binance": (("BETATRADER_BINANCE__SYMBOLS",), ("KEY", "SECRET")),
@@ -59,39 +48,6 @@ def needs(app: str, environment: Mapping[str, str]) -> Needs:
             if any(environment.get(one, "[]") not in ("", "[]") for one in settings):
                 required |= {variable(venue, name.lower()) for name in names}
     return Needs(frozenset(required), frozenset(optional - required))
-
-
-def variable(section: str, field: str) -> str:
-    """The name of a setting in the environment."""
-    return f"{ENVIRONMENT}{section.upper()}__{field.upper()}"
-
-
-def secret_fields() -> dict[str, tuple[str, ...]]:
-    """Every secret of the configuration: its table and its fields."""
-    found = {}
-    for table in msgspec.structs.fields(Config):
-        fields = getattr(table.type, "__struct_fields__", ())
-        named = tuple(name for name in fields if isinstance(_default(table.type, name), Secret))
-        if named:
-            found[table.name] = named
-    return found
-
-
-def secret_variables() -> frozenset[str]:
-    """The variables that hold secrets: each such field, and each table that has one."""
-    found = secret_fields()
-    fields = {variable(table, name) for table, names in found.items() for name in names}
-    return frozenset(fields | {f"{ENVIRONMENT}{table.upper()}" for table in found})
-
-
-def plain_variables() -> frozenset[str]:
-    """The names in the environment of all settings that are no secrets."""
-    found = set()
-    for table in msgspec.structs.fields(Config):
-        inner = getattr(table.type, "__struct_fields__", ())
-        found.add(f"{ENVIRONMENT}{table.name.upper()}")
-        found |= {variable(table.name, name) for name in inner}
-    return frozenset(found - secret_variables())
 
 
 def problems(app: str, wanted: Needs, found: Sequence[AppSecret]) -> list[str]:
@@ -172,10 +128,6 @@ def _configured(role: str) -> list[str]:
         if role in OWNERS[section]
         for field in fields
     ]
-
-
-def _default(kind: Any, name: str) -> object:
-    return getattr(kind(), name)
 
 
 def _alike(found: Sequence[AppSecret]) -> list[str]:

@@ -260,17 +260,6 @@ def test_real_money_on_fly_takes_both_halves(mode: str, command: str, right: boo
 # secrets
 
 
-def test_every_secret_of_the_configuration_has_its_roles() -> None:
-    assert set(credentials.secret_fields()) == set(credentials.OWNERS)
-
-
-def test_each_setting_is_a_secret_or_plain_and_never_both() -> None:
-    secret, plain = credentials.secret_variables(), credentials.plain_variables()
-    assert {"BETATRADER_ALERTS__DEADMAN", "BETATRADER_POLYMARKET__API_PASSPHRASE"} < secret
-    assert {"BETATRADER_MODE", "BETATRADER_POLYMARKET__MARKETS"} < plain
-    assert not secret & plain
-
-
 def test_a_venues_keys_are_tradings_alone_and_needed_where_it_is_traded() -> None:
     key = "BETATRADER_BINANCE__KEY"
     bare, traded = (

@@ -59,10 +59,6 @@ CLOCK_MARGIN_MS = 1_000
 """The venue takes a timestamp that is this far ahead of its clock: an order may arrive that much
 later than its window says."""
 
-UNSEEN_MS = 10_000
-"""For so long after it arrived, an order may be at the venue and in none of its answers: the engine
-is waited for that long, and what is asked for lags behind it."""
-
 AWAY = "not sent: the venue is away"
 UNTOLD = "not sent: the venue has not told yet what the key may do"
 OVER_LIMIT = "not sent: it would go over the venue's rate limit"
@@ -92,7 +88,7 @@ class BinanceVenue:
         key, signer = sign.checked_key(settings.key), sign.signer_of(settings.secret)
         window_ms = settings.recv_window_ms
         self.balances_lag_ns = (window_ms + CLOCK_MARGIN_MS) * 1_000_000
-        self.under_way_ns = self.balances_lag_ns + UNSEEN_MS * 1_000_000
+        self.under_way_ns = self.balances_lag_ns + settings.unseen_ms * 1_000_000
         self.connected = False
         self.changed = anyio.Event()
         """Set, and renewed, where the connection begins or ends."""

@@ -12,6 +12,8 @@ import anyio
 import msgspec
 import structlog
 
+from betatrader.config.venues import Polymarket
+from betatrader.model.errors import UsageError
 from betatrader.model.event import Event
 from betatrader.model.money import SCALE
 from betatrader.net.feed import Feed
@@ -50,8 +52,16 @@ TOGETHER = 2
 is the socket that is silent."""
 
 LOOK_S = 0.5
-MOST_TOKENS = 500
-"""Beyond it, one socket silently delivers nothing."""
+
+
+def check_room(settings: Polymarket) -> None:
+    """Raises UsageError where one socket does not carry the markets that are named."""
+    most = settings.socket_tokens // 2
+    if len(settings.markets) > most:
+        raise UsageError(
+            f"[polymarket] markets: one socket carries {most} at most, and {len(settings.markets)} "
+            "are named\nName fewer, or raise socket_tokens where the venue carries more."
+        )
 
 
 class MarketStream:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from betatrader.config.venues import Tier
 from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError, Transport
 from betatrader.ops import clock
@@ -96,10 +97,16 @@ class Rest:
     not sent (NotSentError, also by our own rate limit), refused (RefusalError), or unclear."""
 
     def __init__(
-        self, transport: Transport, address: str, signer: Signer | None, keys: Credentials | None
+        self,
+        transport: Transport,
+        address: str,
+        signer: Signer | None,
+        keys: Credentials | None,
+        *,
+        tier: Tier = "standard",
     ) -> None:
         """Without a signer, only public questions."""
-        self.limits = Limits()
+        self.limits = Limits(tier)
         self.clock = VenueClock()
         self.keys = keys
         self._transport = transport
@@ -242,6 +249,7 @@ class Rest:
     async def place_many(self, bodies: list[str]) -> list[wire.Placed | None]:
         """Send up to 15 orders in one request; each has an answer of its own, in their order,
         unless one is absent."""
+        self._count("order-many")
         text = "[" + ",".join(bodies) + "]"
         answer = await self._signed("POST", "/orders", "", text, timeout_s=ORDER_S)
         return _as(list[wire.Placed | None], answer)
@@ -317,8 +325,8 @@ class Rest:
         body: str = "",
         timeout_s: float = ANSWER_S,
     ) -> bytes:
-        if kind and not self.limits.take(kind):
-            raise NotSentError("not sent: our share of the venue's rate limit is used up")
+        if kind:
+            self._count(kind)
         target = f"{self._address}{path}"
         if query:
             target += "?" + urlencode(query)
@@ -338,6 +346,10 @@ class Rest:
             raise
         self.limits.heed(counted, answer)
         return found
+
+    def _count(self, kind: str) -> None:
+        if not self.limits.take(kind):
+            raise NotSentError("not sent: our share of the venue's rate limit is used up")
 
 
 def _as(kind: type[T], body: bytes | msgspec.Raw) -> T:

@@ -35,7 +35,7 @@ from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.heartbeat import Heartbeat
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import FeeCurve, Listing
-from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
+from betatrader.venues.polymarket.market import MarketStream, check_room
 from betatrader.venues.polymarket.modes import Modes
 from betatrader.venues.polymarket.redeeming import redeemer_of
 from betatrader.venues.polymarket.rest import ORDER_S, PAGE, RefusalError, Rest
@@ -84,8 +84,7 @@ class PolymarketVenue:
     ) -> None:
         if not settings.markets and not settings.follow:
             raise UsageError("[polymarket] markets names none: set condition ids to trade there")
-        if 2 * len(settings.markets) > MOST_TOKENS:
-            raise UsageError(f"[polymarket] markets: one socket carries {MOST_TOKENS // 2} at most")
+        check_room(settings)
         signer = Signer(
             settings.private_key, settings.chain, settings.signature_type, settings.funder
         )
@@ -97,7 +96,7 @@ class PolymarketVenue:
         """Set, and renewed, where the connection begins or ends."""
         self._take = take
         self._log = structlog.get_logger()
-        self.rest = Rest(transport, settings.clob, signer, keys)
+        self.rest = Rest(transport, settings.clob, signer, keys, tier=settings.rate_tier)
         self.ids = Ids(signer, clock.now_ns())
         self._accounts = Accounts(self.ids, self._curve)
         self._market = MarketStream(transport, settings.market_socket, self.rest, market)
@@ -115,7 +114,7 @@ class PolymarketVenue:
         )
         self._statement = Statement(self.rest, self.ids, self._accounts, self._listing)
         self._statement.heard_from_ns = lambda: self._user.opened_ns
-        self._heartbeat = Heartbeat(self.rest, take, self._answered)
+        self._heartbeat = Heartbeat(settings, self.rest, take, self._answered)
         self._sending = Sending(self.rest, self.ids, self._accounts, self._tell)
         self._sending.refused = self._refused
         self._sending.failed = self._failed
