@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from commands import Ask, asking
 from hypothesis import settings
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -34,3 +35,9 @@ def own_home(monkeypatch: pytest.MonkeyPatch):
         home = Path(run) / "home"
         monkeypatch.setenv("BETATRADER_HOME", str(home))
         yield home
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Runs one command in this process."""
+    return asking(monkeypatch, capsys)

@@ -41,7 +41,7 @@ def contract(token: str = YES, *, tick: str = "0.01") -> BinaryContract:
         "a coin that was tossed",
         parse(tick),
         parse("0.01"),
-        0,
+        parse("1"),  # as the generated market states it, whose contracts the demo serves
         BinaryFees(0, parse("0.04")),
         nets=False,
     )

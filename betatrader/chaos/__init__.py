@@ -4,7 +4,6 @@ simulate   runs seeds in processes of their own, and shrinks what fails
 world      one run: venues, Redis, traders, faults
 site       one of its venues: exchange, market, the way to it, what strikes it
 plan       what goes wrong, and when
-parts      a venue some of whose parts fail alone
 judge      what must be true
 bugs       planted ones, to show that the judge can see
 busy       a strategy that orders as often as it may

@@ -11,9 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from betatrader.chaos import parts
 from betatrader.chaos.network import Network
-from betatrader.chaos.parts import PartlyDown
 from betatrader.chaos.plan import Plan
 from betatrader.chaos.seams import EPOCH_S, put
 from betatrader.chaos.wires import RoutedTransport, Served
@@ -34,7 +32,7 @@ from betatrader.net import live
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
 from betatrader.sim.ledger import Ledger
-from betatrader.venues import pace
+from betatrader.venues import pace, parts
 from betatrader.venues.link.server import LinkServer
 from betatrader.venues.pace import Rules
 
@@ -172,12 +170,7 @@ class OfBinance(_OfPairs):
         self._keys = Secret(KEY), Secret(SECRET)
         self._server = BinanceServer(exchange, cash, [Account(KEY, SECRET, OWNER)], faults)
         self._server.weights.orders_in_10_s = 10_000
-        limited, down = (
-            {"code": code, "msg": text}
-            for code, text in ((-1003, "Too many requests."), (-1001, "Internal error."))
-        )
-        core = PartlyDown(self._server, faults, parts.BINANCE, limited, down)
-        self.served: Served | None = Served(network, core)
+        self.served: Served | None = Served(network, parts.of_binance(self._server, faults))
         self.run = self._server.run
         self.deliver = self._server.deliver
 
@@ -240,9 +233,7 @@ class OfPolymarket:
         self.name = self._pair[0]
         rules = Rules(cash, enforce_limits=False)
         self._server = PolymarketServer(exchange, rules, faults)
-        limited, down = {"error": "Too many requests"}, {"error": "Service unavailable"}
-        core = PartlyDown(self._server, faults, parts.POLYMARKET, limited, down)
-        self.served: Served | None = Served(network, core)
+        self.served: Served | None = Served(network, parts.of_polymarket(self._server, faults))
         self.deliver = self._server.deliver
 
     def listed(self) -> list[Instrument]:

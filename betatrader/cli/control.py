@@ -5,7 +5,6 @@ trader's own /control. It has one id both ways, so that it is obeyed once.
 """
 
 import asyncio
-import getpass
 import secrets
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ import click
 
 from betatrader.cli.output import json_option, print_json
 from betatrader.model.command import CancelOrder, StateChanged, Step
-from betatrader.model.errors import BetatraderError, DeadlineError, UnreachableError
+from betatrader.model.errors import BetatraderError, DeadlineError, UnreachableError, UsageError
 from betatrader.model.instruction import (
     CancelAll,
     ConfirmLimits,
@@ -24,7 +23,9 @@ from betatrader.model.instruction import (
     Instruction,
     Reduce,
     Resume,
+    lacks_reason,
 )
+from betatrader.ops.author import user
 from betatrader.ops.clock import now_ns
 
 ACKNOWLEDGED_S = 5.0
@@ -36,15 +37,20 @@ class UnheardError(DeadlineError):
     """The trader has not acknowledged an order in time."""
 
 
-def _command(kind: type[Instruction], name: str, purpose: str, group: str = "") -> click.Command:
+def _command(
+    kind: type[Instruction], name: str, purpose: str, *, group: str = "", needs_reason: bool = False
+) -> click.Command:
+    given: dict[str, Any] = {"required": True} if needs_reason else {"default": ""}
     example = f"betatrader {group}{name} --reason 'news at noon'"
 
     @click.command(name, help=f"{purpose}\n\nExample: {example}")
-    @click.option("--reason", default="", help="Why; kept for the audit.")
+    @click.option("--reason", help="Why; kept for the audit.", **given)
     @click.option("--direct", is_flag=True, help="Ask the trader of this machine, without Redis.")
     @json_option
     def command(reason: str, direct: bool, as_json: bool) -> None:
-        order = kind(now_ns(), secrets.token_hex(8), getpass.getuser(), reason)
+        order = kind(now_ns(), secrets.token_hex(8), user(), reason)
+        if lacks_reason(order):
+            raise UsageError("--reason is empty\nSay why: it is what the journal will tell.")
         answer = asyncio.run(_order(order, name, direct=direct))
         if as_json:
             print_json(answer)
@@ -59,7 +65,11 @@ reduce = _command(Reduce, "reduce", "From now on only orders that reduce a posit
 resume = _command(Resume, "resume", "Trade again; loss limits count from here.")
 cancel_all = _command(CancelAll, "cancel-all", "Cancel every order that rests.")
 limits_confirm = _command(
-    ConfirmLimits, "confirm", "Confirm limits that the configuration has raised.", "limits "
+    ConfirmLimits,
+    "confirm",
+    "Confirm limits that the configuration has raised, and say why.",
+    group="limits ",
+    needs_reason=True,
 )
 flatten = _command(Flatten, "flatten", "Cancel what rests, sell every position, and stay HALTED.")
 

@@ -66,7 +66,7 @@ def journal_verify(path: Path | None, repair: bool, as_json: bool) -> None:
         "the whole chain hold"
     )
     if reader.torn:
-        click.echo(f"the last write was cut off ({reader.torn} bytes): a crash, and no damage")
+        click.echo(_torn(reader.torn))
     if reader.closed:
         click.echo("closed: it ends where the run ended")
     elif not reader.any_file:
@@ -94,7 +94,8 @@ def journal_show(path: Path | None, limit: int, first: int, as_json: bool) -> No
     """
     from betatrader.store.journal_reader import Reader
 
-    wanted = (entry for entry in Reader(_chosen(path)) if entry.sequence >= first)
+    reader = Reader(_chosen(path))
+    wanted = (entry for entry in reader if entry.sequence >= first)
     for entry in islice(wanted, limit):
         fields = event_fields(entry.record)
         if as_json:
@@ -102,6 +103,7 @@ def journal_show(path: Path | None, limit: int, first: int, as_json: bool) -> No
             continue
         said = "; ".join(describe(entry.record)) or _short(fields)
         click.echo(f"{entry.sequence:>9} {iso(entry.record.time_ns)} {fields['kind']:16} {said}")
+    _tell_torn(reader.torn)
 
 
 @click.command()
@@ -114,7 +116,7 @@ def replay(path: Path | None, as_json: bool) -> None:
     """
     from betatrader.roles.replaying import replay_journal
 
-    reader, result = replay_journal(_chosen(path), _Progress())
+    reader, result = replay_journal(_chosen(path), _Progress("events"))
     facts = {
         "run": reader.head.run,
         "events": result.events,
@@ -125,6 +127,8 @@ def replay(path: Path | None, as_json: bool) -> None:
     }
     if as_json:
         print_json(facts)
+    else:
+        _tell_torn(reader.torn)
     if result.difference is not None:
         one = result.difference
         if not as_json:
@@ -144,34 +148,48 @@ def replay(path: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("order")
-@click.option("--journal", "path", type=Path, help="A journal. Default: the home's last run.")
+@click.option("--journal", "path", type=Path, help="One journal. Default: all of the home.")
 @json_option
 def explain(order: str, path: Path | None, as_json: bool) -> None:
     """The life of one order: forecast, strategy, checks, venue messages; or why it was refused.
 
-    ORDER is an id, or its last digits. Example: betatrader explain 00000000002a
+    ORDER is an id, or its last digits: then the newest that ends so. Of an order that rested over a
+    restart every run's journal tells its part. Example: betatrader explain 00000000002a
     """
+    from betatrader.ops.home import default_home
+    from betatrader.roles import keeping
     from betatrader.roles.explaining import explain as tell
 
-    life = tell(_chosen(path), order)
+    books = keeping.books(default_home()) if path is None else [[path]]
+    if not books:
+        raise _no_journal()
+    life = tell(books, order, _Progress("records"))
     if as_json:
         print_json(life)
         return
     click.echo(f"order {life.order}")
+    several, place = len({line.run for line in life.lines}) > 1, ""
     for line in life.lines:
+        here = f"run {line.run}, {line.time[:10]}"
+        if several and here != place:
+            click.echo(f"  {here}")
+            place = here
         click.echo(f"  {line.time[11:-1]}  {line.text}")
+    for note in life.notes:
+        click.echo(note, err=True)
 
 
 class _Progress:
     """Says on stderr how far it is, every two seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._said = time.monotonic()
 
-    def __call__(self, events: int) -> None:
+    def __call__(self, count: int) -> None:
         if time.monotonic() - self._said > PROGRESS_S:
             self._said = time.monotonic()
-            click.echo(f"{events:,} events", err=True)
+            click.echo(f"{count:,} {self._what}", err=True)
             sys.stderr.flush()
 
 
@@ -184,11 +202,27 @@ def _chosen(path: Path | None) -> Path:
 
     runs = keeping.runs(default_home())
     if not runs:
-        raise UsageError(
-            f"no journal in {default_home() / 'journal'}\n"
-            "Run `betatrader up` first, or give the path of a journal."
-        )
+        raise _no_journal()
     return runs[-1]
+
+
+def _no_journal() -> UsageError:
+    from betatrader.ops.home import default_home
+
+    return UsageError(
+        f"no journal in {default_home() / 'journal'}\n"
+        "Run `betatrader up` first, or give the path of a journal."
+    )
+
+
+def _torn(size: int) -> str:
+    return f"the last write was cut off ({size} bytes): a crash, and no damage"
+
+
+def _tell_torn(size: int) -> None:
+    """One line beside what was printed, where the journal ends in a torn tail."""
+    if size:
+        click.echo(_torn(size), err=True)
 
 
 def _short(fields: dict[str, Any]) -> str:

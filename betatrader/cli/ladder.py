@@ -1,7 +1,6 @@
 """`live status|allow`: the ladder to real money, where one stands on it, and a stated override."""
 
 import asyncio
-import getpass
 import os
 import secrets
 from typing import Any
@@ -11,6 +10,7 @@ import click
 from betatrader.cli.output import Group, json_option, print_json
 from betatrader.model.ladder import NEEDS, Allowed, Day, Record, Stage, lacking
 from betatrader.model.money import SCALE, show
+from betatrader.ops.author import user
 from betatrader.ops.clock import iso, now_ns
 
 
@@ -68,7 +68,7 @@ def live_allow(stage: str, reason: str, config_path: str | None, *, as_json: boo
             "no venue is named, so that nothing can be allowed there\n"
             "Set [binance] symbols, or [polymarket] markets."
         )
-    one = Allowed(secrets.token_hex(8), stage, places, getpass.getuser(), reason.strip(), now_ns())
+    one = Allowed(secrets.token_hex(8), stage, places, user(), reason.strip(), now_ns())
     if config.journal.durability == "shipped" or os.environ.get("REDIS_URL"):
         _with_redis(lambda redis: ladder.ship_allowed(redis, one))  # a trader elsewhere reads it
     ladder.allow(home, one)

@@ -106,7 +106,7 @@ def status(*, as_json: bool, **more: Any) -> None:
 
 
 @release.command()
-@click.option("--region", help="Default: the cheapest that serves the venue.")
+@click.option("--region", help="Default: the files' own; else the cheapest that serves the venue.")
 @click.option("--venue", default="polymarket", show_default=True)
 @click.option("--traffic-gb", type=click.FloatRange(0), help="Sent in a month.")
 @click.option("--intel-usd", default="0", metavar="USD", help="Models and searches a month.")
@@ -117,6 +117,7 @@ def status(*, as_json: bool, **more: Any) -> None:
     show_default=True,
     help="How many there are; no file says so.",
 )
+@click.option("--egress", is_flag=True, help="With a static address, for keys bound to one.")
 @click.option("--budget", default="100", show_default=True, metavar="USD")
 @click.option(
     "--project",
@@ -151,16 +152,18 @@ def cost(*, as_json: bool, project: Path, **more: Any) -> None:
 )
 @json_option
 def check(folder: Path, *, as_json: bool) -> None:
-    """Check fly files: keys, ranges, and what we ask of them; status 3 where one is wrong.
+    """Check fly files: keys, ranges, what we ask of them, and each role's settings in [env]; status
+    3 where one is wrong.
 
     A cost in jobs.toml that is not the bill of these files is a warning.
 
     Example: betatrader release check fly
     """
+    from betatrader.release import settings
     from betatrader.release.configuration import wrong_in
     from betatrader.release.pricing import warning
 
-    found = wrong_in(folder)
+    found = [*wrong_in(folder), *settings.wrong_in(folder)]
     texts = {} if found else {path.stem: path.read_text() for path in folder.glob("*.toml")}
     if texts and (told := warning(texts)):
         click.echo(f"warning: {told}", err=True)

@@ -3,8 +3,10 @@
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from betatrader.cli.output import Finite, print_json, print_table
+from betatrader.model.errors import UsageError
 
 SEEDS, BUG_SEEDS = 100, 250
 """Unless said otherwise. Of the planted bugs one is seen as late as by the 188th seed."""
@@ -30,7 +32,12 @@ SEEDS, BUG_SEEDS = 100, 250
     help="Whose protocol the trader speaks: its adapter, against that venue's simulator. "
     "both: one trader at the last two.",
 )
-@click.option("--bugs", "plant", is_flag=True, help="Plant each known bug; each must be caught.")
+@click.option(
+    "--bugs",
+    "plant",
+    is_flag=True,
+    help="Plant each known bug; each must be caught, at the reference venue and from seed 0 on.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def simulate(
     seeds: int | None, first: int, hours: float | None, *, venue: str, plant: bool, as_json: bool
@@ -50,6 +57,7 @@ def simulate(
       betatrader simulate --bugs
     """
     if plant:
+        _refuse_what_bugs_ignore()
         _plant(seeds or BUG_SEEDS, as_json=as_json)
         return
     from betatrader.chaos.simulate import run
@@ -68,6 +76,22 @@ def simulate(
         _show(report, venue)
     if report.failing:
         click.get_current_context().exit(1)
+
+
+def _refuse_what_bugs_ignore() -> None:
+    """Raises UsageError: who has chosen seeds or a venue would take the answer for theirs."""
+    context = click.get_current_context()
+    options = {"first": "--seed", "hours": "--hours", "venue": "--venue"}
+    given = [
+        option
+        for name, option in options.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise UsageError(
+            f"--bugs does not go with {', '.join(given)}\n"
+            "Each bug is planted at the reference venue, from seed 0 on; --seeds says how far."
+        )
 
 
 def _show(report: Any, venue: str) -> None:

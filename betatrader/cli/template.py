@@ -8,6 +8,7 @@ mode = "paper"            # paper, shadow (orders signed, never sent), live (nee
 log_level = "info"        # debug, info, warning, error
 
 [risk]                    # what no order may exceed; the defaults fit an account of 100 USD
+order_quantity = 1000000  # shares, or units of what is traded
 order_notional_usd = 10
 position_notional_usd = 20
 position_event_usd = 40   # the most that one event's contracts may lose, YES netted against NO
@@ -19,6 +20,7 @@ orders_per_minute = 300   # orders and cancels; cancels count, and are never ref
 daily_loss_usd = 20       # reached: HALTED until a person resumes
 drawdown = 0.2            # of the highest equity; reached: HALTED
 collar = 0.05             # how far beyond the other side's best price an order may reach
+collar_ticks = 5          # and never less than so many ticks
 stale_data_seconds = 5
 
 [paper]
@@ -41,12 +43,18 @@ account = ""              # whose limits these are; another name has limits of i
 # [binance]               # keys come from the environment: BETATRADER_BINANCE__KEY, …__SECRET
 # symbols = ["BTCUSDT"]
 # recv_window_ms = 2000   # an order that arrives later is refused by the venue
+# unseen_ms = 10000       # for so long after it arrived the venue's answers may not have it
 
 # [polymarket]            # BETATRADER_POLYMARKET__PRIVATE_KEY
 # markets = ["0x…"]       # condition ids
 # follow = []             # beginnings of market names (slugs), traded as they open
 # signature_type = 0      # 0 an account of its own, 1 proxy, 2 Safe, 3 deposit wallet
 # funder = ""             # the wallet that holds the money, for types 1 to 3
+# rate_tier = "standard"  # of the account, by its volume: copper, bronze, silver, gold, platinum,
+                          # diamond, elite; at most so many orders and cancels leave
+# socket_tokens = 500     # what one market socket carries, two a market
+# heartbeat_seconds = 5   # how often the dead-man switch is kept from falling, and
+# heartbeat_deadline_seconds = 10   # without what the venue cancels all that rests
 # rest_seconds = 0        # orders that rest end by themselves after so long (GTD); 0: none does
 # redeem = true           # what has ended; it takes BETATRADER_POLYMARKET__RELAYER_KEY
 # merge = false           # pairs of YES and NO into cash, with the same key

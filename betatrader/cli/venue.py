@@ -3,7 +3,6 @@
 import click
 
 from betatrader.cli.output import Finite
-from betatrader.model.errors import UsageError
 
 SHARE, SKEW = Finite(0, 1), Finite(-86_400, 86_400)
 
@@ -46,14 +45,19 @@ def serve(
     `binance` and `polymarket` speak those venues' own HTTP and WebSocket protocols, so that any
     client of theirs works once its base URL is changed; `up --venue binance-sim` starts one by
     itself. `sim` is the reference venue: msgpack over TCP, for BETATRADER_PAPER__LINK=HOST:PORT.
-    Parts that are down, limits and a clock that is off (--down-*, --limited-*, --ahead-s) are its.
+
+    Each fails as the options say. What else befalls a real venue is done on request, at the address
+    that the line calls `stage`: binance takes cut, deposit, freeze, key, mode, region, restart,
+    rules, show, shutdown, status, trade and unsubscribe; polymarket takes cut, deposit, key, mode,
+    region, restart, rules, show and status (docs/venues.md says with what).
 
     \b
     Examples:
       betatrader venue serve sim --port 8800
       betatrader venue serve binance --port 8801
       betatrader venue serve sim --lost 0.05 --late 0.1 --twice 0.1 --unknown 0.2
-      betatrader venue serve sim --down-queries 1 --limited-cancels 0.5 --ahead-s -30
+      betatrader venue serve binance --down-queries 1 --limited-cancels 0.5 --ahead-s -30
+      curl -X POST 'http://127.0.0.1:8801/-/act?do=mode&mode=cancel-only'
     """
     from pathlib import Path
 
@@ -64,12 +68,6 @@ def serve(
     from betatrader.roles.serving import run
     from betatrader.sim.faults import Faults
 
-    alone = [o for o in shares if o.startswith(("down", "limited", "ahead")) and shares[o]]
-    if alone and name != "sim":
-        raise UsageError(
-            f"--{alone[0].replace('_', '-')} is a fault of the reference venue alone\n"
-            "Leave it out, or serve that one: betatrader venue serve sim"
-        )
     path = find_file(config_path, default_home())
     config = load(Path(path) if path is not None else None).config
     if seed is not None:

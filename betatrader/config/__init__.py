@@ -22,7 +22,7 @@ import msgspec
 from betatrader.config.live import Live, fault
 from betatrader.config.reader import ENVIRONMENT, Reader, Section
 from betatrader.config.shard import Shard, too_small
-from betatrader.config.venues import Binance, Polymarket, elsewhere
+from betatrader.config.venues import Binance, Polymarket, elsewhere, too_late
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.limits import SECOND_NS, Limits
 from betatrader.model.money import SCALE
@@ -40,6 +40,8 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 class Risk(Section, frozen=True, kw_only=True):
     """[risk]: what no order may exceed. The defaults fit an account of 100 USD."""
 
+    order_quantity: Amount = Decimal(1_000_000)
+    """Shares, or units of what is traded: against an order whose price is wrong by far."""
     order_notional_usd: Amount = Decimal(10)
     position_notional_usd: Amount = Decimal(20)
     position_event_usd: Amount = Decimal(40)
@@ -51,11 +53,14 @@ class Risk(Section, frozen=True, kw_only=True):
     daily_loss_usd: Amount = Decimal(20)
     drawdown: Share = Decimal("0.2")
     collar: Share = Decimal("0.05")
+    collar_ticks: Count = 5
+    """The collar is never narrower than this: a contract's price may be small."""
     stale_data_seconds: Annotated[Decimal, msgspec.Meta(extra={"above": 0})] = Decimal(5)
 
     def limits(self) -> Limits:
         """The same as the engine's limits."""
         return Limits(
+            order_quantity=units(self.order_quantity),
             order_notional=units(self.order_notional_usd),
             position_notional=units(self.position_notional_usd),
             position_event=units(self.position_event_usd),
@@ -67,6 +72,7 @@ class Risk(Section, frozen=True, kw_only=True):
             daily_loss=units(self.daily_loss_usd),
             drawdown=units(self.drawdown),
             collar=units(self.collar),
+            collar_ticks=self.collar_ticks,
             stale_data_ns=int(self.stale_data_seconds * SECOND_NS),
         )
 
@@ -276,6 +282,10 @@ def loads(text: str, name: str, environment: Mapping[str, str]) -> Loaded:
     small = too_small(config)
     if small:
         raise ConfigurationError([f"{reader.place(('shard', 'share'))}: shard.share: {small}"])
+    late = too_late(config.polymarket)
+    if late:
+        path = ("polymarket", "heartbeat_seconds")
+        raise ConfigurationError([f"{reader.place(path)}: {'.'.join(path)}: {late}"])
     for venue in config.paper.venues:
         far = elsewhere(getattr(config, venue))
         if far:

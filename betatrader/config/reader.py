@@ -50,7 +50,7 @@ class Reader:
             inner = values
             for table in tables:
                 inner = inner.setdefault(table, {}) if isinstance(inner, dict) else {}
-            inner[field] = _environment_value(text)
+            inner[field] = from_environment(text)
             self._from_environment[".".join([*tables, field])] = variable
             self._texts[".".join([*tables, field])] = text
 
@@ -189,7 +189,7 @@ def _shown(value: Any) -> str:
     return f"{value!r}"[:40]
 
 
-def _environment_value(text: str) -> Any:
+def from_environment(text: str) -> Any:
     """A variable's text as TOML would read it, else as a string."""
     try:
         return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]

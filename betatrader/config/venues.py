@@ -28,6 +28,12 @@ class Binance(Section, frozen=True, kw_only=True):
     recv_window_ms: Annotated[int, msgspec.Meta(ge=100, le=60_000)] = 2_000
     """An order that arrives later than this is refused by the venue: the longest time that it can
     be under way."""
+    unseen_ms: Annotated[int, msgspec.Meta(ge=0, le=600_000)] = 10_000
+    """For so long after it arrived, an order may be at the venue and in none of its answers: the
+    engine is waited for that long, and what is asked for lags behind it."""
+
+
+Tier = Literal["standard", "copper", "bronze", "silver", "gold", "platinum", "diamond", "elite"]
 
 
 class Polymarket(Section, frozen=True, kw_only=True):
@@ -61,6 +67,17 @@ class Polymarket(Section, frozen=True, kw_only=True):
     """An API key of the relayer. Without one nothing is redeemed or merged here."""
     relayer_address: str = ""
     """The account that the relayer key is of. None: the signing account."""
+    rate_tier: Tier = "standard"
+    """The account's, by its volume: what the venue lets it place and cancel a second."""
+    socket_tokens: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 500
+    """What one market socket carries, two tokens a market: the venue stops telling beyond it,
+    without a word."""
+    heartbeat_seconds: Annotated[Decimal, msgspec.Meta(extra={"least": 1, "most": 60})] = Decimal(5)
+    """How often the dead-man switch is kept from falling."""
+    heartbeat_deadline_seconds: Annotated[
+        Decimal, msgspec.Meta(extra={"least": 2, "most": 600})
+    ] = Decimal(10)
+    """After so long without a heartbeat the venue cancels what rests: no order leaves then."""
     rest_seconds: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 0
     """A belt besides the heartbeat: an order that rests is sent with an expiry (GTD) so many
     seconds ahead, and the venue ends it then, whatever has become of us. 0: it rests until it is
@@ -71,6 +88,16 @@ class Polymarket(Section, frozen=True, kw_only=True):
     """Redeem what has ended, with a relayer key and a wallet (types 1 to 3)."""
     merge: bool = False
     """Merge pairs of YES and NO into cash as soon as both are held and not offered."""
+
+
+def too_late(venue: Polymarket) -> str:
+    """Why heartbeats that are sent so rarely do not keep the switch from falling, or nothing."""
+    if venue.heartbeat_seconds < venue.heartbeat_deadline_seconds:
+        return ""
+    return (
+        f"expected less than heartbeat_deadline_seconds ({venue.heartbeat_deadline_seconds}), "
+        f"found {venue.heartbeat_seconds}"
+    )
 
 
 def elsewhere(venue: Binance | Polymarket) -> list[str]:

@@ -43,10 +43,7 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
         or quantity % definition.lot
         or quantity > near.order_quantity
         or state.now_ns - market.updated_ns > near.stale_data_ns
-        or (
-            type(definition) is BinaryContract
-            and (definition.nets or price >= SCALE or (definition.min_taken and terms.takes))
-        )
+        or (type(definition) is BinaryContract and _is_particular(definition, terms))
         or (market.stop and _awaits_stop(market, terms))
     ):
         return False
@@ -100,6 +97,11 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
             or (state.equity_high - equity) * SCALE <= near.drawdown * state.equity_high
         )
     )
+
+
+def _is_particular(contract: BinaryContract, terms: OrderTerms) -> bool:
+    """Whether rules of contracts alone may bind."""
+    return contract.nets or terms.price >= SCALE or (contract.min_taken > 0 and terms.takes)
 
 
 def _instruments(state: State, name: InstrumentId) -> int:

@@ -190,8 +190,11 @@ class Engine(Answering):
             self._ask(self._forecast, seen)
 
     def _on_fill(self, event: account.Fill, seen: Market | None) -> None:
-        if self.state.orders.fills == self._fills:
-            return  # told before
+        if self.state.orders.fills == self._fills:  # told before
+            if self.state.orders.is_forgotten(event.order):
+                text = f"a fill of order {event.order}, long ended: was it counted? What the venue"
+                self._note(Alert("warning", f"{text} holds will be compared with our books"))
+            return
         self._fills = self.state.orders.fills
         text = f"{event.side} {show(event.quantity)} {event.instrument} at {show(event.price)}"
         self._note(Booked("fill", event.order, text))
@@ -298,6 +301,9 @@ class Engine(Answering):
 
     def _on_timer(self, _event: instruction.TimerFired, _seen: object) -> None:
         self._guard_losses()
+        if self.state.trading_state is not TradingState.HALTED:
+            for warning in risk.nearing(self.state, self._risk.calm):
+                self._note(warning)
         self._go_on_flattening()
         for change in sweeping.overdue(self.state, self.limits):
             self._note(change)

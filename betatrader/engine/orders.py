@@ -27,6 +27,10 @@ PENDING_REPLACE = OrderState.PENDING_REPLACE
 FOUND = "found"
 """The reason of an order whose intent was lost with its journal."""
 
+EPOCH = 8
+"""Where the epoch begins in an order's id; the counter follows, so that the rest is in the order in
+which orders were made (`model.ids`)."""
+
 DENIED_KEPT = 500
 UNKNOWN_KEPT = 4_000
 """Orders of fills that we do not know (any more), whose trade ids are still remembered: more than a
@@ -44,6 +48,8 @@ class Orders(msgspec.Struct):
     denied: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
     """The last that risk refused: apart, so that they push no filled order out of memory."""
     seen_fills: dict[ClientOrderId, list[str]] = msgspec.field(default_factory=dict)
+    forgotten: str = ""
+    """The newest order, by epoch and counter, whose trade ids are remembered no more."""
     fills: int = 0
     """How many different fills were taken."""
     submitted: int = 0
@@ -126,9 +132,13 @@ class Orders(msgspec.Struct):
             order.updated_ns = now_ns
 
     def is_new_fill(self, fill: Fill) -> bool:
-        """Note a fill; False where the same (order, trade id) was seen before."""
-        seen = self.seen_fills.setdefault(fill.order, [])
-        if fill.trade_id in seen:
+        """Note a fill; False where the same (order, trade id) was seen before, or may have been."""
+        seen = self.seen_fills.get(fill.order)
+        if seen is None:
+            if self.is_forgotten(fill.order):
+                return False
+            seen = self.seen_fills[fill.order] = []
+        elif fill.trade_id in seen:
             return False
         seen.append(fill.trade_id)
         self.fills += 1
@@ -136,10 +146,15 @@ class Orders(msgspec.Struct):
             self._forget_an_unknown()
         return True
 
+    def is_forgotten(self, order: ClientOrderId) -> bool:
+        """Whether nobody can say any more which of its fills were counted."""
+        return order[EPOCH:] <= self.forgotten != "" and self.find(order) is None
+
     def _forget_an_unknown(self) -> None:
         """Drop the oldest fills whose order is remembered no more."""
         oldest = next(n for n in self.seen_fills if n not in self.open and n not in self.closed)
         del self.seen_fills[oldest]
+        self.forgotten = max(self.forgotten, oldest[EPOCH:])
 
     def take_fill(self, fill: Fill) -> None:
         """Count a new fill to its order; after the order's end its state stays as it is."""
@@ -217,9 +232,7 @@ class Orders(msgspec.Struct):
     def _close(self, order: Order) -> None:
         self.closed[order.id] = order
         if len(self.closed) > CLOSED_KEPT:
-            oldest = next(iter(self.closed))
-            del self.closed[oldest]
-            self.seen_fills.pop(oldest, None)
+            del self.closed[next(iter(self.closed))]
 
 
 def transition(order: Order, state: OrderState, now_ns: int) -> None:

@@ -98,6 +98,22 @@ class Judge:
                 self.warnings.append(Warned(check.__name__, *breach))
 
 
+def nearing(state: State, calm: Limits) -> list[Warned]:
+    """The loss limits of which more than 80% is used, each at most once a minute; `calm` are those
+    levels."""
+    equity = state.equity()
+    lost, fall = state.day_equity - equity, state.equity_high - equity
+    levels = {
+        "daily_loss": (calm.daily_loss, lost),
+        "drawdown": (calm.drawdown * state.equity_high // SCALE, fall),
+    }
+    return [
+        Warned(name, show(level), show(used))
+        for name, (level, used) in levels.items()
+        if used > level and state.now_ns - state.warned.get(name, -MINUTE_NS) >= MINUTE_NS
+    ]
+
+
 def breached(state: State, limits: Limits) -> str:
     """Which loss limit the account has reached by our books, as a sentence; empty where none."""
     equity = state.equity()

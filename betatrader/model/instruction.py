@@ -48,7 +48,15 @@ class Flatten(Instruction, frozen=True, gc=False, array_like=True, tag="flatten"
 
 
 class ConfirmLimits(Instruction, frozen=True, gc=False, array_like=True, tag="confirm_limits"):
-    """A person confirms limits that the configuration has raised."""
+    """A person confirms limits that the configuration has raised, and says why."""
+
+
+NO_REASON = "limits confirm needs a reason: why more may be at stake"
+
+
+def lacks_reason(instruction: Instruction) -> bool:
+    """Whether a person has to say why for this to be obeyed, and has not."""
+    return isinstance(instruction, ConfirmLimits) and not instruction.reason.strip()
 
 
 class StageAllowed(Instruction, frozen=True, gc=False, array_like=True, tag="stage_allowed"):

@@ -16,15 +16,22 @@ MOST_UNSENT = 1 << 20
 """Bytes that may wait in a socket: a peer that reads no more is away."""
 
 CONNECTIONS = 8
-"""To one host at a time."""
+"""To one host at a time, for questions."""
+
+CHANGES = 72
+"""The same for what is no question, as orders and cancels: more than an adapter lets be under way
+there, so that none waits for another's answer. They are opened as they are needed."""
 
 
 class LiveTransport:
-    """Keeps connections open between requests; made and used on one event loop."""
+    """Keeps connections open between requests; made and used on one event loop. Questions (GET) and
+    what changes something have connections of their own: a slow answer to a question holds no
+    order, cancel or heartbeat up."""
 
     def __init__(self, *, user_agent: str = "betatrader") -> None:
         self._user_agent = user_agent
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[int, aiohttp.ClientSession] = {}
+        """By how many connections to one host they may have."""
 
     async def request(
         self,
@@ -40,7 +47,7 @@ class LiveTransport:
         limit = aiohttp.ClientTimeout(total=timeout_s)
         address = URL(url, encoded=True)  # a signature is over the very text
         try:
-            async with self._opened().request(
+            async with self._opened(CONNECTIONS if method == "GET" else CHANGES).request(
                 method,
                 address,
                 headers=headers,
@@ -63,17 +70,20 @@ class LiveTransport:
             reason = str(error) or f"no answer in {timeout_s:.0f} s"
             raise NoAnswerError(f"{_host(url)}: {reason}") from error
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit_per_host=CONNECTIONS, keepalive_timeout=30),
+    def _opened(self, connections: int) -> aiohttp.ClientSession:
+        session = self._sessions.get(connections)
+        if session is None:
+            session = self._sessions[connections] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0, limit_per_host=connections, keepalive_timeout=30
+                ),
                 headers={"User-Agent": self._user_agent},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("Content-Type",),
             )
             # aiohttp itself sends what is no POST once more, a cancel too; it has no setting for it
-            self._session._retry_connection = False
-        return self._session
+            session._retry_connection = False
+        return session
 
     async def connect(self, url: str, handler: Handler, *, timeout_s: float = 5.0) -> Socket:
         """Open a WebSocket; raises ConnectionError, or TimeoutError."""
@@ -94,8 +104,8 @@ class LiveTransport:
 
     async def aclose(self) -> None:
         """Close kept connections."""
-        session, self._session = self._session, None
-        if session is not None:
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
             await session.close()
 
 

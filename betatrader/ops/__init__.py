@@ -11,10 +11,12 @@ probe           asks a health endpoint
 home            where a run lives: its home, its folder of sockets, runtime.json
 files           files that appear whole, locks that end with their process
 mapped_file     a file that grows through mapped memory
+author          who acts, where the system knows a name and where not
 build           which build this is
 process         a process and its parent: end with it, start time, resident memory
 embedded_redis  the bundled server: start, lock, stop
 supervision     child processes, restarted with backoff
+owners          which secret is which role's, and the environment that a process gets
 webhook         alerts, posted as JSON; never waited for
 deadman         pings an outside service, which cries when nothing of ours runs any more
 watchdog        ends a process whose event loop has stopped

@@ -1,10 +1,23 @@
 """The wall clock, in one place. Durations are measured with the monotonic clock instead."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-now_ns = time.time_ns
+now_ns: Callable[[], int] = time.time_ns
 """UTC, ns since 1970."""
+
+
+def set_ahead(by_s: float) -> None:
+    """Let this whole process's clock be so far ahead of the machine's (behind it where negative):
+    it is a simulated venue's, which is off."""
+    global now_ns
+    by_ns = int(by_s * 1e9)
+
+    def ahead_ns() -> int:
+        return time.time_ns() + by_ns
+
+    now_ns = ahead_ns
 
 
 def boot_s() -> float:

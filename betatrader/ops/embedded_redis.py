@@ -20,6 +20,7 @@ from pathlib import Path
 import structlog
 
 from betatrader.model.errors import RefusedError, UnreachableError
+from betatrader.ops.owners import environment_of
 from betatrader.ops.process import die_with_parent
 from betatrader.ops.supervision import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S
 
@@ -93,6 +94,7 @@ class EmbeddedRedis:
         self._socket.unlink(missing_ok=True)
         self._process = subprocess.Popen(
             self._command(),
+            env=environment_of("redis", os.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

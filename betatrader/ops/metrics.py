@@ -38,6 +38,9 @@ FROZEN_BOOKS = Counter(
     "Books whose changes stayed away while their best bid and ask went on",
     ["venue", "symbol"],
 )
+WRONG_BOOKS = Counter(
+    "bt_wrong_books_total", "Books whose changes flowed, and of which one was missed", ["venue"]
+)
 FEES_ELSEWHERE = Counter(
     "bt_fees_elsewhere_total", "Fills whose fee was paid in a third asset", ["venue", "asset"]
 )

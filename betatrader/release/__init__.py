@@ -7,6 +7,7 @@ apps           the apps, their order, image references
 fly            the `fly` command: what is asked, what its answers mean
 gates          what must hold after each app before the next is touched
 configuration  the fly files of the very version that is released
+settings       what its roles read at their start, read before anything changes
 record         who released what, when, with which result; the lock
 releasing      app by app, a gate after each, back where one fails
 schemas        which schema is stored, which versions read it, and raising it

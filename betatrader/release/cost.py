@@ -16,8 +16,8 @@ TRAFFIC_GB = Decimal(8)
 """Sent in a month by a trader on one venue: orders, requests and pings are small, books come in."""
 
 DAYS = 30
-PAID = frozenset({"primary_region", "vm", "mounts"})
-"""The keys of a fly file that name a price."""
+PAID = frozenset({"vm", "mounts"})
+"""The tables of a fly file that name what is paid for."""
 
 
 class Line(NamedTuple):
@@ -51,7 +51,8 @@ class Bill(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a setup holds; `managed` is a Redis of fly's partner instead of our own machine."""
+    """What a setup holds; `managed` is a Redis of fly's partner instead of our own machine.
+    `regions` names those of apps that stand elsewhere than the rest."""
 
     name: str
     machines: Mapping[str, Size]
@@ -59,6 +60,7 @@ class Plan(NamedTuple):
     egress_address: bool = False
     managed: bool = False
     intel_machines: int = 1
+    regions: Mapping[str, str] = {}
 
 
 MINIMAL = Plan(
@@ -97,13 +99,16 @@ SIZES = (MINIMAL, STANDARD, COMFORTABLE)
 def bill(
     plan: Plan, region: str, *, traffic_gb: Decimal = TRAFFIC_GB, intel_usd: Decimal = Decimal(0)
 ) -> Bill:
-    """What a plan costs in a region, with `intel_usd` for models and searches of others."""
-    if region not in prices.REGIONS:
-        raise UsageError(f"no region is named {region!r}\nKnown: {', '.join(prices.REGIONS)}.")
+    """What a plan costs in a region, with `intel_usd` for models and searches of others. What is
+    sent is sent by the trader."""
+    for one in (region, *plan.regions.values()):
+        if one not in prices.REGIONS:
+            raise UsageError(f"no region is named {one!r}\nKnown: {', '.join(prices.REGIONS)}.")
     lines = [
-        Line(name, f"{_shown(size, number)} in {region}", size.price(region) * number)
+        Line(name, f"{_shown(size, number)} in {at}", size.price(at) * number)
         for name, size in plan.machines.items()
         for number in [plan.intel_machines if name == "intel" else 1]
+        for at in [plan.regions.get(name, region)]
     ]
     if plan.volume_gb:
         price = prices.VOLUME_GB * plan.volume_gb
@@ -112,7 +117,8 @@ def bill(
         lines.append(Line("redis", "managed, 250 MB", prices.MANAGED_REDIS_250MB))
     if plan.egress_address:
         lines.append(Line("egress", "a static address for the venue", prices.EGRESS_ADDRESS))
-    traffic = (prices.TRAFFIC_GB[region] * traffic_gb).quantize(CENT)
+    sender = plan.regions.get("trading", region)
+    traffic = (prices.TRAFFIC_GB[sender] * traffic_gb).quantize(CENT)
     lines.append(Line("traffic", f"{traffic_gb} GB sent", traffic))
     if intel_usd:
         lines.append(Line("intel", "models and searches of others, the budget", intel_usd))
@@ -127,17 +133,20 @@ def cheapest_region(venue: str) -> str:
 
 
 def plan_of(files: Mapping[str, str]) -> tuple[Plan, str]:
-    """The plan that fly files describe (text by app), and its region; raises ConfigurationError."""
-    machines, volumes, region = {}, 0, ""
+    """The plan that fly files describe (text by app), each app in its own region, and the trader's;
+    raises ConfigurationError."""
+    machines, volumes, regions = {}, 0, {}
     for app in APPS:
         if app not in files:
             continue
         found = _read(app, files[app])
         machines[app] = _size(next(iter(rules.tables(found, "vm")), {}))
-        region = region or found.get("primary_region", "")
+        if "primary_region" in found:
+            regions[app] = str(found["primary_region"])
         for mount in rules.tables(found, "mounts"):
             volumes += _volume_gb(str(mount.get("initial_size", "1gb")))
-    return Plan("these files", machines, volumes), region
+    region = regions.get("trading") or next(iter(regions.values()), "")
+    return Plan("these files", machines, volumes, regions=regions), region
 
 
 def daily_usd(monthly_usd: Decimal) -> Decimal:

@@ -1,29 +1,18 @@
-"""Which app needs which secret, and what is wrong with those that it has. Pure.
+"""Which app must have which secret, and what is wrong with those that it has. Pure.
 
-The names come from the configuration itself: whatever has the type of a secret there belongs to
-the roles of its table below, and to nobody else.
+Whose a secret is stands in `ops.owners`, for every way to run the roles.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
-from betatrader.config import Config
-from betatrader.config.reader import ENVIRONMENT
 from betatrader.model.errors import UsageError
 from betatrader.model.secret import Secret, is_placeholder
 from betatrader.ops import door
-from betatrader.release.apps import APPS, ORDER
+from betatrader.ops.owners import OWNERS, secret_fields, variable
+from betatrader.release.apps import APPS
 from betatrader.release.fly import AppSecret
-
-OWNERS: dict[str, tuple[str, ...]] = {
-    "binance": ("trading",),
-    "polymarket": ("trading",),
-    "alerts": ORDER,
-}
-"""Each table of the configuration that holds secrets, and the roles that get them."""
 
 TRADED = {
     "binance": (("BETATRADER_BINANCE__SYMBOLS",), ("KEY", "SECRET")),
@@ -61,39 +50,6 @@ def needs(app: str, environment: Mapping[str, str]) -> Needs:
     return Needs(frozenset(required), frozenset(optional - required))
 
 
-def variable(section: str, field: str) -> str:
-    """The name of a setting in the environment."""
-    return f"{ENVIRONMENT}{section.upper()}__{field.upper()}"
-
-
-def secret_fields() -> dict[str, tuple[str, ...]]:
-    """Every secret of the configuration: its table and its fields."""
-    found = {}
-    for table in msgspec.structs.fields(Config):
-        fields = getattr(table.type, "__struct_fields__", ())
-        named = tuple(name for name in fields if isinstance(_default(table.type, name), Secret))
-        if named:
-            found[table.name] = named
-    return found
-
-
-def secret_variables() -> frozenset[str]:
-    """The variables that hold secrets: each such field, and each table that has one."""
-    found = secret_fields()
-    fields = {variable(table, name) for table, names in found.items() for name in names}
-    return frozenset(fields | {f"{ENVIRONMENT}{table.upper()}" for table in found})
-
-
-def plain_variables() -> frozenset[str]:
-    """The names in the environment of all settings that are no secrets."""
-    found = set()
-    for table in msgspec.structs.fields(Config):
-        inner = getattr(table.type, "__struct_fields__", ())
-        found.add(f"{ENVIRONMENT}{table.name.upper()}")
-        found |= {variable(table.name, name) for name in inner}
-    return frozenset(found - secret_variables())
-
-
 def problems(app: str, wanted: Needs, found: Sequence[AppSecret]) -> list[str]:
     """What is wrong with the secrets of an app, one line each."""
     names = {secret.name for secret in found}
@@ -114,6 +70,12 @@ def read(text: str) -> dict[str, Secret]:
             continue
         name, equals, value = line.partition("=")
         name, value = name.strip(), value.strip()
+        if _opens_key(value if equals else line):
+            raise UsageError(
+                f"line {number} begins a key in PEM that goes on in the next lines\n"
+                'Put all of it between """ and """ (NAME="""-----BEGIN … KEY-----""" over several '
+                "lines), or on one line with \\n where a line ends."
+            )
         if not equals or not _NAME.fullmatch(name):
             raise UsageError(f"line {number} is not NAME=VALUE\nIts text is not shown.")
         if value.startswith('"""') and not (value.endswith('"""') and len(value) >= 6):
@@ -168,10 +130,6 @@ def _configured(role: str) -> list[str]:
     ]
 
 
-def _default(kind: Any, name: str) -> object:
-    return getattr(kind(), name)
-
-
 def _alike(found: Sequence[AppSecret]) -> list[str]:
     """Names that share a value: one text was put in for all of them."""
     by_digest: dict[str, list[str]] = {}
@@ -179,6 +137,11 @@ def _alike(found: Sequence[AppSecret]) -> list[str]:
         if secret.digest:
             by_digest.setdefault(secret.digest, []).append(secret.name)
     return [" and ".join(sorted(names)) for names in by_digest.values() if len(names) > 1]
+
+
+def _opens_key(text: str) -> bool:
+    """Whether a PEM begins here outside a block: its next lines would be read as names."""
+    return not text.startswith('"""') and "-----BEGIN" in text and "-----END" not in text
 
 
 def _block(first: str, lines: Any, name: str) -> str:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
-from betatrader.release import credentials
+from betatrader.ops import owners
 from betatrader.release.fly_files_keys import megabytes, seconds
 from betatrader.roles import ROLES
 from betatrader.roles.service import DRAIN_S, LAST_ALERTS_S, PORTS
@@ -189,7 +189,7 @@ def private(found: Found) -> Wrong:
 
 def no_secrets(found: Found) -> Wrong:
     """This file is in the repository, and in the image's history."""
-    mend = "is a secret: take it out, and give it by `fly secrets import --stage`"
+    mend = "is a secret: take it out, and give it by `betatrader release secrets set`"
     for name, value in found.get("env", {}).items():
         if name.startswith("FLY_"):
             yield ("env", name), "names that begin with FLY_ are fly's own"
@@ -206,9 +206,9 @@ def no_secrets(found: Found) -> Wrong:
 
 def _is_secret(name: str, value: str) -> bool:
     """By the name where it is a setting of ours, else by what name and value look like."""
-    if name in credentials.secret_variables():
+    if name in owners.secret_variables():
         return True
-    if name in credentials.plain_variables():
+    if name in owners.plain_variables():
         return _UNMISTAKABLE.search(value) is not None
     return (_SECRET_NAME.search(name) or _SECRET_VALUE.search(value)) is not None
 

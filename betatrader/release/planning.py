@@ -10,7 +10,15 @@ import msgspec
 
 from betatrader.model.errors import BetatraderError, ConfigurationError, RefusedError
 from betatrader.ops import home
-from betatrader.release import configuration, credentials, fly, pricing, rights, schemas
+from betatrader.release import (
+    configuration,
+    credentials,
+    fly,
+    pricing,
+    rights,
+    schemas,
+    settings,
+)
 from betatrader.release.apps import ORDER, Image, app_name, apps_of, image
 from betatrader.release.configuration import Files
 from betatrader.release.gates import one_colour, stands
@@ -85,6 +93,8 @@ async def prepare(
         raise refused(held, await setup.book.now_ns())
     records = await setup.book.records()
     files = configuration.for_release(kind, chosen, project, records, setup.tell)
+    if kind != "rotate":  # that version runs, and its settings are read with the new key
+        settings.check(kind, chosen, project, files, setup.tell)
     before = _first_before(records, over) or await survey(setup)
     if kind != "rotate":  # with its version nothing moves
         _check_way_back(setup, kind, chosen, before, records)

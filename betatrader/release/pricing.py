@@ -23,8 +23,10 @@ def priced(
     intel_usd: str,
     budget: str,
     intel_machines: int = 1,
+    egress: bool = False,
 ) -> dict[str, Any]:
-    """The bill of the fly files there, if there are any, and of the three sizes."""
+    """The bill of the fly files there, if there are any, and of the three sizes; with `egress` each
+    has a static address. `region` prices all of it there, wherever the files say."""
     place = region or cost.cheapest_region(venue)
     traffic = cost.TRAFFIC_GB if traffic_gb is None else Decimal(str(traffic_gb))
     if not (traffic.is_finite() and 0 <= traffic <= MOST):
@@ -36,11 +38,17 @@ def priced(
     wanted: list[tuple[cost.Plan, str]] = []
     if files:
         plan, home = cost.plan_of(files)
+        plan = plan._replace(regions={}) if region else plan
         wanted.append((plan, region or home or place))
     wanted += [(plan, place) for plan in cost.SIZES]
     bills = [
         cost.bill(
-            plan._replace(intel_machines=intel_machines), at, traffic_gb=traffic, intel_usd=intel
+            plan._replace(
+                intel_machines=intel_machines, egress_address=egress or plan.egress_address
+            ),
+            at,
+            traffic_gb=traffic,
+            intel_usd=intel,
         )
         for plan, at in wanted
     ]
@@ -69,7 +77,7 @@ def warning(files: Mapping[str, str]) -> str:
     meaning = (
         "profit is told too high"
         if named < usd
-        else "right where models, searches or more machines are in it"
+        else "right where models, searches, a static address or more machines are in it"
     )
     return f"fly/jobs.toml: {VARIABLE} is {told}, the bill of these files {usd}: {meaning}"
 

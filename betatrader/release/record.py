@@ -6,7 +6,6 @@ gone on with or taken back. It has no end of its own: a release that is dead mus
 Whose it is says its hand, drawn by each process anew: its times and its step may be behind.
 """
 
-import getpass
 import os
 import secrets
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ import anyio
 import msgspec
 
 from betatrader.model.errors import RefusedError
+from betatrader.ops.author import user
 from betatrader.store import keys
 from betatrader.store.connection import Client
 
@@ -116,7 +116,7 @@ def _host() -> str:
 
 def author() -> str:
     """Who releases: user and machine."""
-    return f"{getpass.getuser()}@{_host()}"
+    return f"{user()}@{_host()}"
 
 
 Fits = Callable[[Held | None], bool]

@@ -12,6 +12,7 @@ from betatrader import config as configurations
 from betatrader.config import Config
 from betatrader.model.errors import BetatraderError, ConfigurationError, RefusedError, UsageError
 from betatrader.model.secret import Secret
+from betatrader.ops.owners import variable
 from betatrader.release import configuration, credentials
 from betatrader.release.apps import app_name
 from betatrader.release.fly import AppSecret, FlyError
@@ -27,7 +28,7 @@ def check(venue: str, given: Mapping[str, Secret]) -> None:
     known = credentials.venue_names(venue)
     wanted = credentials.Needs(frozenset(known), frozenset())
     told = credentials.refused("trading", wanted, given)
-    needed = {credentials.variable(venue, name.lower()) for name in credentials.TRADED[venue][1]}
+    needed = {variable(venue, name.lower()) for name in credentials.TRADED[venue][1]}
     told += [f"{name} is missing" for name in sorted(needed - set(given))]
     if told:
         raise UsageError("; ".join(told) + f"\nGive the new key's lines: {', '.join(needed)}.")

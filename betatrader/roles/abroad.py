@@ -3,12 +3,14 @@
 Blocked means no new orders at that venue, an alert, and closing only where the venue allows it;
 the other accounts trade on. An account waits at the start for its venue's first answer; where that
 stays away, only what reduces may leave for it until it comes. A later one that stays away changes
-nothing: it is asked for again.
+nothing: it is asked for again. Where a venue sees this machine at another address or in another
+country than before, a person is told, whether it is served there or not.
 """
 
 from collections.abc import Callable, Sequence
 
 import anyio
+import msgspec
 import structlog
 
 from betatrader.engine.state import State
@@ -32,6 +34,17 @@ HOLD_S = 15.0
 """How long an account waits for the first answer of a venue that is reached otherwise."""
 
 
+ADDRESSES_KEPT = 100
+
+
+class Seen(msgspec.Struct):
+    """Where a venue has seen this machine: all addresses, and the last one with its place."""
+
+    addresses: set[str]
+    address: str
+    place: str
+
+
 class Abroad:
     """Asks for as long as the process runs; what it heard last counts."""
 
@@ -43,6 +56,7 @@ class Abroad:
         """Set once the venue has been asked, and has answered or had its time."""
         self._desks = desks
         self._heard: dict[str, Egress] = {}
+        self._seen: dict[str, Seen] = {}
         self._known = {desk.venue.name: anyio.Event() for desk in desks}
         self._unanswered: dict[str, str] = {}
         self._alert = alert
@@ -62,6 +76,7 @@ class Abroad:
             found, name = await desk.egress(), desk.venue.name
             if found is not None:
                 self._heard[name] = found
+                self._look_where(name, found)
                 self._known[name].set()
                 self._unanswered.pop(name, None)
             answered = answered and found is not None
@@ -69,6 +84,21 @@ class Abroad:
         if len(self._heard) < len(self._desks):
             return FIRST_AGAIN_S
         return EVERY_S if answered else AGAIN_S
+
+    def _look_where(self, name: str, found: Egress) -> None:
+        """Tell of another country, and of an address that is new: one that leaves by several in
+        turn is told of each once."""
+        if not (found.address or found.place):
+            return
+        seen = self._seen.setdefault(name, Seen({found.address}, found.address, found.place))
+        if found.place != seen.place or found.address not in seen.addresses:
+            was = f"{seen.address} {seen.place}".strip()
+            self._alert("error", f"{found.told}, which was {was} before")
+            self._log.error("egress_moved", venue=name, told=found.told, before=was)
+        if len(seen.addresses) >= ADDRESSES_KEPT:
+            seen.addresses.clear()
+        seen.addresses.add(found.address)
+        seen.address, seen.place = found.address, found.place
 
     async def known(self, desk: Desk) -> None:
         """Return once this desk's venue has said whether it serves us, or had its time: then it

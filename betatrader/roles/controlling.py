@@ -20,7 +20,7 @@ from structlog.contextvars import bound_contextvars
 from betatrader.engine.closing import beyond_dust
 from betatrader.model.errors import UsageError
 from betatrader.model.event import OperatorInput
-from betatrader.model.instruction import Flatten, Instruction
+from betatrader.model.instruction import NO_REASON, Flatten, Instruction, lacks_reason
 from betatrader.model.secret import Secret
 from betatrader.ops import clock, door, metrics
 from betatrader.roles.service import Service
@@ -108,23 +108,24 @@ class Control:
             return Refusal(409, "this trader does not lead: it holds no account yet")
         if self._is_stopping():
             return Refusal(409, "this trader is stopping: it cancels what rests, and ends")
+        asked = kind(clock.now_ns(), order.id or secrets.token_hex(8), order.author, order.reason)
+        if lacks_reason(asked):
+            return Refusal(400, NO_REASON)
         if kind is Flatten and not self._may_order():
             return Refusal(
                 409,
                 "flatten is refused: the lease may be over, and another trader may lead, so that "
                 "no order leaves here; halt and cancel-all still work",
             )
-        return self._obey(role, kind, order)
+        return self._obey(role, asked)
 
-    def _obey(
-        self, role: Commanded, kind: type[Instruction], order: Order
-    ) -> dict[str, Any] | Refusal:
+    def _obey(self, role: Commanded, asked: Instruction) -> dict[str, Any] | Refusal:
         orders = role.trader.engine.state.orders
-        name, before = order.id or secrets.token_hex(8), orders.cancels
-        is_new = role.trader.broken is None and role.seen.first_time(name)
+        before = orders.cancels
+        is_new = role.trader.broken is None and role.seen.first_time(asked.id)
         if is_new:
-            with bound_contextvars(trace=name, way=PATH):
-                role.take_instruction(kind(clock.now_ns(), name, order.author, order.reason))
+            with bound_contextvars(trace=asked.id, way=PATH):
+                role.take_instruction(asked)
         if role.trader.broken is not None:
             return Refusal(503, "the journal is broken: what rests is cancelled, the trader ends")
         state = role.trader.engine.state
@@ -156,6 +157,16 @@ def open_control(service: Service, may_order: Callable[[], bool]) -> Control:
     )
     service.web.add_route(PATH, control.answer, methods=["POST"])
     return control
+
+
+def may_obey(service: Service, instruction: Instruction) -> bool:
+    """Whether what came through Redis is obeyed; one that is refused is told of to a person."""
+    if not lacks_reason(instruction):
+        return True
+    author = instruction.author
+    service.log.warning("instruction_refused", by=author, why=NO_REASON)
+    service.alert("error", f"an order of {author or 'nobody'} is not obeyed: {NO_REASON}")
+    return False
 
 
 async def _read(request: Request) -> Order | Refusal:

@@ -33,6 +33,13 @@ def runs(home: Path) -> list[Path]:
     return sorted((run for run in found if is_run(run)), key=lambda path: path.name)
 
 
+def books(home: Path) -> list[list[Path]]:
+    """The journals of each account, that of the last run first; of each the last run last."""
+    found = runs(home)
+    folders = dict.fromkeys(run.parent for run in reversed(found))
+    return [[run for run in found if run.parent == folder] for folder in folders]
+
+
 def new_run(home: Path, now_ns: int) -> str:
     """The id of a run that starts now: UTC milliseconds in hex, and more than that of any run here.
 

@@ -4,6 +4,7 @@ A record belongs to a venue and its address, so that a simulator's says nothing 
 stands in the home, and with shipped durability in Redis too: the machine may go, the record stays.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,9 +102,13 @@ async def load_shipped(redis: Client, kept: Kept) -> None:
 
 
 def allow(home: Path, one: Allowed) -> None:
-    """Keep an override in the home; raises OSError."""
+    """Keep an override in the home, for whoever has that; raises OSError."""
     path = home / "ladder" / f"{ALLOWED}-{one.id}.json"
     replace_whole(path, msgspec.json.encode(one), sync=True, private=True)
+    owner = home.stat()
+    if owner.st_uid != os.geteuid():  # given as root in the trader's machine, which goes on there
+        for made in (path.parent, path):
+            os.chown(made, owner.st_uid, owner.st_gid)
 
 
 async def ship_allowed(redis: Client, one: Allowed) -> None:

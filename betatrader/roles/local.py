@@ -20,6 +20,7 @@ from betatrader.ops import home as homes
 from betatrader.ops.clock import now_ns
 from betatrader.ops.embedded_redis import EmbeddedRedis
 from betatrader.ops.home import Hold, Runtime
+from betatrader.ops.owners import environment_of
 from betatrader.ops.probe import readiness
 from betatrader.ops.process import alive
 from betatrader.ops.supervision import Child
@@ -151,8 +152,7 @@ class LocalRun:
     def _child(self, role: str) -> Child:
         live = ["--live"] if self._plan.live and role == "trading" else []
         environment = {
-            **os.environ,
-            **self._plan.environment,
+            **environment_of(role, {**os.environ, **self._plan.environment}),
             "REDIS_URL": self._url,
             "BETATRADER_HOME": str(self._plan.home),
             "BETATRADER_SUPERVISED": "1",

@@ -25,6 +25,8 @@ Serve = Callable[[SimulatedExchange, Config, int, FaultyLink, Tell], Awaitable[N
 
 def run(name: str, config: Config, port: int, faults: Faults, tell: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `tell` gets one JSON line with the addresses when ready."""
+    if name != "sim":  # the reference venue's clock is off in what it says alone
+        clock.set_ahead(faults.ahead_s)
     anyio.run(
         _until_signal,
         SERVED[name],

@@ -28,7 +28,7 @@ from betatrader.ops.files import replace_whole
 from betatrader.roles import journaling, keeping, vitals
 from betatrader.roles.account import summarise
 from betatrader.roles.accounts import Accounts
-from betatrader.roles.controlling import Control, open_control
+from betatrader.roles.controlling import Control, may_obey, open_control
 from betatrader.roles.desks import Desk
 from betatrader.roles.ladder import Witness, permit
 from betatrader.roles.leading import Leadership
@@ -292,6 +292,8 @@ class TradingRole:
 
     def take_instruction(self, instruction: Any) -> None:
         """What the operator orders, stamped alike."""
+        if not may_obey(self.service, instruction):
+            return
         self.service.log.info("instruction", kind=type(instruction).__name__, by=instruction.author)
         self.trader.obey(msgspec.structs.replace(instruction, time_ns=clock.now_ns()))
         self._summarise()

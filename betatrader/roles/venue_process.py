@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from betatrader.model.errors import DeadlineError
+from betatrader.ops.owners import environment_of
 from betatrader.ops.process import die_with_parent
 
 START_S = 20.0
@@ -31,7 +32,7 @@ def served(
     command = [sys.executable, "-P", "-m", "betatrader", "venue", "serve", venue]
     process = subprocess.Popen(  # noqa: S603  our own program
         command,
-        env=dict(environment),
+        env=environment_of("venue", environment),  # it makes keys of its own
         stdout=subprocess.PIPE,
         stderr=logs,
         preexec_fn=die_with_parent,

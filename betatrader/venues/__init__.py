@@ -10,6 +10,7 @@ shadow   the paper venue where each order is signed as well, by the real adapter
 paper_stream the paper venue's books in Redis, each entry there before it answers
 paper_ledger the paper venue's books on disk
 recorded recordings of what a venue has said, line by line
+parts    a simulated venue some of whose parts fail alone
 stage    what is done to a simulated venue on request: pages, closed markets, other rules
 link     the same exchange in a process of its own, over a socket: the reference venue
 ages     how long ago an order was made, by a clock that nobody sets

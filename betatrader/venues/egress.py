@@ -18,6 +18,9 @@ class Egress(NamedTuple):
 
     blocked: bool
     told: str
+    address: str = ""
+    place: str = ""
+    """Its country and region; like the address as the venue sees it, "" where it does not say."""
 
 
 NOBODY_ASKED = Egress(False, "a simulated venue serves every address")
@@ -46,8 +49,9 @@ async def of_polymarket(transport: Transport, address: str) -> Egress | None:
         found = _decode(answer.body)
     except (msgspec.DecodeError, RecursionError):
         return None
-    where = " ".join(part for part in (found.ip, found.country, found.region) if part)
-    return Egress(found.blocked, f"Polymarket sees this machine at {where}")
+    place = " ".join(part for part in (found.country, found.region) if part)
+    where = f"{found.ip} {place}".strip()
+    return Egress(found.blocked, f"Polymarket sees this machine at {where}", found.ip, place)
 
 
 async def of_binance(transport: Transport, rest: str) -> Egress | None:

@@ -59,11 +59,8 @@ def folder(tmp_path: Path) -> Path:
         (2, ["data", "import", "{}/a.btseg", "--from", "9", "--to", "3"], "--to 3.0 is not after"),
         (2, ["data", "show", "{}/a.btseg", "--limit", "-1"], "-1 is not in the range"),
         (2, ["venue", "serve", "sim", "--lost", "nan"], "nan is no number to go by"),
-        (
-            2,
-            ["venue", "serve", "binance", "--ahead-s", "3"],
-            "--ahead-s is a fault of the reference",
-        ),
+        (2, ["venue", "serve", "binance", "--ahead-s", "1e9"], "1000000000.0 is not in the range"),
+        (2, ["venue", "serve", "polymarket", "--down-orders", "2"], "2.0 is not in the range"),
         (2, ["venue", "serve", "sim", "--twice", "1.5"], "1.5 is not in the range"),
         (2, ["simulate", "--hours", "nan"], "nan is no number to go by"),
         (2, ["bench", "nothing"], "engine, journal, bus"),

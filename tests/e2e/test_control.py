@@ -12,8 +12,10 @@ from redis import Redis
 from running import Up, redis_server_of, run, until, up
 
 from betatrader.model.account import OrderAccepted, OrderCanceled
-from betatrader.model.instruction import CancelAll, Fenced, Flatten, Halt
+from betatrader.model.instruction import NO_REASON, CancelAll, ConfirmLimits, Fenced, Flatten, Halt
 from betatrader.ops.home import Runtime
+from betatrader.store import keys
+from betatrader.store.bus import FIELD, seal
 from betatrader.store.journal_reader import Reader
 
 TTL_S = 2
@@ -94,6 +96,22 @@ def test_without_redis_the_command_reaches_the_trader_itself(
         status, report, errors = running.end()
     assert (status, all(report["invariants"].values())) == (0, True), errors
     assert not list(own_home.glob("control-*")), "nobody takes orders here any more"
+
+
+def test_limits_are_not_confirmed_by_who_does_not_say_why(tmp_path: Path, own_home: Path) -> None:
+    with resting(tmp_path, own_home) as (running, runtime):
+        redis = Redis.from_url(runtime.redis_url)
+        stream = keys.instructions(redis.get(keys.RUN).decode())
+        unsaid = ConfirmLimits(time.time_ns(), "unsaid", "ann")
+        redis.xadd(stream, {FIELD: seal(unsaid, unsaid.id)})
+        redis.close()
+        for way in ([], ["--direct"]):
+            assert run("limits", "confirm", *way).returncode == 2
+            assert ordered("limits", "confirm", "--reason", "more saved", *way)["acknowledged"]
+        status, _, errors = running.end()
+    assert status == 0
+    assert [one.reason for one in journaled(own_home, ConfirmLimits)] == ["more saved"] * 2
+    assert NO_REASON in errors
 
 
 def test_past_a_strict_lease_cancels_leave_and_flatten_is_refused(

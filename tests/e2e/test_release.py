@@ -144,8 +144,62 @@ def test_every_command_of_the_guide_leads_from_nothing_to_an_upgrade_and_a_rollb
         page = (PROJECT / "docs/stolen-key.md").read_text()
         (directly,) = re.findall(r"`(fly ssh console [^`]*)`", page)
         assert '"acknowledged_ms"' in follow(account, directly.replace('direct"', 'direct --json"'))
+        # and towards real money, where the settings are: there as well
+        page = (PROJECT / "docs/deploy.md").read_text()
+        there = re.findall(r"`(fly ssh console [^`]*betatrader (?!halt)[^`]*)`", page)
+        assert [re.sub(r'.*-C "betatrader (\w+(?: \w+)?).*', r"\1", one) for one in there] == [
+            *("doctor", "setup binance", "live status", "live allow")
+        ]
+        for command in there:  # each with options that it has
+            assert "Usage: " in follow(account, re.sub(r'"$', ' --help"', command))
+        assert "the configuration is on: no step" in follow(account, there[2])
+        (address,) = re.findall(r"`(fly ips allocate-egress [^`]*)`", page)
+        follow(account, address)
+
         follow(account, "fly scale count 0 -a betatrader-trading --yes")
         assert account.runs() == {**at("v0.2.0"), "trading": []}
+
+
+def test_a_tag_that_is_there_already_is_named_before_anything_is_pushed(own_home: Path) -> None:
+    page = (PROJECT / "docs/deploy.md").read_text()
+    blocks = [b for b in re.findall(r"^```sh\n(.*?)^```$", page, re.M | re.S) if "--push" in b]
+    assert len(blocks) == 2
+    with world(own_home.parent / "w") as account:
+        account.create_apps()
+        account.publish("guide")
+        for block, tag in zip(blocks, ("v0.1.0", "v0.2.0"), strict=True):
+            account.git("tag", tag)
+            assert follow(account, f"{block.rstrip()} || true") == f"{tag}\n"
+        assert account.commands("deploy") == []
+
+
+def test_the_git_lines_of_an_upgrade_keep_ones_own_fly_files_and_tags(own_home: Path) -> None:
+    page = (PROJECT / "docs/deploy.md").read_text()
+    (lines,) = re.findall(r"((?:^    git .*\n)+)", page, re.M)
+    with world(own_home.parent / "w") as account:
+        account.publish("v0.1.0")
+        upstream = own_home.parent / "upstream"
+        account.git("clone", "-q", ".", str(upstream))
+        account.git("remote", "add", "origin", str(upstream))
+        own, theirs = (folder / "fly/trading.toml" for folder in (account.checkout, upstream))
+        own.write_text(own.read_text().replace('"arn"', '"nrt"'))
+        account.git("commit", "-aqm", "where")
+        theirs.write_text(theirs.read_text() + "\n# of the new version\n")
+        there = [
+            "git",
+            "-C",
+            str(upstream),
+            "-c",
+            "user.name=bob",
+            "-c",
+            "user.email=b@example.com",
+        ]
+        for words in (["commit", "-aqm", "new"], ["tag", "-a", "-m", "new", "v0.2.0"]):
+            subprocess.run([*there, *words], check=True)
+        follow(account, lines)
+        assert 'primary_region = "nrt"' in own.read_text()
+        assert own.read_text().endswith("# of the new version\n")
+        assert follow(account, "git status --porcelain; git tag -l") == "v0.1.0\n"
 
 
 def test_a_venues_key_is_proven_staged_and_switched_to_and_a_bad_one_is_not(

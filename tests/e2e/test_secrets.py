@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from running import family, run, until, up
+from running import Up, family, redis_server_of, run, until, up
 from test_refusals import act
 from test_setup import served
 
@@ -158,6 +158,12 @@ def of_commands(**more: str) -> list[str]:
     return found
 
 
+def of_environments(pids: dict[str, int]) -> dict[str, list[str]]:
+    """Which of the planted secrets each process holds in its environment."""
+    held = {who: Path(f"/proc/{pid}/environ").read_bytes() for who, pid in pids.items()}
+    return {who: [leak.partition(" in ")[0] for leak in leaks(who, it)] for who, it in held.items()}
+
+
 @pytest.fixture
 def redis(own_home: Path) -> Iterator[str]:
     """A server that wants a password."""
@@ -230,3 +236,42 @@ def test_no_secret_is_written_anywhere(own_home: Path, redis: str, venue: str) -
                 found += leaks(" ".join(command), (done.stdout + done.stderr).encode())
     found += on_disk(folder) + asyncio.run(in_redis(redis))
     assert found == []
+
+
+def test_each_process_holds_the_secrets_of_its_role_alone(own_home: Path) -> None:
+    more = {
+        **GIVEN,
+        "BETATRADER_BINANCE__KEY": KEY,
+        "BETATRADER_BINANCE__SECRET": HMAC,
+        "BETATRADER_POLYMARKET__RELAYER_KEY": RELAYER,
+        "BETATRADER_POLYMARKET__SIGNATURE_TYPE": "2",
+        "BETATRADER_POLYMARKET__FUNDER": f"0x{'5a' * 20}",
+        "BETATRADER_REDIS_PASSWORD_INTEL": PASSWORD,
+    }
+    with up("up", "--venue", "polymarket-sim", **more) as running:
+        roles = running.runtime().roles
+        venue, redis = _child(running, "venue\0serve"), redis_server_of(running)
+        pids = {**roles, "venue": venue, "redis": redis}
+        made = [
+            who
+            for who, pid in pids.items()
+            if b"BETATRADER_POLYMARKET__PRIVATE_KEY=" in Path(f"/proc/{pid}/environ").read_bytes()
+        ]
+        held = of_environments(pids)
+        status, _, errors = running.end()
+    assert status == 0, errors
+    assert held == {
+        "trading": ["Binance API key", "HMAC secret", "relayer key", "webhook", "control token"],
+        "intel": ["webhook"],
+        "jobs": ["webhook"],
+        "venue": [],
+        "redis": [],
+    }
+    assert made == ["trading"]  # the account that the run made for itself at the simulated venue
+
+
+def _child(running: Up, words: str) -> int:
+    for pid in family(running.process.pid):
+        if words in Path(f"/proc/{pid}/cmdline").read_text():
+            return pid
+    raise AssertionError(f"no process {words!r}")

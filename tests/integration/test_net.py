@@ -10,6 +10,7 @@ from aiohttp import WSMsgType, web
 from betatrader.net import live
 from betatrader.net.live import LiveTransport
 from betatrader.net.transport import NoAnswerError, NotSentError
+from betatrader.venues.polymarket.sending import AT_ONCE
 
 pytestmark = pytest.mark.asyncio
 
@@ -123,6 +124,33 @@ async def test_where_no_whole_answer_comes_the_outcome_is_unknown_and_it_is_sent
     assert len(peer.asked) == 1
     again = await network.request("GET", f"http://{peer.base}/ok")
     assert again.status == 418, "the next request goes on as ever"
+
+
+async def test_slow_questions_and_orders_hold_no_other_order_cancel_or_heartbeat_up(
+    peer: Peer, network: LiveTransport
+) -> None:
+    """The books of many markets and the statement under way, then orders and cancels too."""
+
+    async def hang(method: str) -> None:
+        await network.request(method, f"http://{peer.base}/slow", timeout_s=30)
+
+    async def act(method: str) -> None:
+        with anyio.fail_after(2):
+            answer = await network.request(method, f"http://{peer.base}/order", body=b"{}")
+        assert answer.status == 418
+
+    async with anyio.create_task_group() as group:
+        for _ in range(24):
+            group.start_soon(hang, "GET")
+        await until(lambda: len(peer.asked) == live.CONNECTIONS)
+        for method in ("POST", "DELETE", "PUT"):
+            await act(method)
+        for _ in range(AT_ONCE):
+            group.start_soon(hang, "POST")
+            group.start_soon(hang, "DELETE")
+        await until(lambda: len(peer.asked) == live.CONNECTIONS + 3 + 2 * AT_ONCE)
+        await act("POST")
+        group.cancel_scope.cancel()
 
 
 async def test_an_answer_without_end_is_cut_off(

@@ -1,6 +1,7 @@
 """What users complain of in other systems' connections, over sockets, in Polymarket's protocol."""
 
 import asyncio
+import itertools
 import os
 from typing import Any
 
@@ -113,6 +114,38 @@ async def test_t33_what_cannot_be_read_of_one_book_leaves_the_other(
         assert made.of(NO_ID, BookSnapshot) == []
         move(made, "0.45")
         await made.until(lambda: made.of(YES_ID, BookDelta))
+        assert (sessions(made), made.ups) == (before, 1)
+
+
+async def test_a_busy_book_that_has_missed_a_change_comes_anew_and_one_that_has_not_is_left(
+    hasty: pytest.MonkeyPatch,
+) -> None:
+    """Its changes flow all the while, so that it is never asked for as a quiet one is."""
+    for name, seconds in (("STALE_S", 0.4), ("GRACE_S", 0.3), ("COMPARE_S", 0.5)):
+        hasty.setattr(market, name, seconds)
+    async with polymarket_floor() as made:
+        before, book = sessions(made), made.venue._market.books
+        missed = book.missed
+        compared: list[int] = []
+        hasty.setattr(book, "missed", lambda *one: compared.append(missed(*one)) or compared[-1])
+
+        async def stir() -> None:
+            for number in itertools.count(1):
+                made.server.play(BookDelta(clock.now_ns(), YES_ID, levels(f"0.45x{number}"), (), 0))
+                await anyio.sleep(0.02)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(stir)
+            await made.until(lambda: len(compared) >= 3)
+            assert set(compared) == {0}
+            made.server.silence(market=True)
+            move(made, "0.20")
+            made.server.silence(market=False)
+            deep = parse("0.20")
+            assert deep not in book.tokens[YES].book.bids
+            await made.until(lambda: deep in book.tokens[YES].book.bids)
+            group.cancel_scope.cancel()
+        assert compared.count(1) == 1
         assert (sessions(made), made.ups) == (before, 1)
 
 

@@ -680,6 +680,50 @@ def test_a_file_of_redis_that_is_malformed_is_told_and_stops_no_release(account:
     assert account.runs() == at("w2")
 
 
+def with_settings(account: World, tag: str, *lines: str) -> None:
+    """A version with its code, and with more in [env] of its trader."""
+    package = account.checkout / "betatrader"
+    shutil.copytree(PROJECT / "betatrader", package, dirs_exist_ok=True)
+    path = account.checkout / "fly/trading.toml"
+    path.write_text(path.read_text().replace("[env]\n", "\n".join(["[env]", *lines, ""]), 1))
+    account.publish(tag)
+
+
+def test_settings_that_a_role_cannot_read_stop_a_deploy_before_anything_changes(
+    account: World,
+) -> None:
+    with_settings(account, "v3", 'BETATRADER_RISK__DALY_LOSS_USD = "15"')
+    line = "env.BETATRADER_RISK__DALY_LOSS_USD: risk.daly_loss_usd: unknown field; did you mean"
+    done = account.release("check", "fly")
+    assert done.returncode == 3
+    assert line in done.stderr
+    deploys = len(account.commands("deploy", "-c"))
+    for words in (("plan", "v3"), ("deploy", "v3", *FAST)):
+        done = account.release(*words)
+        assert done.returncode == 3
+        assert f"fly/trading.toml at v3: {line} `daily_loss_usd`?" in done.stderr
+    assert len(account.commands("deploy", "-c")) == deploys
+    assert account.runs() == at("v1")
+    back = account.release("rollback", "v3", *FAST)
+    assert back.returncode == 0, back.stderr
+    assert "as its own version reads it, and no reason to stop: fly/trading.toml at v3" in (
+        back.stderr
+    )
+    assert account.runs() == at("v3")
+
+    # a version that has the setting is deployed by a command whose own code has not
+    config = account.checkout / "betatrader/config/__init__.py"
+    field = "    daily_loss_usd: Amount = Decimal(20)\n"
+    text = config.read_text()
+    assert field in text
+    config.write_text(text.replace(field, field + field.replace("daily", "daly")))
+    account.publish("v4")
+    done = account.release("deploy", "v4", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "no reason to stop" not in done.stderr
+    assert account.runs() == at("v4")
+
+
 def test_a_tag_that_has_moved_is_not_deployed_and_gone_back_to_as_it_was(account: World) -> None:
     first = account.commit("v1")
     assert account.release("deploy", "v2", *FAST).returncode == 0

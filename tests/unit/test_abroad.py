@@ -50,6 +50,7 @@ async def test_polymarket_says_whether_it_serves_an_address(
     assert (found.blocked if found is not None else None) is blocked
     if status == 200 and found is not None:
         assert found.told == "Polymarket sees this machine at 192.0.2.1 XX Y"
+        assert (found.address, found.place) == ("192.0.2.1", "XX Y")
     assert network.asked == ["https://x/geoblock"], "once, and of no other"
 
 
@@ -102,6 +103,44 @@ async def test_a_block_is_told_once_and_an_answer_that_stays_away_changes_nothin
     assert abroad.barred == {}
     assert alerts[1:] == [("info", "ONE serves this address: new orders may leave for it again")]
     assert metrics.BARRED.labels("ONE")._value.get() == 0
+
+
+def seen_at(address: str, place: str, blocked: bool = False) -> Egress:
+    return Egress(blocked, f"ONE sees us at {address} {place}", address, place)
+
+
+async def test_another_address_or_country_than_an_hour_ago_is_told() -> None:
+    desk, alerts = Desk(), []
+    abroad = Abroad([desk], lambda *said: alerts.append(said))  # type: ignore[arg-type]
+
+    async def tells(found: Egress | None) -> list[tuple[str, str]]:
+        desk.found = found
+        alerts.clear()
+        await abroad.ask()
+        return list(alerts)
+
+    home = seen_at("192.0.2.1", "XX")
+    for same in (home, home, None, SERVED, home):
+        assert await tells(same) == [], "as before, or it does not say where"
+    for where, before in (
+        (seen_at("192.0.2.2", "XX"), "192.0.2.1 XX"),
+        (seen_at("192.0.2.2", "YY"), "192.0.2.2 XX"),
+        (home, "192.0.2.2 YY"),
+    ):
+        assert await tells(where) == [("error", f"{where.told}, which was {before} before")]
+    assert await tells(seen_at("192.0.2.2", "XX")) == [], "it leaves by two addresses, in turn"
+    away = seen_at("192.0.2.3", "ZZ", blocked=True)
+    levels = [level for level, _ in await tells(away)]
+    assert levels == ["error", "critical"]
+
+
+async def test_a_machine_of_many_addresses_is_not_remembered_without_end() -> None:
+    desk = Desk()
+    abroad = silent(desk)
+    for number in range(3 * module.ADDRESSES_KEPT):
+        desk.found = seen_at(f"192.0.2.{number}", "XX")
+        await abroad.ask()
+    assert len(abroad._seen["ONE"].addresses) <= module.ADDRESSES_KEPT
 
 
 async def test_at_the_start_an_account_waits_for_the_first_answer() -> None:

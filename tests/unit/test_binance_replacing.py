@@ -1,16 +1,22 @@
 """One order in another's stead, at the simulated Binance: cancelReplace with STOP_ON_FAILURE."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 from binance_scenes import RefuseError, World, cancel, instead, name, order
 from binance_served import COIN, Served
+from msgspec import structs
 
-from betatrader.model.command import CancelOrder
-from betatrader.model.ids import ClientOrderId
+from betatrader.model.command import Approved, CancelOrder
+from betatrader.model.ids import ClientOrderId, StrategyId
 from betatrader.model.market import InstrumentStatus
+from betatrader.model.money import parse
+from betatrader.model.order import Order, OrderTerms, OrderType, Side, TimeInForce
 from betatrader.ops import clock
 from betatrader.venues.binance.serve import acts
+from betatrader.venues.binance.serve.running import OWNER
+from betatrader.venues.binance.venue import OVER_LIMIT
 
 
 @pytest.fixture
@@ -39,6 +45,71 @@ def test_where_the_old_one_is_gone_nothing_is_placed(served: Served) -> None:
     assert served.replace(1, 2, "49000") == ["CancelRejected 1", "OrderRejected 2"]
     assert served.reasons[0] == "Unknown order sent. (-2011)"
     assert served.rests() == set()
+
+
+def fail_often(served: Served) -> None:
+    while not served.venue._breaker.failed(clock.boot_s()):
+        pass
+
+
+def use_up(served: Served) -> None:
+    served.venue.rest.limits.close(60.0, orders_alone=True)
+
+
+def know_no_rights(served: Served) -> None:
+    served.venue._listing.rights = "no answer"
+
+
+@pytest.mark.parametrize("hold_back", [fail_often, use_up, know_no_rights])
+def test_where_the_new_one_is_held_back_the_old_one_is_cancelled_alone(
+    served: Served, hold_back: Callable[[Served], None]
+) -> None:
+    """Else a quote would stay where the market has long gone, for as long as the breaker rests."""
+    served.place(1, "49000")
+    hold_back(served)
+    assert served.replace(1, 2, "49500") == ["OrderRejected 2", "OrderCanceled 1"]
+    assert served.reasons[0].startswith("not sent: ")
+    assert served.rests() == set()
+
+
+def test_where_the_new_one_has_no_form_the_old_one_is_cancelled_alone(served: Served) -> None:
+    served.place(1, "49000")
+    told = served.replace(1, 2, "49500", post_only=True, time_in_force=TimeInForce.IOC)
+    assert told == ["OrderRejected 2", "OrderCanceled 1"]
+    assert served.rests() == set()
+
+
+def test_a_cancel_in_a_replacements_stead_is_held_back_as_any_is(served: Served) -> None:
+    served.place(1, "49000")
+    served.venue.rest.limits.close(60.0)
+    assert served.replace(1, 2, "49500") == ["OrderRejected 2", "CancelRejected 1"]
+    assert set(served.reasons) == {OVER_LIMIT}
+    assert served.rests() == {"1"}
+
+
+@pytest.mark.parametrize("moved", [True, False], ids=["moved", "for a sale"])
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_stop_stays_where_what_would_replace_it_is_held_back(
+    served: Served, moved: bool, restarted: bool
+) -> None:
+    """What is held would have no stop at all."""
+    served.place(1, "50001")
+    terms = OrderTerms(COIN, Side.SELL, OrderType.STOP, parse("45000"), parse("0.0009"))
+    terms = structs.replace(terms, trigger=parse("48000"))
+    stop = Approved(ClientOrderId(name(2)), StrategyId("guard"), terms)
+    served.loop.call_soon(lambda: served.venue.submit(stop, clock.now_ns()))
+    served.go(1.0)
+    assert served.since() == ["OrderAccepted 2"]
+    if restarted:
+        served.venue._books._stops.clear()
+        served.venue.remember([Order(stop.order, stop.strategy, terms, clock.now_ns())])
+    fail_often(served)
+    sale = instead(2, 3, "50500", "0.0009", side=Side.SELL)
+    later = structs.replace(stop, order=sale.order, replaces=stop.order) if moved else sale
+    served.loop.call_soon(lambda: served.venue.submit(later, clock.now_ns()))
+    served.go(1.0)
+    assert served.since() == ["OrderRejected 3", "CancelRejected 2"]
+    assert len(served.server.trading.of(OWNER).open()) == 1
 
 
 @pytest.mark.parametrize("replaced_first", [True, False])

@@ -20,6 +20,8 @@ from binance_scenes import (
     report,
     symbol,
 )
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from betatrader.model.account import (
     CancelRejected,
@@ -411,6 +413,30 @@ def test_a_session_that_cannot_be_trusted_is_made_anew(world: World, message: di
     world.go(3.0)
     assert len(world.fake.sockets) == before + 1
     assert [event.up for event in world.since()] == [False, True]
+
+
+def test_an_event_of_our_account_that_nobody_knows_is_counted_and_told_once_a_minute(
+    world: World,
+) -> None:
+    """The venue may tell of our account in a way that is new; balances are looked at anyway."""
+
+    def counted() -> float:
+        given = {"venue": "BINANCE", "kind": "event"}
+        return REGISTRY.get_sample_value("bt_bad_messages_total", given) or 0.0
+
+    before = counted()
+    with capture_logs() as logs:
+        for kind in ("outboundAccountPosition", "balanceUpdate", "listStatus"):
+            world.do(world.fake.event, {"e": kind, "E": 1})
+        assert counted() == before
+        for _ in range(3):
+            world.do(world.fake.event, {"e": "executionReportV2", "E": 1})
+        assert counted() == before + 3
+        world.go(60.0)
+        world.do(world.fake.event, {"e": "executionReportV2", "E": 1})
+    told = [log for log in logs if log["event"] == "account_event_unknown"]
+    assert [log["kind"] for log in told] == ["executionReportV2"] * 2
+    assert world.venue.connected
 
 
 def test_a_silent_session_is_broken_off(world: World) -> None:

@@ -12,7 +12,7 @@ from betatrader.engine.strategy import Place
 from betatrader.model.account import OrderAccepted, OrderInDoubt, Protection
 from betatrader.model.command import Alert, Approved, CancelOrder, Warned
 from betatrader.model.ids import InstrumentId
-from betatrader.model.instruction import Flatten, Started, TimerFired, TradingState
+from betatrader.model.instruction import Flatten, Halt, Started, TimerFired, TradingState
 from betatrader.model.limits import Limits
 from betatrader.model.market import InstrumentListed
 from betatrader.model.money import SCALE, parse
@@ -397,3 +397,26 @@ def test_at_four_fifths_of_a_limit_a_person_is_told_once_a_minute() -> None:
     assert warned("0.85") == []
     assert warned("0.95") == ["order_notional", "position_notional"]
     assert scene.state.warned == {"order_notional": SECOND, "position_notional": SECOND}
+
+
+def test_at_four_fifths_of_a_loss_limit_a_person_is_told_before_it_halts_and_buys_or_not() -> None:
+    """The clock's tick looks: a position may fall for long before anything else is ordered."""
+    scene = Scene(msgspec.structs.replace(Limits(), daily_loss=5 * SCALE, drawdown=SCALE // 20))
+    scene.hold("1")
+
+    def warned(lost: str, at_s: float) -> list[Warned]:
+        scene.state.day_equity = scene.state.equity() + parse(lost)
+        step = scene.take(TimerFired(int(at_s * SECOND), "tick"))
+        changes = step.changes if step is not None else ()
+        return [change for change in changes if isinstance(change, Warned)]
+
+    assert warned("4", 2) == []
+    assert warned("4.1", 3) == [Warned("daily_loss", "4", "4.1")]
+    assert warned("4.2", 62) == [], "once a minute"
+    assert warned("4.3", 63) == [Warned("daily_loss", "4", "4.3")]
+    high = scene.state.equity_high = scene.state.equity() * 100 // 95 - SCALE // 100
+    fall = high - scene.state.equity()
+    [more] = warned("0", 64)
+    assert (more.check, parse(more.actual)) == ("drawdown", fall)
+    scene.take(Halt(65 * SECOND, "i", "me"))
+    assert warned("4.9", 130) == [], "it is halted"

@@ -67,6 +67,8 @@ def test_t13_while_the_venue_is_away_no_cancel_is_tried_and_afterwards_it_is() -
     scene = Scene()
     order = rest(scene)
     scene.take(VenueConnection(2 * SECOND, "SIM", False, "cut"))
+    scene.take(VenueConnection(2 * SECOND, "SIM", False, "cut, and told again"))
+    assert scene.state.reconciling
     assert tick(scene, 9.0) == []
     scene.take(VenueConnection(9 * SECOND, "SIM", True))
     assert cancelled(tick(scene, 9.5)) == [order.order], "no data has come since"

@@ -1,8 +1,11 @@
 """What the trader says to orders at its own door, and which of them pass a lease that is over."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from commands import Ask
 from scenes import Scene, terms
 
 from betatrader.cli import direct
@@ -10,12 +13,21 @@ from betatrader.engine.strategy import Place
 from betatrader.model.command import CancelOrder
 from betatrader.model.errors import ConfigurationError, UnreachableError
 from betatrader.model.event import Event
-from betatrader.model.instruction import CancelAll, Flatten, Halt, Instruction
+from betatrader.model.instruction import (
+    NO_REASON,
+    CancelAll,
+    ConfirmLimits,
+    Flatten,
+    Halt,
+    Instruction,
+    Resume,
+)
 from betatrader.model.order import Side
 from betatrader.model.secret import Secret
 from betatrader.ops import door, home
 from betatrader.roles.controlling import KINDS, Control, Order, Refusal
 from betatrader.roles.trader import Trader
+from betatrader.roles.trading import TradingRole
 from betatrader.store.bus import Seen
 from betatrader.store.journal import JournalBrokenError
 from betatrader.venues.gateway import Gateway
@@ -64,8 +76,8 @@ class Stage:
         assert isinstance(answer, dict), answer
         return answer
 
-    def refused(self, kind: str) -> Refusal:
-        answer = self.control.obey(Order(kind=kind, author="ann"))
+    def refused(self, kind: str, reason: str = "") -> Refusal:
+        answer = self.control.obey(Order(kind=kind, author="ann", reason=reason))
         assert isinstance(answer, Refusal), answer
         return answer
 
@@ -143,6 +155,49 @@ def test_a_journal_that_breaks_under_the_order_acknowledges_nothing() -> None:
 
 def test_every_instruction_of_the_command_line_has_its_kind() -> None:
     assert set(KINDS) == {"halt", "reduce", "resume", "cancel_all", "flatten", "confirm_limits"}
+
+
+@pytest.mark.parametrize("reason", ["", " \t"])
+def test_limits_are_confirmed_with_a_reason_or_not_at_all(reason: str) -> None:
+    stage = Stage()
+    assert stage.refused("confirm_limits", reason) == Refusal(400, NO_REASON)
+    assert not any(isinstance(record, ConfirmLimits) for record in stage.audit)
+    assert stage.told("confirm_limits")["acknowledged"]
+    [confirmed] = [record for record in stage.audit if isinstance(record, ConfirmLimits)]
+    assert (confirmed.author, confirmed.reason) == ("ann", "news")
+    assert stage.control.obey(Order(kind="resume", author="ann")), "this one needs none"
+
+
+def test_what_is_refused_over_redis_is_not_seen_by_the_trader_and_told_to_a_person() -> None:
+    logged: list[Mapping[str, str]] = []
+    posted: list[tuple[str, str]] = []
+    service = SimpleNamespace(
+        log=SimpleNamespace(
+            warning=lambda _event, **told: logged.append(told), info=lambda *_, **__: None
+        ),
+        alert=lambda *told: posted.append(told),
+    )
+    obeyed: list[Instruction] = []
+    role = SimpleNamespace(
+        service=service, trader=SimpleNamespace(obey=obeyed.append), _summarise=lambda: None
+    )
+    TradingRole.take_instruction(role, ConfirmLimits(1, "i1", "ann"))  # type: ignore[arg-type]
+    assert obeyed == []
+    assert logged == [{"by": "ann", "why": NO_REASON}]
+    assert posted == [("error", f"an order of ann is not obeyed: {NO_REASON}")]
+    for given in (ConfirmLimits(1, "i2", "ann", "more saved"), Resume(1, "i3", "ann")):
+        TradingRole.take_instruction(role, given)  # type: ignore[arg-type]
+    assert [one.id for one in obeyed] == ["i2", "i3"]
+    assert len(posted) == 1
+
+
+@pytest.mark.parametrize("words", [[], ["--reason", " "], ["--direct"], ["--direct", "--reason="]])
+def test_the_command_asks_for_the_reason_before_anybody_is_asked(
+    ask: Ask, words: list[str]
+) -> None:
+    refused = ask("limits", "confirm", *words)
+    assert (refused.status, len(refused.err.splitlines())) == (2, 2)
+    assert "--reason" in refused.err
 
 
 def test_the_token_is_left_for_the_user_alone_and_is_another_each_time(tmp_path: Path) -> None:

@@ -427,6 +427,18 @@ def test_fills_of_unknown_orders_do_not_pile_up() -> None:
     assert len(scene.state.orders.seen_fills) == UNKNOWN_KEPT
 
 
+def test_a_fill_of_an_order_that_is_long_forgotten_is_told_and_not_booked() -> None:
+    scene = Scene()
+    scene.state.orders.forgotten = f"{7:024x}"
+    late = Fill(SECOND, f"{7:032x}", "COIN.SIM", Side.BUY, SCALE, 1, 0, True, "t")  # type: ignore[arg-type]
+    step = scene.take(late)
+    assert step is not None
+    [alert] = step.changes
+    assert isinstance(alert, Alert)
+    assert "long ended" in alert.text
+    assert scene.state.portfolio.quantity("COIN.SIM") == 0  # type: ignore[arg-type]
+
+
 def test_a_step_of_requests_alone_bears_the_number_of_the_one_before() -> None:
     scene = Scene()
     numbers = []

@@ -3,16 +3,13 @@
 import json
 import os
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import pytest
+from commands import Ask
 from scenes import quote
 
-from betatrader.cli.main import main
 from betatrader.model.errors import RefusedError
 from betatrader.model.limits import Limits
 from betatrader.ops.files import lock
@@ -22,31 +19,6 @@ from betatrader.store.journal import CLOSED, Journal, Setup, pack
 from betatrader.store.journal_reader import Reader
 
 SETUP = Setup(limits=msgspec.Raw(msgspec.msgpack.encode(Limits())), strategies=())
-
-
-class Said(NamedTuple):
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-
-Ask = Callable[..., Said]
-
-
-@pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Runs one command in this process."""
-
-    def run(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["betatrader", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -156,3 +128,19 @@ def test_a_closed_run_with_its_end_cut_off_is_damage(ask: Ask, torn: Path) -> No
         assert "was closed after record 20 in file 1" in refused.err
     (torn.parent / CLOSED).write_text("{")
     assert ask("journal", "verify").status == 2
+
+
+def test_a_torn_tail_is_told_beside_what_is_shown(ask: Ask, torn: Path) -> None:
+    told = "the last write was cut off"
+    for words in (["journal", "show"], ["journal", "show", "--json"], ["replay"]):
+        said = ask(*words)
+        assert said.status == 0
+        assert len(said.err.splitlines()) == 1, words
+        assert told in said.err
+        assert told not in said.out
+    told_in_json = ask("replay", "--json")
+    assert (json.loads(told_in_json.out)["torn_bytes"] > 0, told_in_json.err) == (True, "")
+
+
+def test_a_whole_tail_needs_no_word(ask: Ask, run_folder: Path) -> None:
+    assert ask("journal", "show").err == ask("replay").err == ""

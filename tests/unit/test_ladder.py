@@ -1,5 +1,6 @@
 """The ladder: what each step needs of the one before, what counts, and a person's override."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,21 @@ def test_an_override_is_kept_whole_and_a_broken_file_is_told(tmp_path: Path) -> 
     (tmp_path / "ladder" / "records.json").write_text("{")
     with pytest.raises(UsageError, match="cannot be read"):
         ladder.load(tmp_path)
+
+
+def test_an_override_that_root_gives_belongs_to_whoever_has_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the trader could neither read it nor keep its record beside it."""
+    given: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(os, "chown", lambda path, *owner: given.append((path.name, *owner)))
+    ladder.allow(tmp_path, allowed())
+    assert given == []
+    owner = tmp_path.stat()
+    monkeypatch.setattr(os, "geteuid", lambda: owner.st_uid + 1)
+    ladder.allow(tmp_path, allowed())
+    names = ["ladder", f"{ladder.ALLOWED}-0001.json"]
+    assert given == [(name, owner.st_uid, owner.st_gid) for name in names]
 
 
 class Service:

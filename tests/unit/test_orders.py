@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from betatrader.engine.orders import CLOSED_KEPT, Orders, transition
+from betatrader.engine.orders import CLOSED_KEPT, UNKNOWN_KEPT, Orders, transition
 from betatrader.model.account import (
     CancelRejected,
     Fill,
@@ -164,16 +164,27 @@ def test_reports_on_unknown_orders_change_nothing() -> None:
     assert state(opened_orders) is OrderState.SUBMITTED
 
 
-def test_old_closed_orders_are_forgotten_with_their_fills() -> None:
-    orders = Orders()
-    for number in range(CLOSED_KEPT + 1):
+def test_a_fill_that_is_told_again_counts_once_however_long_ago_its_order_ended() -> None:
+    """Orders are forgotten, then their trade ids: from then on a fill of theirs is not believed."""
+    orders, made = Orders(), CLOSED_KEPT + UNKNOWN_KEPT + 2
+
+    def fill(number: int, trade: str = "t") -> Fill:
         name = client_order_id(StrategyId("s"), 1, number)
-        orders.submit(Approved(name, StrategyId("s"), TERMS), 0)
-        orders.seen_fills[name] = ["t"]
-        orders.take(OrderCanceled(1, name))
-    first = client_order_id(StrategyId("s"), 1, 0)
-    assert orders.find(first) is None
-    assert len(orders.closed) == len(orders.seen_fills) == CLOSED_KEPT
+        return Fill(1, name, TERMS.instrument, Side.BUY, 50, 1, 0, True, trade)
+
+    for number in range(made):
+        told = fill(number)
+        orders.submit(Approved(told.order, StrategyId("s"), TERMS), 0)
+        assert orders.is_new_fill(told)
+        orders.take(OrderCanceled(1, told.order))
+    assert orders.find(fill(made - CLOSED_KEPT - 1).order) is None
+    assert len(orders.closed) == CLOSED_KEPT
+    assert len(orders.seen_fills) <= CLOSED_KEPT + UNKNOWN_KEPT + 1
+    assert not any(orders.is_new_fill(fill(number)) for number in range(made))
+    assert orders.is_forgotten(fill(0).order)
+    assert not orders.is_new_fill(fill(0, "another")), "nobody can say whether it was counted"
+    assert orders.is_new_fill(fill(made - CLOSED_KEPT - 1, "another")), "its others are known"
+    assert orders.is_new_fill(fill(made)), "one that was never heard of is a new one's"
 
 
 def test_epoch_and_counter_have_bounds() -> None:

@@ -7,7 +7,7 @@ from betatrader.model import secret
 from betatrader.model.errors import ConfigurationError
 from betatrader.model.secret import Secret, is_placeholder
 from betatrader.ops import door
-from betatrader.release.credentials import secret_fields
+from betatrader.ops.owners import secret_fields
 from betatrader.store import acl
 
 STANDS_FOR_ONE = [

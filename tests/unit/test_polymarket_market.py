@@ -33,10 +33,14 @@ from betatrader.model.market import (
     Resolution,
 )
 from betatrader.model.money import SCALE, parse
-from betatrader.ops import metrics
+from betatrader.net.transport import Answer
+from betatrader.ops import clock, metrics
+from betatrader.venues.polymarket import wire
+from betatrader.venues.polymarket.books import Books
 from betatrader.venues.polymarket.frames import LARGEST, Frames
 from betatrader.venues.polymarket.listing import FeeCurve, payouts_of
-from betatrader.venues.polymarket.wire import Market
+from betatrader.venues.polymarket.market import COMPARE_S, COMPARED
+from betatrader.venues.polymarket.wire import Market, MarketMessage
 
 AT_MS = 1_700_000_001_000
 
@@ -314,6 +318,162 @@ def test_a_book_that_is_contradicted_comes_anew_while_its_changes_flow(world: Wo
         world.say("market", changes(told))
         world.go(0.3)
     assert snapshots(world, YES)[-1].asks == ((parse("0.6"), parse("1")),)
+
+
+def wrong_books() -> float:
+    return metrics.WRONG_BOOKS.labels("POLYMARKET")._value.get()
+
+
+def now_ms(world: World) -> int:
+    return AT_MS + int(world.loop.time() * 1000)
+
+
+def stir(world: World, seconds: float, *prices: str) -> None:
+    """Change the book of YES, in these levels, every half second."""
+    for number in range(int(seconds * 2)):
+        told = (change(YES_TOKEN, price, str(number + 1), "BUY") for price in prices)
+        world.say("market", changes(*told, at_ms=now_ms(world)))
+        world.go(0.45)
+
+
+def show(world: World, bids: dict[str, str], asks: dict[str, str], behind_ms: int = 0) -> None:
+    """What REST answers from now on, by the venue's time as of then."""
+    world.fake.rest["GET /book"] = lambda given: (
+        book(YES_TOKEN, bids, asks, now_ms(world) - behind_ms)
+        if given["token_id"] == YES_TOKEN
+        else world.fake.books[given["token_id"]]
+    )
+
+
+def stir_until_asked(world: World) -> None:
+    """Until the busy book of YES is asked for, a minute after it came."""
+    before = len(world.fake.posted("GET /book"))
+    for _ in range(200):
+        stir(world, 0.5, "0.49")
+        if YES_TOKEN in [g["token_id"] for g in world.fake.posted("GET /book")[before:]]:
+            break
+    assert world.loop.time() > COMPARE_S
+
+
+def test_a_busy_book_that_has_missed_a_change_far_below_comes_anew(world: World) -> None:
+    """Its best prices are right all the while, and it is never quiet."""
+    deep = book(YES_TOKEN, {"0.50": "30", "0.49": "1", "0.10": "500"}, {"0.60": "100"}, AT_MS)
+    world.say("market", deep)
+    show(world, {"0.50": "30", "0.49": "77"}, {"0.60": "100"})
+    before, sockets = wrong_books(), len(world.fake.sockets)
+    stir(world, 58, "0.49")
+    assert parse("0.1") in world.venue._market.books.tokens[YES_TOKEN].book.bids
+    stir(world, 10, "0.49")
+    assert parse("0.1") not in world.venue._market.books.tokens[YES_TOKEN].book.bids
+    assert parse("0.1") not in dict(snapshots(world, YES)[-1].bids), "the engine has the same"
+    assert wrong_books() == before + 1
+    assert len(world.fake.sockets) == sockets, "the others are left as they are"
+
+
+def test_a_busy_book_is_not_wrong_where_the_socket_lags_behind_rest(world: World) -> None:
+    show(world, {"0.50": "30", "0.49": "1", "0.48": "5"}, {"0.60": "100"})
+    before, shown = wrong_books(), len(snapshots(world, YES))
+    stir_until_asked(world)
+    stir(world, 1, "0.49")
+    world.say("market", changes(change(YES_TOKEN, "0.48", "5", "BUY"), at_ms=now_ms(world)))
+    stir(world, 5, "0.49")
+    assert (wrong_books(), len(snapshots(world, YES))) == (before, shown)
+
+
+def test_a_busy_book_is_not_wrong_where_rest_lags_behind_the_socket(world: World) -> None:
+    show(world, {"0.50": "30", "0.49": "1"}, {"0.60": "100"})
+    before, shown = wrong_books(), len(snapshots(world, YES))
+    due_s = world.venue._market.books.tokens[YES_TOKEN].compared_s + COMPARE_S
+    while clock.boot_s() < due_s - 0.5:
+        stir(world, 0.5, "0.49")
+    world.say("market", changes(change(YES_TOKEN, "0.48", "5", "BUY"), at_ms=now_ms(world)))
+    later = {"0.50": "30", "0.49": "1", "0.48": "5"}
+    world.loop.call_later(2.0, show, world, later, {"0.60": "100"})
+    stir_until_asked(world)
+    stir(world, 5, "0.49")
+    assert (wrong_books(), len(snapshots(world, YES))) == (before, shown)
+
+
+def test_an_answer_that_is_older_than_what_was_heard_says_nothing_of_a_busy_book(
+    world: World,
+) -> None:
+    show(world, {"0.50": "30"}, {"0.70": "100"}, behind_ms=30_000)
+    before = wrong_books()
+    stir(world, 75, "0.49")
+    assert wrong_books() == before
+
+
+def test_a_busy_book_that_is_not_got_is_asked_for_again_later(world: World) -> None:
+    answers = iter([Answer(503, b"upstream"), {"bids": [{"price": "oops", "size": "1"}]}])
+    world.fake.rest["GET /book"] = lambda given: (
+        next(answers, world.fake.books[YES_TOKEN])
+        if given["token_id"] == YES_TOKEN
+        else world.fake.books[given["token_id"]]
+    )
+    stir(world, 200, "0.49")
+    asked = [g for g in world.fake.posted("GET /book") if g["token_id"] == YES_TOKEN]
+    assert 2 <= len(asked) <= 4
+    assert world.venue.connected
+
+
+def test_many_busy_books_are_compared_a_few_at_a_time(world: World) -> None:
+    tokens = tuple(str(10**70 + number) for number in range(40))
+    for token in tokens:
+        world.fake.books[token] = book(token, {"0.5": "1"}, {"0.6": "1"})
+    world.do(world.venue._market.listen, tokens)
+    asked: list[int] = []
+    for _ in range(160):
+        before = len(world.fake.posted("GET /book"))
+        told = (change(token, "0.4", "1", "BUY") for token in tokens)
+        world.say("market", changes(*told, at_ms=now_ms(world)))
+        world.go(0.45)
+        found = [g["token_id"] for g in world.fake.posted("GET /book")[before:]]
+        asked.append(len([token for token in found if token in tokens]))
+    assert max(asked) <= COMPARED
+    assert sum(asked) == len(tokens), "each once"
+
+
+PRICES = ["0.1", "0.2", "0.3"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(PRICES), st.integers(0, 3)), max_size=12),
+    st.lists(st.integers(0, 12), min_size=3, max_size=3).map(sorted),
+    st.integers(0, 12),
+)
+def test_what_a_comparison_says_of_a_busy_book_is_so(
+    told: list[tuple[str, int]], at: list[int], lost: int
+) -> None:
+    """The socket had told `begun` changes as it began, REST shows `shown`, and in the end the
+    socket has told `heard`; one of those before it began may have been lost."""
+    begun, shown, heard = at
+    books = Books()
+    books.listen([YES_TOKEN], 0.0)
+
+    def hear(first: int, last: int) -> None:
+        for number, (price, size) in enumerate(told[first:last], first):
+            if number != lost or number >= begun:
+                found = changes(change(YES_TOKEN, price, str(size), "BUY"), at_ms=AT_MS + number)
+                books.changes(0, 0.0, msgspec.convert(found, MarketMessage))
+
+    def real(count: int) -> dict[str, int]:
+        return {price: size for price, size in dict(told[:count]).items() if size}
+
+    first = msgspec.convert(book(YES_TOKEN, {}, {}, AT_MS), wire.Book)
+    books.snapshot(0, 0.0, first)
+    hear(0, begun)
+    before = books.tokens[YES_TOKEN].changed
+    books.watched(YES_TOKEN)
+    hear(begun, heard)
+    answer = book(YES_TOKEN, {p: str(s) for p, s in real(shown).items()}, {}, AT_MS + 99)
+    missed = books.missed(msgspec.convert(answer, wire.Book), before)
+    was_lost = lost < min(begun, len(told))
+    again = was_lost and told[lost][0] in [price for price, _ in told[lost + 1 : heard]]
+    if not was_lost or again:
+        assert missed == 0
+    else:
+        had = dict(told[:lost]).get(told[lost][0], 0)
+        assert missed == (had != told[lost][1])
 
 
 def test_an_empty_side_is_no_doubt(world: World) -> None:

@@ -98,6 +98,24 @@ def test_an_order_that_the_venue_does_not_know_is_none(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b"<html>Not Found</html>"),
+        (404, b"404 page not found"),
+        (404, b'{"message":"no Route matched with those values"}'),
+        (200, b'"OK"'),
+        (200, b"{}"),
+    ],
+)
+def test_what_stands_before_the_venue_knows_nothing_of_an_order(
+    world: World, status: int, body: bytes
+) -> None:
+    """Else one that rests would be taken for one that was never placed."""
+    world.fake.rest["GET /data/order/0x13"] = lambda _: Answer(status, body)
+    assert isinstance(ask(world, world.venue.rest.order("0x13")), UnclearError)
+
+
+@pytest.mark.parametrize(
     ("kind", "each", "per_10_s", "per_10_min"),
     [
         ("order", 1, 5_000, 120_000),
@@ -163,6 +181,8 @@ def test_what_the_venue_says_is_left_is_all_that_is(world: World) -> None:
         (404, b"{}", RefusalError, "no reason was given"),
         (403, b"<html>", RefusalError, "an HTML page"),
         (408, b'{"error":"timeout"}', UnclearError, "timeout"),
+        (400, b'{"error":"insert: Context canceled"}', UnclearError, "Context canceled"),
+        (400, b'{"error":"order match delayed due to"}', UnclearError, "order match delayed"),
         (500, b'{"error":"could not insert order"}', UnclearError, "could not insert order"),
         (503, b"upstream", UnclearError, "no JSON"),
         (503, b'{"error":"x","code":"post_only_mode"}', RefusalError, "x"),

@@ -93,3 +93,21 @@ def test_more_than_may_wait_are_refused_at_once(
     refused = [e for e in world.since() if isinstance(e, OrderRejected)]
     assert [e.order for e in refused] == [name(number) for number in range(5, 50)]
     assert {e.reason for e in refused} == {BUSY}
+
+
+def test_a_question_after_a_cancel_holds_no_other_cancel_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = world.fake.request
+
+    async def request(method: str, url: str, **more: object):
+        if method == "GET":
+            await anyio.sleep(3.0)
+        return await slow(method, url, **more)
+
+    place(world, 2, 0.1)
+    monkeypatch.setattr(world.fake, "request", request)
+    world.venue._sending._cancels = anyio.Semaphore(1)
+    world.cancel(0, 0.001)
+    world.cancel(1, 0.1)
+    assert len(world.fake.posted("DELETE /order")) == 2

@@ -316,6 +316,12 @@ async def test_more_refusals(time: Clock) -> None:
     assert closed[1] == {"error": "the market is not yet ready to process new orders"}
 
 
+async def test_what_rests_may_be_worth_less_than_what_takes(time: Clock) -> None:
+    wallet = await Wallet(open_venue(time)).connect()
+    status, placed = await wallet.place("BUY", "0.10", "5")
+    assert (status, placed["status"]) == (200, "live")
+
+
 async def test_a_known_order_is_a_duplicate(time: Clock) -> None:
     wallet = await Wallet(open_venue(time)).connect()
     body = wallet.order("BUY", "0.40", "10")

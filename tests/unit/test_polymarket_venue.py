@@ -26,6 +26,7 @@ from polymarket_scenes import (
     told,
     trade,
 )
+from structlog.testing import capture_logs
 
 from betatrader.engine.orders import Orders
 from betatrader.engine.state import State
@@ -301,6 +302,9 @@ def test_a_refusal_is_told_in_the_venues_words(
         refuse(500, "Internal server error"),
         refuse(503, "upstream"),
         refuse(400, "order 0x12 is invalid. Duplicated."),
+        refuse(400, "could not insert order: Context canceled"),
+        refuse(400, "order match delayed due to market conditions"),
+        lambda _: {"success": False, "errorMsg": "order match delayed due to market conditions"},
         lambda _: Answer(502, b"<html>Bad Gateway</html>"),
         lambda _: Answer(200, b"<html>hello</html>"),
         lambda _: {"success": True, "errorMsg": "", "orderID": "0x12", "status": "live"},
@@ -410,6 +414,49 @@ def test_closed_only_lets_positions_be_closed_alone(monkeypatch: pytest.MonkeyPa
     assert world.kinds() == ["OrderAccepted"]
 
 
+def ban(given: dict) -> object:
+    if "all" in given:
+        return [{"success": False, "errorMsg": BAN, "orderID": ""} for _ in given["all"]]
+    raise RefuseError(400, BAN)
+
+
+BAN = "'0x1' address banned"
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_ban_holds_though_the_status_says_nothing_of_it(world: World, several: bool) -> None:
+    """Else a buy would leave and be refused once a minute, for ever."""
+    world.fake.rest["POST /order"] = world.fake.rest["POST /orders"] = ban
+    with capture_logs() as logs:
+        if several:
+            orders = [(approved(number), clock.now_ns()) for number in (1, 2)]
+            world.do(lambda: world.venue.submit_many(orders))
+        else:
+            world.submit(approved(1))
+        assert {e.reason for e in world.since()} == {BAN}
+        sent = [what for what, _ in world.fake.asked if what.startswith("POST /order")]
+        for number in range(3, 6):
+            world.go(PERMISSION_S + 1.0).since()
+            world.submit(approved(number))
+            assert [e.reason for e in world.since()] == [f"not sent: {BAN}"]
+        assert [what for what, _ in world.fake.asked if what.startswith("POST /order")] == sent
+        world.submit(approved(9, side=Side.SELL))
+    assert [e.reason for e in world.since()] == [BAN], "a sale is for the venue to judge"
+    assert [log["reason"] for log in logs if log["log_level"] == "error"] == [BAN], "told once"
+    [told] = world.account().by_hand
+    assert BAN in told
+    assert "Nothing is bought there" in told
+
+
+def test_what_an_order_of_several_is_told_of_a_mode_is_heeded(world: World) -> None:
+    text = "post-only mode: only post-only orders and cancels are allowed"
+    place_three(world, {**REFUSED, "errorMsg": text}, REFUSED, REFUSED)
+    world.submit(approved(4))
+    assert [e.reason for e in world.since()] == [f"not sent, the venue said: {text}"]
+    world.submit(approved(5, post_only=True))
+    assert world.kinds() == ["OrderAccepted"]
+
+
 def test_too_many_failures_rest_new_orders(world: World) -> None:
     world.fake.rest["POST /order"] = cut
     for number in range(6):
@@ -456,6 +503,8 @@ def test_a_429_is_obeyed(world: World) -> None:
 
 
 REFUSED = {"success": True, "errorMsg": "not enough balance / allowance", "orderID": ""}
+DELAYED = {**REFUSED, "errorMsg": "order match delayed due to market conditions"}
+CUT_OFF = {"success": False, "errorMsg": "rpc error: context canceled"}
 
 
 def place_three(world: World, *answers: int | dict | None) -> dict[str, str]:
@@ -488,6 +537,7 @@ A, R, D = "OrderAccepted", "OrderRejected", "OrderInDoubt"
         ((REFUSED, 3, 2), (D, A, A)),
         ((3, 3, 3), (D, D, A)),
         ((1, 2, 3, REFUSED), (A, A, A)),
+        ((DELAYED, REFUSED, CUT_OFF), (D, R, D)),
         ((), (D, D, D)),
     ],
 )
@@ -566,6 +616,9 @@ def test_a_cancel_waits_for_the_answer_to_its_order(world: World) -> None:
          "already canceled or matched"}}, OrderInDoubt),
         (lambda g: {"canceled": [], "not_canceled": {g["orderID"]: "order is delayed"}},
          CancelRejected),
+        (lambda g: {"canceled": [], "not_canceled": {g["orderID"]: "context canceled"}},
+         OrderInDoubt),
+        (refuse(400, "Context canceled"), OrderInDoubt),
         (cut, OrderInDoubt),
         (refuse(500, "x"), OrderInDoubt),
         (refuse(400, "Invalid orderID"), CancelRejected),
@@ -627,7 +680,11 @@ def test_several_are_cancelled_in_one_request(world: World) -> None:
     for one, reason in {**reasons, name(9): UNKNOWN}.items():
         assert isinstance(found[one], CancelRejected)
         assert found[one].reason == reason
-    for reply, kind in ((refuse(400, "no"), "CancelRejected"), (cut, "OrderInDoubt")):
+    for reply, kind in (
+        (refuse(400, "no"), "CancelRejected"),
+        (refuse(400, "context canceled"), "OrderInDoubt"),
+        (cut, "OrderInDoubt"),
+    ):
         world.fake.rest["DELETE /orders"] = reply
         world.do(lambda: world.venue.cancel_many(commands[1:3], clock.now_ns()))
         assert world.kinds() == [kind, kind]

@@ -320,17 +320,6 @@ def test_real_money_on_fly_takes_both_halves(mode: str, command: str, right: boo
 # secrets
 
 
-def test_every_secret_of_the_configuration_has_its_roles() -> None:
-    assert set(credentials.secret_fields()) == set(credentials.OWNERS)
-
-
-def test_each_setting_is_a_secret_or_plain_and_never_both() -> None:
-    secret, plain = credentials.secret_variables(), credentials.plain_variables()
-    assert {"BETATRADER_ALERTS__DEADMAN", "BETATRADER_POLYMARKET__API_PASSPHRASE"} < secret
-    assert {"BETATRADER_MODE", "BETATRADER_POLYMARKET__MARKETS"} < plain
-    assert not secret & plain
-
-
 def test_a_venues_keys_are_tradings_alone_and_needed_where_it_is_traded() -> None:
     key = "BETATRADER_BINANCE__KEY"
     bare, traded = (
@@ -384,6 +373,25 @@ def test_lines_that_are_no_secrets_are_refused_unseen(text: str) -> None:
     with pytest.raises(UsageError) as told:
         credentials.read(text)
     assert "nonsense" not in str(told.value)
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAw=\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("start", ["KEY=", 'KEY="', "KEY='", ""])
+def test_a_key_in_pem_over_several_lines_is_refused_with_how_to_write_it(start: str) -> None:
+    with pytest.raises(UsageError) as told:
+        credentials.read(f"A=b\n{start}{PEM}\n")
+    assert str(told.value).startswith("line 2 begins a key in PEM that goes on in the next lines\n")
+    assert 'between """ and """' in str(told.value)
+    assert "one line with \\n where" in str(told.value)
+    assert "MC4CAQAw" not in str(told.value)
+
+
+def test_a_key_in_pem_is_read_in_both_ways_that_the_refusal_names() -> None:
+    assert credentials.read(f'KEY="""{PEM}"""\nA=b\n') == {"KEY": Secret(PEM), "A": Secret("b")}
+    line = PEM.replace("\n", "\\n")
+    assert credentials.read(f"KEY={line}\n") == {"KEY": Secret(line)}
 
 
 # lock and files

@@ -114,6 +114,49 @@ def test_a_cost_in_jobs_file_that_is_not_the_files_bill_is_warned_of(line: str, 
     assert why in told
 
 
+def files_in(**regions: str) -> dict[str, str]:
+    """Our fly files, each in a region of its own."""
+    return {
+        app: (FLY / f"{app}.toml").read_text().replace('"arn"', f'"{region}"')
+        for app, region in regions.items()
+    }
+
+
+def test_each_app_is_priced_in_the_region_of_its_own_file() -> None:
+    plan, region = cost.plan_of(files_in(trading="nrt", redis="nrt", jobs="arn", intel="iad"))
+    bill = cost.bill(plan, region)
+    assert (region, bill.region) == ("nrt", "nrt")
+    usd = {line.name: (line.what.rpartition(" in ")[2], line.usd) for line in bill.lines}
+    assert usd["trading"] == ("nrt", Size("shared", 1, 512).price("nrt"))
+    assert usd["redis"] == ("nrt", Size("shared", 1, 256).price("nrt"))
+    assert usd["jobs"] == ("arn", Size("shared", 1, 256).price("arn"))
+    assert usd["intel"] == ("iad", Size("shared", 1, 512).price("iad"))
+    assert usd["traffic"][1] == Decimal("0.32"), "the trader sends it, from nrt"
+    with pytest.raises(UsageError, match="no region is named 'mars'"):
+        cost.bill(plan._replace(regions={"jobs": "mars"}), "arn")
+
+
+def test_a_region_that_is_asked_for_prices_all_of_the_files_there(tmp_path: Path) -> None:
+    (tmp_path / "fly").mkdir()
+    for app, text in files_in(trading="nrt", redis="nrt", jobs="arn", intel="arn").items():
+        (tmp_path / "fly" / f"{app}.toml").write_text(text)
+    usual: dict[str, Any] = {"venue": "binance", "traffic_gb": None}
+    usual |= {"intel_usd": "0", "budget": "9"}
+    own, there = (priced(tmp_path, region=at, **usual)["plans"][0] for at in (None, "arn"))
+    assert (own["region"], there["region"]) == ("nrt", "arn")
+    assert {line["what"][-3:] for line in own["lines"][:4]} == {"nrt", "arn"}
+    assert there["usd"] == "10.99"
+
+
+def test_a_static_address_is_on_the_bill_of_ones_own_files_where_it_is_asked_for() -> None:
+    usual: dict[str, Any] = {"region": None, "venue": "polymarket", "traffic_gb": None}
+    usual |= {"intel_usd": "0", "budget": "9"}
+    without, with_it = (priced(FLY.parent, egress=e, **usual)["plans"] for e in (False, True))
+    more = [Decimal(b["usd"]) - Decimal(a["usd"]) for a, b in zip(without, with_it, strict=True)]
+    assert [one["name"] for one in without] == ["these files", "minimal", "standard", "comfortable"]
+    assert more == [prices.EGRESS_ADDRESS, prices.EGRESS_ADDRESS, 0, 0]
+
+
 def test_three_sizes_grow_and_hold_what_they_say() -> None:
     bills = [cost.bill(plan, "arn") for plan in cost.SIZES]
     assert [bill.usd for bill in bills] == sorted(bill.usd for bill in bills)
@@ -178,7 +221,6 @@ def test_what_is_not_known_is_refused() -> None:
         ("vm = 5\n", "vm: expected an array of tables"),
         ("mounts = 5\n", "mounts: expected an array of tables"),
         ('mounts = ["x"]\n', "mounts: expected a table, found 'x'"),
-        ("primary_region = ['arn']\n", "primary_region: expected one of "),
         ("not toml [", "no valid TOML: "),
         ("# f\udcfcr", "it is no UTF-8"),
     ],

@@ -39,16 +39,26 @@ class Books:
         self._rest = rest
         self._executions = executions
         self._symbols: dict[ClientOrderId, str] = {}
+        self._stops: set[ClientOrderId] = set()
         self._twice: set[ClientOrderId] = set()
         self._foreign: list[str] = []
         """Ids that stand for two orders at once, at the last look."""
         self._looked_ms = 0
 
-    def note(self, order: ClientOrderId, symbol: str) -> None:
-        """Remember an order's symbol: the venue finds an order only by both."""
+    def note(self, order: ClientOrderId, symbol: str, *, stops: bool = False) -> None:
+        """Remember an order's symbol: the venue finds an order only by both; and whether it is a
+        stop that the venue keeps."""
         self._symbols[order] = symbol
+        if stops:
+            self._stops.add(order)
         if len(self._symbols) > SYMBOLS_KEPT:
-            del self._symbols[next(iter(self._symbols))]
+            oldest = next(iter(self._symbols))
+            del self._symbols[oldest]
+            self._stops.discard(oldest)
+
+    def is_stop(self, order: ClientOrderId) -> bool:
+        """Whether an order is known to be a stop that the venue keeps."""
+        return order in self._stops
 
     async def look(self, asked: tuple[ClientOrderId, ...]) -> VenueAccount:
         """State our account; raises OSError or TimeoutError where the venue does not answer."""

@@ -38,6 +38,12 @@ LIST_EVERY = 6
 that answers, and whose reports have ended without a word, is as bad as none."""
 
 REPORT = "executionReport"
+LEFT_ALONE = ("outboundAccountPosition", "balanceUpdate", "listStatus", "externalLockUpdate")
+"""Balances and lists of orders: reconciliation looks at what these tell."""
+
+COMPLAINT_S = 60.0
+SHOWN = 80
+"""Letters of a kind that nobody knows."""
 
 encode = msgspec.json.encode
 
@@ -110,6 +116,7 @@ class Session:
         self._subscription = 0
         self._refusal = ""
         self._opened_s = 0.0
+        self._complained_s = -COMPLAINT_S
         self._log = structlog.get_logger()
         self._next: Socket | None = None
         self._feed = Feed(
@@ -218,8 +225,9 @@ class Session:
         elif kind == "serverShutdown":
             self._log.warning("venue_restarts", venue=VENUE)
             self._feed.renew()
-        elif kind:
-            pass  # balances and lists of orders: reconciliation looks at what they tell
+        elif frame.event:
+            if kind not in LEFT_ALONE:
+                self._complain(kind or "an event of no kind")
         elif isinstance(frame.id, int):
             self._hears.answered(frame.id, frame)
         else:
@@ -227,6 +235,15 @@ class Session:
                 self._own(frame)
             except UNREADABLE as error:
                 self.distrust(error)
+
+    def _complain(self, kind: str) -> None:
+        """Count an event that nobody here knows, and say so once a minute: the venue may tell of
+        our account in a way that is new."""
+        metrics.BAD_MESSAGES.labels(VENUE, "event").inc()
+        now_s = clock.boot_s()
+        if now_s - self._complained_s >= COMPLAINT_S:
+            self._complained_s = now_s
+            self._log.warning("account_event_unknown", venue=VENUE, kind=kind[:SHOWN])
 
     def distrust(self, error: Exception) -> None:
         """A message cannot be read. It may have been a report: only a new connection, and the look

@@ -25,7 +25,7 @@ from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.event import Event
 from betatrader.model.ids import ClientOrderId
-from betatrader.model.order import Order, Side
+from betatrader.model.order import Order, OrderType, Side
 from betatrader.net.transport import Transport
 from betatrader.ops import clock
 from betatrader.venues.binance import orders, sign
@@ -59,10 +59,6 @@ CLOCK_MARGIN_MS = 1_000
 """The venue takes a timestamp that is this far ahead of its clock: an order may arrive that much
 later than its window says."""
 
-UNSEEN_MS = 10_000
-"""For so long after it arrived, an order may be at the venue and in none of its answers: the engine
-is waited for that long, and what is asked for lags behind it."""
-
 AWAY = "not sent: the venue is away"
 UNTOLD = "not sent: the venue has not told yet what the key may do"
 OVER_LIMIT = "not sent: it would go over the venue's rate limit"
@@ -92,7 +88,7 @@ class BinanceVenue:
         key, signer = sign.checked_key(settings.key), sign.signer_of(settings.secret)
         window_ms = settings.recv_window_ms
         self.balances_lag_ns = (window_ms + CLOCK_MARGIN_MS) * 1_000_000
-        self.under_way_ns = self.balances_lag_ns + UNSEEN_MS * 1_000_000
+        self.under_way_ns = self.balances_lag_ns + settings.unseen_ms * 1_000_000
         self.connected = False
         self.changed = anyio.Event()
         """Set, and renewed, where the connection begins or ends."""
@@ -122,22 +118,34 @@ class BinanceVenue:
 
     def submit(self, command: Approved, now_ns: int) -> None:
         """Send an order; where it cannot leave, or has no form here, it is refused. One that
-        replaces another is placed only where that could be cancelled."""
-        if command.replaces:
-            self._replace(command, now_ns)
-            return
-        name, stp = command.order, self._listing.stp(command.terms.instrument)
-        try:
-            parameters = orders.placing(name, command.terms, stp)
-        except orders.UnmappableError as error:
-            self._take(OrderRejected(now_ns, name, f"not sent: {error}"))
-            return
-        reason = self._held_back(command.terms.side)
+        replaces another is placed only where that could be cancelled; where it cannot leave, the
+        other is cancelled alone: it is not wanted where it stands."""
+        name, old = command.order, command.replaces
+        stops = command.terms.type is OrderType.STOP
+        parameters, reason = self._formed(command)
         if reason:
             self._take(OrderRejected(now_ns, name, reason))
+            if old and (stops or self._books.is_stop(old)):  # an old stop is better than none
+                self._take(CancelRejected(now_ns, old, reason))
+            elif old:
+                self.cancel(CancelOrder(old, command.terms.instrument, reason), now_ns)
             return
-        self._books.note(name, str(parameters["symbol"]))
-        self._send("order.place", parameters, Asked(place=name))
+        self._books.note(name, str(parameters["symbol"]), stops=stops)
+        if old:
+            parameters["cancelReplaceMode"] = "STOP_ON_FAILURE"
+            parameters["cancelOrigClientOrderId"] = old
+            self._send("order.cancelReplace", parameters, Asked(name, old))
+        else:
+            self._send("order.place", parameters, Asked(place=name))
+
+    def _formed(self, command: Approved) -> tuple[dict[str, sign.Value], str]:
+        """An order's parameters, and why it may not leave, or nothing."""
+        stp = self._listing.stp(command.terms.instrument)
+        try:
+            parameters = orders.placing(command.order, command.terms, stp)
+        except orders.UnmappableError as error:
+            return {}, f"not sent: {error}"
+        return parameters, self._held_back(command.terms.side)
 
     def cancel(self, command: CancelOrder, now_ns: int) -> None:
         """Send a cancel: it needs no permission of the breaker, and has a share of the rate limit
@@ -154,26 +162,6 @@ class BinanceVenue:
         parameters: dict[str, sign.Value] = {"symbol": symbol, "origClientOrderId": command.order}
         self._send("order.cancel", parameters, Asked(cancel=command.order))
 
-    def _replace(self, command: Approved, now_ns: int) -> None:
-        name, old = command.order, command.replaces
-        parameters: dict[str, sign.Value] = {}
-        try:
-            stp = self._listing.stp(command.terms.instrument)
-            parameters, reason = (
-                orders.placing(name, command.terms, stp),
-                self._held_back(command.terms.side),
-            )
-        except orders.UnmappableError as error:
-            reason = f"not sent: {error}"
-        if reason:
-            self._take(OrderRejected(now_ns, name, reason))
-            self._take(CancelRejected(now_ns, old, reason))
-            return
-        self._books.note(name, str(parameters["symbol"]))
-        parameters["cancelReplaceMode"] = "STOP_ON_FAILURE"
-        parameters["cancelOrigClientOrderId"] = old
-        self._send("order.cancelReplace", parameters, Asked(name, old))
-
     def cancel_all(self) -> bool:
         """Take everything off the book, other hands' orders on our symbols too; False where that
         cannot be sent."""
@@ -188,7 +176,8 @@ class BinanceVenue:
         for order in orders:
             symbol, _, venue = order.terms.instrument.rpartition(".")
             if venue == VENUE:
-                self._books.note(order.id, symbol)
+                stops = order.terms.type is OrderType.STOP
+                self._books.note(order.id, symbol, stops=stops)
 
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""

@@ -12,6 +12,7 @@ ids        which order of ours is which of the venue's
 wire       the venue's JSON as typed structs, and its book hash; pure
 limits     the venue's rate limits, and its clock as ours sees it
 modes      the venue takes no new orders, or not all: they are kept back for a moment
+standing   what the venue lets this address and this account do
 rest       questions over REST, and answers by what they mean
 following  markets that follow each other, found by how their names begin
 listing    markets as instruments, with their fees and their ends

@@ -54,6 +54,13 @@ class TokenBook(msgspec.Struct):
     """A message was, or may have been, about it, and could not be read: it is to come anew."""
     later: list[Parsed] | None = None
     """What has changed since it was asked for."""
+    changed: int = 0
+    """The venue's time of what was heard of it last."""
+    compared_s: float = 0.0
+    """When the whole of it was last looked at, or came anew."""
+    touched: set[tuple[bool, int]] | None = None
+    """While it is compared as its changes flow: the levels (bids: True) that have changed since.
+    None where it is not, or has come anew meanwhile."""
     backoff: Backoff = msgspec.field(default_factory=Backoff)
     """When it may be asked for again, where the venue did not give it."""
 
@@ -70,7 +77,9 @@ class Books:
         """Expect these from now on."""
         for token in tokens:
             if token not in self.tokens:
-                self.tokens[token] = TokenBook(instrument_id(token), heard_s=now_s)
+                self.tokens[token] = TokenBook(
+                    instrument_id(token), heard_s=now_s, compared_s=now_s
+                )
 
     def forget(self, token: str) -> None:
         """The token has ended."""
@@ -80,12 +89,12 @@ class Books:
         """The connection is another: each book comes anew."""
         for one in self.tokens.values():
             one.whole, one.doubted_s, one.heard_s = False, 0.0, now_s
-            one.lost, one.later = False, None
+            one.lost, one.later, one.touched = False, None, None
 
     def doubt_all(self) -> None:
         """Something could not be read, and nobody knows what it was about."""
         for one in self.tokens.values():
-            one.lost, one.later = True, None
+            one.lost, one.later, one.touched = True, None, None
 
     def snapshot(self, now_ns: int, now_s: float, message: Book) -> list[MarketEvent]:
         """A whole book; raises ValueError where a number in it is none."""
@@ -95,7 +104,8 @@ class Books:
         bids, asks = wire.levels(message.bids), wire.levels(message.asks)
         one.book.replace(bids, asks, 0)
         one.whole, one.doubted_s, one.lost, one.later = True, 0.0, False, None
-        one.since = wire.moment_ns(message.timestamp)
+        one.since = one.changed = wire.moment_ns(message.timestamp)
+        one.touched, one.compared_s = None, now_s
         _heard(one, now_s)
         return [BookSnapshot(now_ns, one.instrument, bids, asks)]
 
@@ -139,9 +149,13 @@ class Books:
                 continue
             if one.later is not None:
                 _keep(one, Parsed(at, bids, asks))
+            if one.touched is not None:
+                one.touched.update((True, price) for price, _ in bids)
+                one.touched.update((False, price) for price, _ in asks)
             if not one.whole or 0 < at < one.since:
                 continue
             one.book.apply(bids, asks, 0)
+            one.changed = at or one.changed
             _heard(one, now_s)
             self._compare(one, now_s, best)
             events.append(BookDelta(now_ns, one.instrument, bids, asks))
@@ -182,7 +196,7 @@ class Books:
         if one is None:
             return []
         one.book.replace((), (), 0)
-        one.whole = False
+        one.whole, one.touched = False, None
         _heard(one, now_s)
         return [BookSnapshot(now_ns, one.instrument, (), ())]
 
@@ -198,9 +212,42 @@ class Books:
     def confirmed(self, now_ns: int, now_s: float, token: str) -> list[MarketEvent]:
         """The venue was asked, and says that our book is right: its top is told as of now."""
         one = self.tokens[token]
-        one.doubted_s, one.lost = 0.0, False
+        one.doubted_s, one.lost, one.compared_s = 0.0, False, now_s
         _heard(one, now_s)
         return [Quote(now_ns, one.instrument, *one.book.top())]
+
+    def unseen(self, now_s: float, every_s: float) -> list[str]:
+        """Tokens whose changes flow, and whose whole book nobody has looked at for so long."""
+        return [
+            token
+            for token, one in self.tokens.items()
+            if one.whole
+            and not one.lost
+            and one.touched is None
+            and now_s >= max(one.compared_s + every_s, one.backoff.again_s)
+        ]
+
+    def watched(self, token: str) -> set[tuple[bool, int]]:
+        """From now on, the levels of it that change."""
+        one = self.tokens[token]
+        one.touched = set()
+        return one.touched
+
+    def missed(self, message: Book, before: int) -> int:
+        """In how many levels a book of REST is another than ours: of those that have not changed
+        since it is watched. None where the answer is older than `before`, the venue's time of what
+        we had heard of it then. Raises ValueError where a number in it is none."""
+        one = self.tokens.get(message.asset_id)
+        if one is None or one.touched is None or 0 < wire.moment_ns(message.timestamp) < before:
+            return 0
+        sides = (True, one.book.bids, message.bids), (False, one.book.asks, message.asks)
+        count = 0
+        for side, ours, told in sides:
+            theirs = dict(wire.levels(told))
+            for price in ours.keys() | theirs.keys():
+                other = ours.get(price, 0) != theirs.get(price, 0)
+                count += other and (side, price) not in one.touched
+        return count
 
     def silent(self, now_s: float, longest_s: float, shortest_s: float) -> list[str]:
         """Tokens to ask the venue about: unheard for `longest_s`, or `shortest_s` where there is a

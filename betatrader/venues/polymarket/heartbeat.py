@@ -1,6 +1,7 @@
 """The venue's dead-man switch: kept from falling while we live, and told to risk.
 
-After the first heartbeat the venue cancels all that rests of our API key where none comes for 10 s.
+After the first heartbeat the venue cancels all that rests of our API key where none comes for so
+long (`heartbeat_deadline_seconds`).
 A standby does not beat, and neither does a leader whose lease is over: the beats would keep orders
 alive that nobody looks after any more.
 """
@@ -10,15 +11,14 @@ from collections.abc import Callable
 import anyio
 import structlog
 
+from betatrader.config.venues import Polymarket
 from betatrader.model.account import Protection
 from betatrader.model.event import Event
 from betatrader.ops import clock
 from betatrader.venues.polymarket.forms import VENUE
 from betatrader.venues.polymarket.rest import RefusalError, Rest
 
-EVERY_S = 5.0
 AGAIN_S = 1.0
-HOLDS_NS = 10 * 1_000_000_000
 
 
 class Heartbeat:
@@ -26,8 +26,14 @@ class Heartbeat:
     answered at all, else why not."""
 
     def __init__(
-        self, rest: Rest, take: Callable[[Event], None], answered: Callable[[str], None]
+        self,
+        settings: Polymarket,
+        rest: Rest,
+        take: Callable[[Event], None],
+        answered: Callable[[str], None],
     ) -> None:
+        self._every_s = float(settings.heartbeat_seconds)
+        self._holds_ns = int(settings.heartbeat_deadline_seconds * 10**9)
         self.armed_until_ns = 0
         self.leads = False
         """Whether this process has begun to lead."""
@@ -49,7 +55,7 @@ class Heartbeat:
         """Until cancelled."""
         while True:
             done = await (self.beat() if self.beats else self._look())
-            await anyio.sleep(EVERY_S if done and self.beats else AGAIN_S)
+            await anyio.sleep(self._every_s if done and self.beats else AGAIN_S)
 
     async def _look(self) -> bool:
         """Whether the venue answers at all; nothing is armed."""
@@ -83,7 +89,7 @@ class Heartbeat:
                 return False
             self._answered("")
             self._told_off = False
-            self.armed_until_ns = sent_ns + HOLDS_NS
+            self.armed_until_ns = sent_ns + self._holds_ns
             self._take(Protection(clock.now_ns(), VENUE, self.armed_until_ns))
             return True
         self._failed("the venue keeps another heartbeat's id")

@@ -1,12 +1,13 @@
 """The venue's rate limits by what is asked for, and its clock as ours sees it.
 
-Facts: per 10 s and per 10 minutes by endpoint, and a bucket a signer for orders and for cancels
-(the lowest tier). What each of ours lets through at once and in the next 10 s or 10 minutes is
+Facts: per 10 s and per 10 minutes by endpoint, and a bucket a signer for orders and for cancels,
+by its tier. What each of ours lets through at once and in the next 10 s or 10 minutes is
 below the limit of that window.
 """
 
 from collections.abc import Mapping
 
+from betatrader.config.venues import Tier
 from betatrader.net.transport import Answer
 from betatrader.ops import clock
 from betatrader.venues.pace import Bucket
@@ -18,19 +19,41 @@ NOTICED_S = 2.0
 """The venue tells whole seconds: a smaller difference of clocks cannot be seen."""
 
 
+TIERS: dict[Tier, tuple[float, float]] = {
+    "standard": (40, 60),
+    "copper": (60, 90),
+    "bronze": (80, 120),
+    "silver": (200, 300),
+    "gold": (400, 600),
+    "platinum": (450, 675),
+    "diamond": (525, 787),
+    "elite": (600, 900),
+}
+"""Orders a second and at once, by the account's volume; of cancels, each twice as many."""
+
+A_WINDOW, WINDOW_S = 120_000, 600
+"""Of POST /order and DELETE /order each, in ten minutes: of a high tier that is what holds."""
+
+
+def _of_signer(rate: float, burst: float) -> Bucket:
+    return Bucket(burst, min(rate, (A_WINDOW - burst) / WINDOW_S))
+
+
 def _per_10_s(count: float) -> Bucket:
     return Bucket(count / 2, count / 20)
 
 
 class Limits:
     """A bucket for each kind of request; `order` and `cancel` are those of the signer, from which
-    each order and each cancel draws, in however many requests they leave. POST /order, POST /orders
-    and DELETE /order stay below their own limits by that alone."""
+    each order and each cancel draws, in however many requests they leave. POST /order and DELETE
+    /order stay below their own limits by that alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, tier: Tier = "standard") -> None:
+        rate, burst = TIERS[tier]
         self.buckets = {
-            "order": Bucket(60, 40),
-            "cancel": Bucket(120, 80),
+            "order": _of_signer(rate, burst),
+            "cancel": _of_signer(2 * rate, 2 * burst),
+            "order-many": Bucket(500, 34),
             "cancel-many": Bucket(500, 24),
             "cancel-all": Bucket(20, 9),
             "book": _per_10_s(1500),

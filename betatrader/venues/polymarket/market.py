@@ -1,7 +1,9 @@
 """The market channel: one socket for all tokens, and books that are never wrong for long.
 
 A socket can stay open, answer every PING and tell nothing any more. So a token that is silent is
-asked for over REST: where its book has moved without us, the socket is dead and is made anew.
+asked for over REST: where its book has moved without us, the socket is dead and is made anew. One
+whose changes flow may have missed one far from its best prices: it is compared now and then in the
+levels that stood still before, while and after it was asked for, and comes anew where one is wrong.
 """
 
 from collections.abc import Callable
@@ -10,6 +12,8 @@ import anyio
 import msgspec
 import structlog
 
+from betatrader.config.venues import Polymarket
+from betatrader.model.errors import UsageError
 from betatrader.model.event import Event
 from betatrader.model.money import SCALE
 from betatrader.net.feed import Feed
@@ -36,14 +40,28 @@ DOUBT_S = 2.0
 GRACE_S = 2.0
 """A change that REST shows may still be on its way over the socket."""
 
+COMPARE_S = 60.0
+"""How often a book is compared whose changes flow."""
+
+COMPARED = 5
+"""Such books at a look, where the quiet ones leave so much of `A_SECOND`."""
+
 AGAIN_S = 60.0
 TOGETHER = 2
 """A book that moves without a word again so soon, or more books than the two of one market: then it
 is the socket that is silent."""
 
 LOOK_S = 0.5
-MOST_TOKENS = 500
-"""Beyond it, one socket silently delivers nothing."""
+
+
+def check_room(settings: Polymarket) -> None:
+    """Raises UsageError where one socket does not carry the markets that are named."""
+    most = settings.socket_tokens // 2
+    if len(settings.markets) > most:
+        raise UsageError(
+            f"[polymarket] markets: one socket carries {most} at most, and {len(settings.markets)} "
+            "are named\nName fewer, or raise socket_tokens where the venue carries more."
+        )
 
 
 class MarketStream:
@@ -63,6 +81,8 @@ class MarketStream:
         self.books.unread = lambda detail: self._frames.odd("malformed", detail)
         self._asking: set[str] = set()
         """Tokens whose books are asked for now."""
+        self._comparing: set[str] = set()
+        """Tokens whose books are compared while their changes flow."""
         self._differed: dict[str, float] = {}
         """Tokens whose books had moved without a word, and when that was seen."""
         self._feed = Feed(
@@ -174,6 +194,11 @@ class MarketStream:
                 self._asking.update(asked)
                 for token in asked:
                     group.start_soon(self._check, token)
+                unseen = self.books.unseen(clock.boot_s(), COMPARE_S)
+                also = [token for token in unseen if token not in self._comparing | self._asking]
+                for token in also[: min(COMPARED, A_SECOND - len(asked))]:
+                    self._comparing.add(token)
+                    group.start_soon(self._compare, token)
 
     async def _check(self, token: str) -> None:
         one = self.books.tokens.get(token)
@@ -184,6 +209,39 @@ class MarketStream:
             self._log.warning("no_book", venue=VENUE, token=token, error=str(error))
         finally:
             self._asking.discard(token)
+
+    async def _compare(self, token: str) -> None:
+        one = self.books.tokens.get(token)
+        if one is None:
+            self._comparing.discard(token)
+            return
+        try:
+            await self._look_below(token, one)
+        except (OSError, TimeoutError) as error:
+            metrics.NO_BOOK.labels(VENUE).inc()
+            self._log.warning("no_book", venue=VENUE, token=token, error=str(error))
+        except ValueError as error:
+            self._frames.odd("malformed", f"/book: {error}")
+        finally:
+            one.touched, one.compared_s = None, clock.boot_s()
+            self._comparing.discard(token)
+
+    async def _look_below(self, token: str, one: TokenBook) -> None:
+        """Compare a book that moves with the venue's. REST may lag behind the socket, or be ahead
+        of it: a level counts that has not changed for a while before, nor for a while after."""
+        before, touched = one.changed, self.books.watched(token)
+        await anyio.sleep(STALE_S)
+        if one.touched is not touched:
+            return  # it has come anew
+        found = await self._rest.book(token)
+        await anyio.sleep(GRACE_S)
+        if one.touched is not touched or one.lost:
+            return
+        levels = self.books.missed(found, before)
+        if levels:
+            metrics.WRONG_BOOKS.labels(VENUE).inc()
+            self._log.warning("book_missed_a_change", venue=VENUE, token=token, levels=levels)
+            one.lost = True
 
     def _not_got(self, one: TokenBook | None) -> None:
         metrics.NO_BOOK.labels(VENUE).inc()

@@ -25,9 +25,10 @@ class Modes:
     def heed(self, error: RefusalError, now_s: float) -> bool:
         """Whether a refusal tells of a mode, which is heeded from now on."""
         text = error.text.lower()
-        self._post_only = error.fault.code == POST_ONLY or text.startswith("post-only mode")
-        if error.status != RESTARTS and not self._post_only and not text.startswith(MODES):
+        post_only = error.fault.code == POST_ONLY or text.startswith("post-only mode")
+        if error.status != RESTARTS and not post_only and not text.startswith(MODES):
             return False
+        self._post_only = post_only
         stated_s = error.fault.retry_after_seconds or REST_S
         self.until_s, self._text = now_s + min(stated_s, LONGEST_S), error.text
         return True

@@ -16,7 +16,7 @@ from betatrader.ops import clock
 from betatrader.venues.polymarket.following import Following
 from betatrader.venues.polymarket.forms import VENUE, Rules, instrument_id, token_of
 from betatrader.venues.polymarket.listing import Listing
-from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
+from betatrader.venues.polymarket.market import MarketStream, check_room
 from betatrader.venues.polymarket.rest import Rest
 
 PAUSE_S = 2.0
@@ -41,8 +41,7 @@ class PolymarketMarket:
     ) -> None:
         if not settings.markets and not settings.follow:
             raise UsageError("[polymarket] markets names none: set condition ids to trade there")
-        if 2 * len(settings.markets) > MOST_TOKENS:
-            raise UsageError(f"[polymarket] markets: one socket carries {MOST_TOKENS // 2} at most")
+        check_room(settings)
         self._market = market
         self._before: set[InstrumentId] = set()
         """What is held of before, and whose end is not known yet."""

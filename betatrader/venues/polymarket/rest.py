@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from betatrader.config.venues import Tier
 from betatrader.model.secret import Secret
 from betatrader.net.transport import Answer, NotSentError, Transport
 from betatrader.ops import clock
@@ -45,6 +46,10 @@ PAGE = "an HTML page"
 MODES = ("post-only mode", "trading is currently", "trading is disabled")
 """A 503 of these words is a refusal: the engine was not asked."""
 
+OPEN = ("context canceled", "order match delayed")
+"""A 4xx of these words is no refusal: the venue's own call was cut off, or the order may match
+yet."""
+
 
 class RefusalError(ConnectionError):
     """The venue refused, in `text`, its own words; nothing came of the request."""
@@ -64,6 +69,11 @@ class UnreadableError(UnclearError):
     """The venue has answered, and not in a shape that is known."""
 
 
+def leaves_open(text: str) -> bool:
+    """Whether these words of the venue, though an error, do not say that nothing was done. Pure."""
+    return any(words in text.lower() for words in OPEN)
+
+
 def reading(answer: Answer) -> bytes:
     """The body of a good answer; raises RefusalError or UnclearError for any other. Pure."""
     body, status = answer.body.strip(), answer.status
@@ -76,7 +86,8 @@ def reading(answer: Answer) -> bytes:
     except wire.UNREADABLE:
         text = f"{PAGE if body[:1] == b'<' else 'no JSON'} with status {status}"
     known = any(text.lower().startswith(mode) for mode in MODES) or fault.code == "post_only_mode"
-    if (400 <= status < 500 and status != 408) or (status == 503 and known):
+    refused = 400 <= status < 500 and status != 408 and not leaves_open(text)
+    if refused or (status == 503 and known):
         raise RefusalError(status, text, fault)
     raise UnclearError(f"the venue does not say what it did: {text} (HTTP {status})")
 
@@ -86,10 +97,16 @@ class Rest:
     not sent (NotSentError, also by our own rate limit), refused (RefusalError), or unclear."""
 
     def __init__(
-        self, transport: Transport, address: str, signer: Signer | None, keys: Credentials | None
+        self,
+        transport: Transport,
+        address: str,
+        signer: Signer | None,
+        keys: Credentials | None,
+        *,
+        tier: Tier = "standard",
     ) -> None:
         """Without a signer, only public questions."""
-        self.limits = Limits()
+        self.limits = Limits(tier)
         self.clock = VenueClock()
         self.keys = keys
         self._transport = transport
@@ -170,14 +187,17 @@ class Rest:
         return _rows(wire.OpenOrder, await self._list("/data/orders", {}), odd)
 
     async def order(self, order_id: str) -> wire.OpenOrder | None:
-        """One order, also one that has ended; None where the venue knows none."""
+        """One order, also one that has ended; None where the venue itself says that it knows none:
+        a page that stands before it knows nothing of orders."""
         try:
             body = await self._signed("GET", f"/data/order/{order_id}", "orders")
         except RefusalError as error:
-            if error.status == 404:
-                return None
-            raise
-        return _as(wire.OpenOrder, body) if body.startswith(b"{") else None
+            if error.status != 404:
+                raise
+            if not (error.fault.error or error.fault.error_msg):
+                raise UnclearError(f"/data/order: no word of the venue's: {error}") from error
+            return None
+        return None if body == b"null" else _as(wire.OpenOrder, body)
 
     async def trades(self, after_s: int, odd: Odd | None = None) -> list[wire.Trade]:
         """Our trades since a moment, in seconds of the venue's clock. A row that cannot be read is
@@ -229,6 +249,7 @@ class Rest:
     async def place_many(self, bodies: list[str]) -> list[wire.Placed | None]:
         """Send up to 15 orders in one request; each has an answer of its own, in their order,
         unless one is absent."""
+        self._count("order-many")
         text = "[" + ",".join(bodies) + "]"
         answer = await self._signed("POST", "/orders", "", text, timeout_s=ORDER_S)
         return _as(list[wire.Placed | None], answer)
@@ -304,8 +325,8 @@ class Rest:
         body: str = "",
         timeout_s: float = ANSWER_S,
     ) -> bytes:
-        if kind and not self.limits.take(kind):
-            raise NotSentError("not sent: our share of the venue's rate limit is used up")
+        if kind:
+            self._count(kind)
         target = f"{self._address}{path}"
         if query:
             target += "?" + urlencode(query)
@@ -325,6 +346,10 @@ class Rest:
             raise
         self.limits.heed(counted, answer)
         return found
+
+    def _count(self, kind: str) -> None:
+        if not self.limits.take(kind):
+            raise NotSentError("not sent: our share of the venue's rate limit is used up")
 
 
 def _as(kind: type[T], body: bytes | msgspec.Raw) -> T:

@@ -31,7 +31,7 @@ from betatrader.venues.polymarket.account import Accounts, Happening
 from betatrader.venues.polymarket.forms import VENUE, Form
 from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.ids import Ids
-from betatrader.venues.polymarket.rest import BATCH, ORDER_S, RefusalError, Rest
+from betatrader.venues.polymarket.rest import BATCH, ORDER_S, RefusalError, Rest, leaves_open
 
 AT_ONCE = 32
 """Requests of orders under way together, and of cancels apart from them."""
@@ -193,13 +193,11 @@ class Sending:
             else:
                 answers = _matched(sent, await self._rest.place_many([one.body for one in sent]))
         except NotSentError as error:
-            text = str(error)
-            text = text if text.startswith("not sent") else f"not sent: {text}"
+            text = f"not sent: {str(error).removeprefix('not sent: ')}"
             self._end(waiting, OrderRejected, text)
         except RefusalError as error:
             self.refused(error)
-            twice = "duplicated" in error.text.lower()  # then it is there, by whatever way
-            self._end(waiting, OrderInDoubt if twice else OrderRejected, error.text)
+            self._end(waiting, _end_by(error.text), error.text)
         except (OSError, TimeoutError) as error:
             reason = str(error) or f"no answer in {ORDER_S:.0f} s"
             self.failed(reason)
@@ -216,8 +214,8 @@ class Sending:
         one = {sent.order: waiting.pop(sent.order)}
         if answer.error_msg or not answer.success:
             text = answer.error_msg or "refused without a reason"
-            twice = "duplicated" in text.lower()
-            self._end(one, OrderInDoubt if twice else OrderRejected, text)
+            self.refused(RefusalError(200, text))
+            self._end(one, _end_by(text), text)
             return
         if (answer.order_id or "").lower() != sent.their_id or answer.status not in TAKEN:
             text = f"an answer of status {answer.status!r} for order {answer.order_id!r}"
@@ -276,15 +274,17 @@ class Sending:
                 self._tell([CancelRejected(clock.now_ns(), order, text)])
                 return
         event: OrderEvent | None = None
+        gone = ""
         async with self._cancels:
             for their_id in self._ids.theirs(order):
                 event = await self._withdraw(order, their_id)
                 if isinstance(event, OrderCanceled):
-                    await self._withdrawn(order, their_id)
-                    return
+                    gone = their_id
                 if not isinstance(event, OrderInDoubt):
                     break
-        if event is not None:
+        if gone:  # a question, which holds no other cancel up
+            await self._withdrawn(order, gone)
+        elif event is not None:
             self._tell([event])
 
     async def _cancel_many(self, orders: list[ClientOrderId]) -> None:
@@ -376,6 +376,12 @@ def _matched(sent: list[Sent], answers: list[wire.Placed | None]) -> list[tuple[
     return list(found.values())
 
 
+def _end_by(text: str) -> type[OrderRejected] | type[OrderInDoubt]:
+    """What an order's error says of it. One that is there twice is there, by whatever way."""
+    twice = "duplicated" in text.lower()
+    return OrderInDoubt if twice or leaves_open(text) else OrderRejected
+
+
 def _not_withdrawn(order: ClientOrderId, error: Exception) -> OrderEvent:
     """What the failure of a cancel's request says of the order."""
     if isinstance(error, NotSentError):
@@ -386,8 +392,9 @@ def _not_withdrawn(order: ClientOrderId, error: Exception) -> OrderEvent:
 
 
 def _not_canceled(order: ClientOrderId, text: str) -> OrderEvent:
-    """Where the order has ended, only the venue's word of how counts: it is asked for."""
+    """Where the order has ended, or may have, only the venue's word of how counts: it is asked
+    for."""
     now_ns = clock.now_ns()
-    if any(words in text.lower() for words in GONE):
+    if leaves_open(text) or any(words in text.lower() for words in GONE):
         return OrderInDoubt(now_ns, order, f"cancel: {text}")
     return CancelRejected(now_ns, order, text)

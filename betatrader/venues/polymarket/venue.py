@@ -22,7 +22,7 @@ from betatrader.model.command import Approved, CancelOrder
 from betatrader.model.errors import ConfigurationError, UsageError
 from betatrader.model.event import Event
 from betatrader.model.ids import ClientOrderId
-from betatrader.model.order import Order, OrderTerms, Side
+from betatrader.model.order import Order, OrderTerms
 from betatrader.net.transport import Transport
 from betatrader.ops import clock
 from betatrader.venues.egress import of_polymarket
@@ -35,12 +35,13 @@ from betatrader.venues.polymarket.headers import Credentials
 from betatrader.venues.polymarket.heartbeat import Heartbeat
 from betatrader.venues.polymarket.ids import Ids
 from betatrader.venues.polymarket.listing import FeeCurve, Listing
-from betatrader.venues.polymarket.market import MOST_TOKENS, MarketStream
+from betatrader.venues.polymarket.market import MarketStream, check_room
 from betatrader.venues.polymarket.modes import Modes
 from betatrader.venues.polymarket.redeeming import redeemer_of
 from betatrader.venues.polymarket.rest import ORDER_S, PAGE, RefusalError, Rest
 from betatrader.venues.polymarket.sending import QUEUE_S, Sending, Sent, body_of
 from betatrader.venues.polymarket.sign import Signer
+from betatrader.venues.polymarket.standing import Standing
 from betatrader.venues.polymarket.statement import Statement
 from betatrader.venues.polymarket.user import UserStream
 from betatrader.venues.venue import Timed
@@ -83,8 +84,7 @@ class PolymarketVenue:
     ) -> None:
         if not settings.markets and not settings.follow:
             raise UsageError("[polymarket] markets names none: set condition ids to trade there")
-        if 2 * len(settings.markets) > MOST_TOKENS:
-            raise UsageError(f"[polymarket] markets: one socket carries {MOST_TOKENS // 2} at most")
+        check_room(settings)
         signer = Signer(
             settings.private_key, settings.chain, settings.signature_type, settings.funder
         )
@@ -96,7 +96,7 @@ class PolymarketVenue:
         """Set, and renewed, where the connection begins or ends."""
         self._take = take
         self._log = structlog.get_logger()
-        self.rest = Rest(transport, settings.clob, signer, keys)
+        self.rest = Rest(transport, settings.clob, signer, keys, tier=settings.rate_tier)
         self.ids = Ids(signer, clock.now_ns())
         self._accounts = Accounts(self.ids, self._curve)
         self._market = MarketStream(transport, settings.market_socket, self.rest, market)
@@ -114,7 +114,7 @@ class PolymarketVenue:
         )
         self._statement = Statement(self.rest, self.ids, self._accounts, self._listing)
         self._statement.heard_from_ns = lambda: self._user.opened_ns
-        self._heartbeat = Heartbeat(self.rest, take, self._answered)
+        self._heartbeat = Heartbeat(settings, self.rest, take, self._answered)
         self._sending = Sending(self.rest, self.ids, self._accounts, self._tell)
         self._sending.refused = self._refused
         self._sending.failed = self._failed
@@ -128,10 +128,7 @@ class PolymarketVenue:
         self._modes = Modes()
         self._rest_s = settings.rest_seconds
         self._answered_s = 0.0
-        self._barred = ""
-        """Why this address may send no order at all."""
-        self._closed_only = ""
-        """Why the account may only sell."""
+        self._standing = Standing()
         self._transport = transport
         self._geoblock = settings.geoblock
         self._trouble = "it has not answered yet"
@@ -202,7 +199,7 @@ class PolymarketVenue:
     async def account(self, orders: tuple[ClientOrderId, ...]) -> VenueAccount:
         """Ask for the account; raises OSError or TimeoutError where the venue does not answer."""
         found = await self._statement.look(orders)
-        by_hand = (*self._redeemer.by_hand, *self._statement.unread)
+        by_hand = (*self._redeemer.by_hand, *self._statement.unread, *self._standing.by_hand)
         return msgspec.structs.replace(found, by_hand=by_hand)
 
     @property
@@ -243,10 +240,8 @@ class PolymarketVenue:
         lets positions be closed."""
         if not self.connected or self.rest.keys is None:
             return AWAY
-        if self._barred:
-            return f"not sent: {self._barred}"
-        if self._closed_only and terms.side is Side.BUY:
-            return f"not sent: {self._closed_only}"
+        if said := self._standing.held_back(terms):
+            return said
         now_s = clock.boot_s()
         if self._modes.until_s > now_s and (said := self._modes.held_back(terms)):
             return said
@@ -271,12 +266,8 @@ class PolymarketVenue:
             self._failed(error.text)
         elif self._modes.heed(error, clock.boot_s()):
             self._log.warning("mode", venue=VENUE, reason=error.text)
-        elif "closed only mode" in text or "banned" in text:
-            self._closed_only = error.text
-            self._log.error("closed_only", venue=VENUE, reason=error.text)
-        elif error.status == 403 or "restricted in your region" in text:
-            self._barred = error.text
-            self._log.critical("barred", venue=VENUE, reason=error.text)
+        elif self._standing.heed(error):
+            return
         elif error.status == UNAUTHORIZED:
             self._log.error("unauthorized", venue=VENUE, reason=error.text)
         elif "is invalid" in text or "not yet ready" in text:
@@ -343,18 +334,15 @@ class PolymarketVenue:
                 self._log.warning("no_permission_known", venue=VENUE, error=str(error))
 
     async def _ask_permission(self) -> None:
-        closed_only = await self.rest.closed_only()
-        if closed_only and not self._closed_only:
-            self._log.error("closed_only", venue=VENUE)
-        self._closed_only = "the account is in closed only mode" if closed_only else ""
-        if self._barred:
+        self._standing.stated(closed_only=await self.rest.closed_only())
+        if self._standing.barred:
             await self._ask_where()
 
     async def _ask_where(self) -> None:
         """A bar of the region holds until the venue's own page says that it is none."""
         found = await of_polymarket(self._transport, self._geoblock)
         if found is not None and not found.blocked:
-            self._barred = ""
+            self._standing.barred = ""
             self._log.warning("no_longer_barred", venue=VENUE, told=found.told)
 
     async def _watch(self) -> None:

@@ -8,6 +8,7 @@ from betatrader.model.event import MarketInput
 from betatrader.net.serving import serving
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
+from betatrader.venues import parts
 from betatrader.venues.binance.serve import acts
 from betatrader.venues.binance.serve.requests import Account
 from betatrader.venues.binance.serve.server import BinanceServer
@@ -32,7 +33,7 @@ async def serve_binance(
     """Serve until cancelled; `tell` gets addresses and keys when ready. Raises OSError where the
     port is taken."""
     server = BinanceServer(exchange, cash, [Account(KEY, SECRET, OWNER)], faults)
-    stage = Stage(server, acts.of(server))
+    stage = Stage(parts.of_binance(server, faults), acts.of(server))
     async with serving(stage, HOST, port) as real_port, anyio.create_task_group() as group:
         group.start_soon(server.deliver)
         base = f"{HOST}:{real_port}"

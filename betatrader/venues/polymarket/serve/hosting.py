@@ -8,6 +8,7 @@ from betatrader.model.event import MarketInput
 from betatrader.net.serving import serving
 from betatrader.sim.exchange import SimulatedExchange
 from betatrader.sim.faults import FaultyLink
+from betatrader.venues import parts
 from betatrader.venues.polymarket.serve import acts
 from betatrader.venues.polymarket.serve.listings import SLUGS
 from betatrader.venues.polymarket.serve.server import PolymarketServer
@@ -33,10 +34,8 @@ async def serve_polymarket(
     A new account is given `cash`. The market may end; the accounts go on.
     """
     server = PolymarketServer(exchange, rules or Rules(cash), faults)
-    async with (
-        serving(Stage(server, acts.of(server)), HOST, port) as real_port,
-        anyio.create_task_group() as group,
-    ):
+    stage = Stage(parts.of_polymarket(server, faults), acts.of(server))
+    async with serving(stage, HOST, port) as real_port, anyio.create_task_group() as group:
         group.start_soon(server.deliver)
         tell(addresses(real_port))
         await server.run(market)

@@ -7,6 +7,7 @@ of a market meet (MINT and MERGE); what is recorded of them stays two books, as 
 from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
+from msgspec.structs import replace
 
 from betatrader.model.event import MarketInput
 from betatrader.model.instrument import BinaryContract
@@ -16,6 +17,7 @@ from betatrader.model.market import (
     PublicTrade,
     Resolution,
 )
+from betatrader.model.money import Money
 from betatrader.model.order import Side
 from betatrader.net.transport import Answer, Handler, Request, Socket
 from betatrader.ops import clock
@@ -126,6 +128,8 @@ class PolymarketServer:
         """One event of the market, now."""
         state = self.state
         state.advance(event.time_ns)
+        if isinstance(event, InstrumentListed) and isinstance(event.definition, BinaryContract):
+            event = _without_least_value(event, event.definition)
         state.exchange.on_market(event)
         self._tell(event)
         state.advance(event.time_ns)  # of an exchange without latency, the reports are due
@@ -267,3 +271,8 @@ def _own(state: State) -> dict[str, Endpoint]:
         "DELETE /cancel-market-orders": trading.cancel_market,
         "POST /v1/heartbeats": trading.heartbeat,
     }
+
+
+def _without_least_value(event: InstrumentListed, contract: BinaryContract) -> InstrumentListed:
+    """This venue holds orders that rest to a number of shares, whatever they are worth."""
+    return replace(event, definition=replace(contract, min_notional=Money(0)))

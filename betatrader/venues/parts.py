@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 
-from betatrader.net.transport import Answer, Core, Handler, Request, Socket
+from betatrader.net.transport import Answer, Core, Handler, HearsControl, Request, Socket
 from betatrader.ops import clock
 from betatrader.sim.faults import CANCELS, LIMITED, ORDERS, QUERIES, SILENT, FaultyLink
 
-NEVER_S = 3600.0
+NEVER_S = 60.0
+"""Longer than any client waits for an answer; its connection is cut then."""
+
 REST_S = 1
 """For how long a venue asks to be left alone that is asked too often."""
 
@@ -24,6 +26,10 @@ BINANCE: Parts = {
     "order.cancelReplace": ORDERS,
     "order.cancel": CANCELS,
     "openOrders.cancelAll": CANCELS,
+    "POST /api/v3/order": ORDERS,
+    "POST /api/v3/order/cancelReplace": ORDERS,
+    "DELETE /api/v3/order": CANCELS,
+    "DELETE /api/v3/openOrders": CANCELS,
     "GET /api/v3/account": QUERIES,
     "GET /api/v3/openOrders": QUERIES,
     "GET /api/v3/order": QUERIES,
@@ -38,6 +44,7 @@ POLYMARKET: Parts = {
     "DELETE /order": CANCELS,
     "DELETE /orders": CANCELS,
     "DELETE /cancel-all": CANCELS,
+    "DELETE /cancel-market-orders": CANCELS,
     "GET /data/orders": QUERIES,
     "GET /data/order": QUERIES,
     "GET /data/trades": QUERIES,
@@ -80,6 +87,34 @@ class PartlyDown:
         return _Listener(self, handler, socket) if handler is not None else None
 
 
+def of_binance(core: Core, link: FaultyLink) -> PartlyDown:
+    """The simulated Binance, some of whose parts fail as the link's faults say."""
+    limited, down = (
+        {"code": code, "msg": text}
+        for code, text in ((-1003, "Too many requests."), (-1001, "Internal error."))
+    )
+    return PartlyDown(core, link, BINANCE, limited, down)
+
+
+def of_polymarket(core: Core, link: FaultyLink) -> PartlyDown:
+    """The simulated Polymarket, the same."""
+    limited, down = {"error": "Too many requests"}, {"error": "Service unavailable"}
+    return PartlyDown(core, link, POLYMARKET, limited, down)
+
+
+class _Asked(msgspec.Struct):
+    method: str = ""
+    id: Any = None
+
+
+def _asked(text: bytes) -> _Asked:
+    """A request, or none: the handler tells what is wrong with it."""
+    try:
+        return msgspec.json.decode(text, type=_Asked)
+    except msgspec.DecodeError:
+        return _Asked()
+
+
 class _Listener:
     """Hears a WebSocket before its handler does."""
 
@@ -88,6 +123,8 @@ class _Listener:
         self._socket = socket
         self._received = handler.received
         self.lost = handler.lost
+        if isinstance(handler, HearsControl):
+            self.pinged, self.ponged = handler.pinged, handler.ponged
 
     def received(self, text: bytes) -> None:
         """One message: to the handler, unless its part is down."""
@@ -95,13 +132,13 @@ class _Listener:
         if not server.link.fails:  # read twice only where it matters
             self._received(text)
             return
-        asked = msgspec.json.decode(text) if text.startswith(b"{") else {}
-        part = server.parts.get(asked.get("method", ""))
+        asked = _asked(text)
+        part = server.parts.get(asked.method)
         trouble = server.link.meets(part) if part else ""
         if not trouble:
             self._received(text)
         elif trouble != SILENT:
             status, body = server.says(trouble)
             body = {**body, "data": {"retryAfter": clock.now_ns() // 1_000_000 + 1_000 * REST_S}}
-            answer = {"id": asked.get("id"), "status": status, "error": body}
+            answer = {"id": asked.id, "status": status, "error": body}
             self._socket.send(msgspec.json.encode(answer))
