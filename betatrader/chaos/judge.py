@@ -30,6 +30,8 @@ class Judge:
 
     def __init__(self, world: "World") -> None:
         self.wrong: list[str] = []
+        self.broken: list[str] = []
+        """Of these what is no invariant: a process that fell over."""
         self.counts: dict[str, int] = {}
         """Faults by kind."""
         self.orders = 0
@@ -217,11 +219,15 @@ class Judge:
         """Errors that nobody took."""
         for context in unhandled[:3]:
             error = context.get("exception")
-            self.say(f"unhandled: {context.get('message')} {error!r}")
+            self._fell(f"unhandled: {context.get('message')} {error!r}")
         for trader in self._world.traders:
             for ending in trader.endings:
                 if not any(known in ending for known in EXPECTED):
-                    self.say(f"{trader.name} ended: {ending}")
+                    self._fell(f"{trader.name} ended: {ending}")
+
+    def _fell(self, text: str) -> None:
+        self.broken.append(text)
+        self.say(text)
 
 
 def _asked(entry: Entry) -> str:

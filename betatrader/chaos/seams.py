@@ -95,7 +95,9 @@ def current_machine() -> Machine | None:
 
 
 def put(owner: object, name: str, made: object) -> None:
-    """Replace an attribute of a module or class, for this operating-system process."""
+    """Replace an attribute of a module or class, for this operating-system process; raises
+    AttributeError where there is none of that name, which would go unseen."""
+    getattr(owner, name)
     setattr(owner, name, made)
 
 

@@ -10,9 +10,11 @@ import os
 import pytest
 
 from betatrader.chaos import simulate
-from betatrader.chaos.bugs import BUGS
+from betatrader.chaos.bugs import BUGS, Bug
 from betatrader.chaos.plan import PARTS, Fault, Plan, make
+from betatrader.chaos.seams import put
 from betatrader.cli.simulate import BUG_SEEDS
+from betatrader.roles import reconciling
 
 SEEDS = int(os.environ.get("BETATRADER_SEEDS", "500" if os.environ.get("CI") else "40"))
 SEEN_LATE = {"late-fills-dropped": 187, "venues-clock": 36}
@@ -107,21 +109,51 @@ def test_the_judge_sees_a_planted_bug(bug: str) -> None:
 @pytest.mark.parametrize("bug", SEEN_LATE)
 def test_a_bug_that_is_seen_late_is_within_what_the_command_runs(bug: str) -> None:
     seed = SEEN_LATE[bug]
-    assert simulate.once(make(seed), bug).wrong
+    assert simulate.seen_by(bug, simulate.once(make(seed), bug))
     assert not simulate.once(make(seed)).wrong
     assert seed < BUG_SEEDS
+
+
+def test_a_patch_that_does_not_fit_is_not_a_bug_that_was_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It breaks the trader itself, and no order leaves for long."""
+
+    def plant() -> None:
+        put(reconciling, "order_reports", lambda state, account: [])
+
+    monkeypatch.setitem(BUGS, "misfit", Bug("nothing", plant, ("no order for long", "TypeError")))
+    outcome = simulate.once(make(0), "misfit")
+    assert any("TypeError" in line for line in outcome.broken)
+    assert any("no order for long" in line for line in outcome.wrong)
+    assert simulate.caught("misfit", 2) is None
+
+
+def test_a_bug_is_seen_by_what_it_does_alone() -> None:
+    seen = simulate.once(make(0))
+    seen.wrong = ["1.000 s: order 7 was in no journal", "2.000 s: order 7 was sent twice"]
+    assert simulate.seen_by("sent-again", seen) == seen.wrong[1]
+    assert simulate.seen_by("", seen) == seen.wrong[0]
+    assert simulate.seen_by("halt-buys", seen) == ""
+    seen.orders = 0
+    assert simulate.seen_by("sent-again", seen) == ""
+
+
+def test_a_patch_of_what_is_not_there_is_refused() -> None:
+    with pytest.raises(AttributeError):
+        put(reconciling, "order_report", None)
 
 
 def test_a_failing_seed_is_shrunk_to_what_makes_it_fail() -> None:
     outcome = simulate.caught("not-shipped", 30)
     assert outcome is not None
     smaller = simulate.shrunk(outcome, "not-shipped")
-    assert smaller.wrong
+    assert simulate.seen_by("not-shipped", smaller)
     assert 0 < len(smaller.planned) < len(make(outcome.seed).faults)
     for at in range(len(smaller.planned)):
         fewer = (*smaller.planned[:at], *smaller.planned[at + 1 :])
         again = simulate.once(make(outcome.seed)._replace(faults=fewer), "not-shipped")
-        assert not again.wrong, "every fault that was kept is needed"
+        assert not simulate.seen_by("not-shipped", again), "every fault that was kept is needed"
 
 
 def test_plans_differ_by_seed_and_hold_enough_faults() -> None:
