@@ -22,7 +22,7 @@ from betatrader.model.command import Approved, Step
 from betatrader.model.instruction import Started, TradingState
 from betatrader.model.order import CLOSED
 from betatrader.ops import clock
-from betatrader.roles import following, reconciling, trader
+from betatrader.roles import following, leading, reconciling, trader
 from betatrader.roles.reconciling import Reconciler
 from betatrader.store import lease
 from betatrader.store.journal import Journal
@@ -257,6 +257,14 @@ def _venues_clock_believed() -> None:
     put(LinkVenue, "account", account)
 
 
+def _unfenced_at_once() -> None:
+    put(lease.Lease, "orders_in_s", lambda _self: 0.0)
+
+
+def _overtaken_goes_on() -> None:
+    put(leading.Leadership, "overtaken", lambda *_: False)
+
+
 FILLS = ("at the end: fills_equal", "at the end: fees_equal")
 """Of a fill that is in one side's books alone."""
 
@@ -342,6 +350,16 @@ BUGS: dict[str, Bug] = {
         "fills that the venue is asked for set our clock to its own",
         _venues_clock_believed,
         ("ahead of our clock",),
+    ),
+    "unfenced-at-once": Bug(
+        "who takes a lease that nothing fences does not wait for the former holder",
+        _unfenced_at_once,
+        ("had begun",),
+    ),
+    "overtaken-goes-on": Bug(
+        "a leader that sees a later one's orders repairs them",
+        _overtaken_goes_on,
+        ("was in no journal",),
     ),
 }
 """Every planted bug by name."""

@@ -216,7 +216,7 @@ def _observe(now: list[Any]) -> None:
 
     def begun(self: TradingRole, service: Any, *rest: Any) -> None:
         begin(self, service, *rest)
-        now[-1].judge.begins(self.leadership.lease.epoch)
+        now[-1].judge.leads(self.leadership.lease.epoch)
         for trader in now[-1].traders:
             if trader.service is service:
                 trader.role = self
@@ -241,7 +241,7 @@ def _observe(now: list[Any]) -> None:
 
     def filled(self: Orders, fill: Any) -> None:
         if self.find(fill.order) is None:
-            now[-1].judge.adopted(fill.order)
+            now[-1].judge.filled_unknown(fill.order)
         take_fill(self, fill)
 
     def opened(self: Journal, snapshot: bytes) -> None:
