@@ -1,7 +1,9 @@
 """Planted bugs: each is one that a trader has had, and that the simulation must see.
 
 A bug is a patch, applied in memory, in a process that is thrown away. `betatrader simulate --bugs`
-plants them one after the other and says which seed caught each.
+plants them one after the other and says which seed caught each. One counts as caught only by a
+complaint that is of what it does (`Bug.shows`), in a run that traded and in which nobody fell over:
+a patch that no longer fits the product would break it too, in ways that show nothing.
 """
 
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from betatrader.model.command import Approved, Step
 from betatrader.model.instruction import Started, TradingState
 from betatrader.model.order import CLOSED
 from betatrader.ops import clock
-from betatrader.roles import following, reconciling, trader
+from betatrader.roles import following, leading, reconciling, trader
 from betatrader.roles.reconciling import Reconciler
 from betatrader.store import lease
 from betatrader.store.journal import Journal
@@ -33,10 +35,11 @@ ACTIVE = TradingState.ACTIVE
 
 
 class Bug(NamedTuple):
-    """What is wrong, and the patch."""
+    """What is wrong, the patch, and words of the complaints that it leads to (any of them)."""
 
     tells: str
     plant: Callable[[], None]
+    shows: tuple[str, ...]
 
 
 def _timeout_is_rejection() -> None:
@@ -149,11 +152,11 @@ def _late_fills_dropped() -> None:
 
 def _never_taken_at_once() -> None:
     reports = reconcile.order_reports
-    put(
-        reconciling,
-        "order_reports",
-        lambda state, account, venue, now_ns, _: reports(state, account, venue, now_ns, 0),
-    )
+
+    def at_once(state: State, account: Any, venue: str, now_ns: int, *_: int, **age: Any) -> Any:
+        return reports(state, account, venue, now_ns, 0, **age)
+
+    put(reconciling, "order_reports", at_once)
 
 
 def _trade_ids_forgotten_at_a_restart() -> None:
@@ -188,8 +191,14 @@ def _no_reconnect() -> None:
 
 
 def _held_orders_for_ever() -> None:
+    shipped = gateway.Gateway.shipped
+
+    def in_time_alone(self: gateway.Gateway, ticket: int, now_ns: int, *rest: Any) -> None:
+        if not self._held or now_ns - self._held[0].time_ns < trader.HOLD_NS:
+            shipped(self, ticket, now_ns, *rest)
+
     put(gateway.Gateway, "give_up_held", lambda *_a, **_k: 0)
-    put(gateway.Gateway, "shipped", lambda *_a: None)
+    put(gateway.Gateway, "shipped", in_time_alone)
 
 
 def _positions_forgotten() -> None:
@@ -248,44 +257,109 @@ def _venues_clock_believed() -> None:
     put(LinkVenue, "account", account)
 
 
+def _unfenced_at_once() -> None:
+    put(lease.Lease, "orders_in_s", lambda _self: 0.0)
+
+
+def _overtaken_goes_on() -> None:
+    put(leading.Leadership, "overtaken", lambda *_: False)
+
+
+FILLS = ("at the end: fills_equal", "at the end: fees_equal")
+"""Of a fill that is in one side's books alone."""
+
 BUGS: dict[str, Bug] = {
-    "timeout-is-rejection": Bug("no answer counts as a refusal", _timeout_is_rejection),
+    "timeout-is-rejection": Bug(
+        "no answer counts as a refusal", _timeout_is_rejection, ("counts as refused",)
+    ),
     "trades-on": Bug(
-        "an old leader trades on: neither its lease nor shipping holds it back", _trades_on
+        "an old leader trades on: neither its lease nor shipping holds it back",
+        _trades_on,
+        ("had begun",),
     ),
-    "no-reconciliation": Bug("the start asks the venue nothing", _no_reconciliation_at_start),
-    "fills-twice": Bug("a fill told twice counts twice", _fills_counted_twice),
-    "not-journaled": Bug("orders leave without a record of them", _orders_not_journaled),
+    "no-reconciliation": Bug(
+        "the start asks the venue nothing",
+        _no_reconciliation_at_start,
+        ("before the venue was asked",),
+    ),
+    "fills-twice": Bug("a fill told twice counts twice", _fills_counted_twice, FILLS),
+    "not-journaled": Bug(
+        "orders leave without a record of them", _orders_not_journaled, ("was in no journal",)
+    ),
     "not-shipped": Bug(
-        "orders do not wait until Redis has their record", _orders_do_not_wait_for_shipping
+        "orders do not wait until Redis has their record",
+        _orders_do_not_wait_for_shipping,
+        ("was in no journal",),
     ),
-    "same-epoch": Bug("each leader has the same token", _epoch_does_not_grow),
-    "takeover-skips": Bug("a standby misses some of what was shipped", _takeover_forgets_steps),
+    "same-epoch": Bug(
+        "each leader has the same token", _epoch_does_not_grow, ("was in no journal", "sent twice")
+    ),
+    "takeover-skips": Bug(
+        "a standby misses some of what was shipped",
+        _takeover_forgets_steps,
+        ("was in no journal", *FILLS),
+    ),
     "snapshot-without-orders": Bug(
-        "a snapshot leaves out open orders", _snapshot_without_open_orders
+        "a snapshot leaves out open orders",
+        _snapshot_without_open_orders,
+        ("was in no journal", *FILLS),
     ),
-    "missed-fills": Bug("fills that no report told are never asked for", _missed_fills_stay_missed),
-    "late-fills-dropped": Bug("a fill after the order's end is dropped", _late_fills_dropped),
+    "missed-fills": Bug(
+        "fills that no report told are never asked for", _missed_fills_stay_missed, FILLS
+    ),
+    "late-fills-dropped": Bug(
+        "a fill after the order's end is dropped", _late_fills_dropped, FILLS
+    ),
     "never-taken-at-once": Bug(
-        "an order that the venue does not know yet counts as never taken", _never_taken_at_once
+        "an order that the venue does not know yet counts as never taken",
+        _never_taken_at_once,
+        ("counts as refused", "was in no journal"),
     ),
     "trade-ids-forgotten": Bug(
-        "after a restart a fill may count again", _trade_ids_forgotten_at_a_restart
+        "after a restart a fill may count again", _trade_ids_forgotten_at_a_restart, FILLS
     ),
-    "sent-again": Bug("an order in doubt is sent again", _doubtful_orders_sent_again),
-    "no-reconnect": Bug("a broken connection stays broken", _no_reconnect),
-    "held-for-ever": Bug("held orders are never let go", _held_orders_for_ever),
-    "positions-forgotten": Bug("a restart forgets what is held", _positions_forgotten),
+    "sent-again": Bug(
+        "an order in doubt is sent again", _doubtful_orders_sent_again, ("was sent twice",)
+    ),
+    "no-reconnect": Bug("a broken connection stays broken", _no_reconnect, ("no order for long",)),
+    "held-for-ever": Bug(
+        "orders that were held for too long are never let go",
+        _held_orders_for_ever,
+        ("no order for long",),
+    ),
+    "positions-forgotten": Bug(
+        "a restart forgets what is held",
+        _positions_forgotten,
+        ("cash_conserved", "positions_equal"),
+    ),
     "unanswered-uncounted": Bug(
-        "unanswered orders count nothing against limits", _unanswered_orders_count_nothing
+        "unanswered orders count nothing against limits",
+        _unanswered_orders_count_nothing,
+        ("at stake",),
     ),
     "halt-forgotten": Bug(
-        "a restart forgets that the trader was halted", _halt_forgotten_at_a_restart
+        "a restart forgets that the trader was halted",
+        _halt_forgotten_at_a_restart,
+        (" buys, and ",),
     ),
-    "halt-buys": Bug("a halted trader still buys", _halt_lets_buys_through),
-    "losses-never-halt": Bug("a loss limit that is reached stops nothing", _losses_never_halt),
+    "halt-buys": Bug("a halted trader still buys", _halt_lets_buys_through, (" buys, and ",)),
+    "losses-never-halt": Bug(
+        "a loss limit that is reached stops nothing", _losses_never_halt, ("bought, with",)
+    ),
     "venues-clock": Bug(
-        "fills that the venue is asked for set our clock to its own", _venues_clock_believed
+        "fills that the venue is asked for set our clock to its own",
+        _venues_clock_believed,
+        ("ahead of our clock",),
+    ),
+    "unfenced-at-once": Bug(
+        "who takes a lease that nothing fences does not wait for the former holder",
+        _unfenced_at_once,
+        ("had begun",),
+    ),
+    "overtaken-goes-on": Bug(
+        "a leader that sees a later one's orders repairs them",
+        _overtaken_goes_on,
+        ("was in no journal",),
     ),
 }
 """Every planted bug by name."""

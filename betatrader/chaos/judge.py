@@ -1,11 +1,13 @@
 """What must be true after each step of a run, and at its end: by the venue's word, not by ours."""
 
+from collections import deque
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from betatrader.engine.leaving import epoch_of
 from betatrader.model.command import Approved
-from betatrader.model.ids import venue_of
+from betatrader.model.ids import ClientOrderId, venue_of
 from betatrader.model.order import Side
 from betatrader.ops import clock
 from betatrader.sim import invariants
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 
 
 LOSSES = 2
-"""How far beyond its limit a loss may be as a buy arrives: fills are under way, prices move."""
+"""How far beyond its limit a loss may be as a buy leaves: fills are under way, prices move."""
+
+MEET_S = 0.1
+"""An order and the report of a fill may meet on their way."""
 
 
 APART_S, APART_AT_STEPS_S = 1.0, 7.0
@@ -30,6 +35,8 @@ class Judge:
 
     def __init__(self, world: "World") -> None:
         self.wrong: list[str] = []
+        self.broken: list[str] = []
+        """Of these what is no invariant: a process that fell over."""
         self.counts: dict[str, int] = {}
         """Faults by kind."""
         self.orders = 0
@@ -43,9 +50,13 @@ class Judge:
         self._accepted: set[str] = set()
         self._refused: set[str] = set()
         self._highest_epoch = 0
+        self._leaders = 0
+        """How often one began to lead."""
         self._faults_ended = False
         self._held_back = ""
         self._equity = 0
+        self._losses: deque[tuple[float, int]] = deque()
+        """By when, as far as a buy that arrives now may have left before."""
         set_ = any(fault.kind == "clock" for fault in world.plan.faults)
         self._apart_s = APART_AT_STEPS_S if set_ else APART_S
         self._answered: dict[int, set[str]] = {}
@@ -73,6 +84,8 @@ class Judge:
         name = _asked(entry)
         if isinstance(entry, Refused) and "duplicate" in entry.reason:
             self.say(f"order {entry.order} was sent twice")
+        if self._world.plan.guarded:
+            self._lost_before()
         if not isinstance(entry, Accepted):
             return
         self.orders += 1
@@ -88,10 +101,19 @@ class Judge:
         if ledger.largest_total > limits.total_notional * 11 // 10:
             self.say(f"{ledger.largest_total} at stake, and the limit is {limits.total_notional}")
         if self._world.plan.guarded and entry.terms.side is Side.BUY:
-            self._equity = self._equity or self._worth()
-            lost = self._equity - self._worth()
+            lost = self._lost_before()
             if lost > LOSSES * limits.daily_loss:
                 self.say(f"bought, with {lost} lost, and the limit is {limits.daily_loss}")
+
+    def _lost_before(self) -> int:
+        """What was lost when a buy that arrives now may have left: a fill's report may have met it
+        on its way."""
+        self._equity = self._equity or self._worth()
+        now_s = self._world.loop.time()
+        self._losses.append((now_s, self._equity - self._worth()))
+        while len(self._losses) > 1 and self._losses[1][0] < now_s - MEET_S:
+            self._losses.popleft()
+        return min(lost for _, lost in self._losses)
 
     def digest(self) -> str:
         """Of all that the venue wrote into its ledger, in its order."""
@@ -111,8 +133,17 @@ class Judge:
         plan, role = self._world.plan, self._world.running_role()
         if role is None or not role.leadership.leads():
             return
+        if plan.local and self._leaders > 1:  # it had not reached Redis
+            return
         if plan.pair or "power_cut" not in self.counts:
             self.say(f"order {order} was in no journal")
+
+    def filled_unknown(self, order: str) -> None:
+        """A fill of an order that our books do not know: they had lost it too, unless a later
+        leader has made it. Who was overtaken hears of that one's fills, and its books end there."""
+        role = self._world.running_role()
+        if role is None or epoch_of(ClientOrderId(order)) <= role.trader.engine.state.epoch:
+            self.adopted(order)
 
     def answered(self, name: str) -> None:
         """A process has heard from a venue what our account is there."""
@@ -137,13 +168,18 @@ class Judge:
     def resumed(self) -> None:
         """It is obeyed: losses count from here."""
         self._equity = self._worth()
+        self._losses.clear()
 
     def _worth(self) -> int:
         """What all accounts are worth by the venues' own books, at the bids."""
         return sum(site.worth() for site in self._world.sites)
 
-    def begins(self, epoch: int) -> None:
+    def leads(self, epoch: int) -> None:
         """A trader begins to lead."""
+        self._leaders += 1
+        self._begins(epoch)
+
+    def _begins(self, epoch: int) -> None:
         self._highest_epoch = max(self._highest_epoch, epoch)
 
     def sent(self, epoch: int, command: Approved) -> None:
@@ -158,7 +194,7 @@ class Judge:
             self.say(f"{command.order} buys, and {self._held_back}")
         if epoch < self._highest_epoch:
             self.say(f"epoch {epoch} sent {command.order} after {self._highest_epoch} had begun")
-        self.begins(epoch)
+        self._begins(epoch)
 
     @staticmethod
     def _ahead_s(role: Any) -> float:
@@ -217,11 +253,15 @@ class Judge:
         """Errors that nobody took."""
         for context in unhandled[:3]:
             error = context.get("exception")
-            self.say(f"unhandled: {context.get('message')} {error!r}")
+            self._fell(f"unhandled: {context.get('message')} {error!r}")
         for trader in self._world.traders:
             for ending in trader.endings:
                 if not any(known in ending for known in EXPECTED):
-                    self.say(f"{trader.name} ended: {ending}")
+                    self._fell(f"{trader.name} ended: {ending}")
+
+    def _fell(self, text: str) -> None:
+        self.broken.append(text)
+        self.say(text)
 
 
 def _asked(entry: Entry) -> str:

@@ -24,15 +24,21 @@ class Fault(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """One run: `pair` is two traders under a strict lease whose journal is shipped; else one
-    trader alone with a solo lease and its disk. `guarded`: the account is near its limits, and an
-    operator steps in."""
+    """One run: `pair` is two traders under a strict lease, whose journal is shipped, or `local` (an
+    order does not wait for Redis); else one trader alone with a solo lease and its disk. `guarded`:
+    the account is near its limits, and an operator steps in."""
 
     seed: int
     pair: bool
     faults: tuple[Fault, ...]
     venue: str = "sim"
     guarded: bool = False
+    local: bool = False
+
+    @property
+    def shipped(self) -> bool:
+        """Whether an order waits until Redis has its record."""
+        return self.pair and not self.local
 
 
 TRADER = {"kill": 3, "kill_at_order": 5, "kill_in_write": 4, "pause": 2, "end": 2, "clock": 1}
@@ -67,6 +73,15 @@ REDIS = {
     "redis_loses_answers": 1,
     "redis_full": 1,
 }
+CLOCK = "redis_clock"
+"""The server's own clock is set, and set right again: a lease may end early, or late."""
+
+CLOCKED = 0.35
+"""The share of pairs where it is, once or twice."""
+
+LOCAL = 0.2
+"""The share of pairs whose journals do not wait for Redis."""
+
 DISK = {"wipe": 2, "power_cut": 2, "disk_full": 1, "sync_fails": 1}
 OPERATOR = {"halt": 2, "reduce": 2, "flatten": 1, "cancel_all": 1}
 """What is no fault: orders of a person."""
@@ -81,6 +96,7 @@ LONGEST = {
     "sync_fails": 0.5,
     "venue_away": 4.0,
     "clock_skew": 30.0,
+    "redis_clock": 6.0,
 }
 SETTLE_S = 8.0
 """After Redis has lost data the leader ships anew: to lose that leader too before it has is to
@@ -116,8 +132,23 @@ def make(seed: int, venue: str = "sim") -> Plan:
         elif kind not in VENUE:
             harmed_at = at + lasts
     guarded, orders = _operated(seed, faults)
-    faults = sorted(faults + orders + _of_parts(seed), key=lambda fault: fault.at_s)
-    return Plan(seed, pair, tuple(faults), venue, guarded)
+    clocked = _of_its_clock(seed) if pair else []
+    faults = sorted(faults + orders + _of_parts(seed) + clocked, key=lambda fault: fault.at_s)
+    local = pair and random.Random(f"local {seed}").random() < LOCAL  # noqa: S311  a seed
+    return Plan(seed, pair, tuple(faults), venue, guarded, local)
+
+
+def _of_its_clock(seed: int) -> list[Fault]:
+    """Steps of the server's clock, one after the other."""
+    chance = random.Random(f"redis clock {seed}")  # noqa: S311  a seed, to be repeated
+    if chance.random() >= CLOCKED:
+        return []
+    found, at = [], FIRST_S
+    for _ in range(chance.randint(1, 2)):
+        at, lasts = chance.uniform(at, LAST_S), chance.uniform(0.3, LONGEST[CLOCK])
+        found.append(Fault(CLOCK, round(at, 3), round(lasts, 3), round(chance.random(), 3)))
+        at = min(at + lasts, LAST_S)
+    return found
 
 
 def _of_parts(seed: int) -> list[Fault]:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.lowlevel
@@ -32,6 +32,10 @@ WINDOW = 64 * 1024
 
 EPOCH_S = 1_800_000_000.0
 """UTC at virtual time 0."""
+
+RATE_ERROR, LONGEST_UP_S = 0.02, 1e5
+"""How far a machine's count of seconds may be off: a lease's margin is good for far more. And how
+long it may have been up as a run begins: no such time means anything on another machine."""
 
 LOCKED: dict[Path, Process] = {}
 
@@ -78,12 +82,34 @@ class Disk:
             path.write_bytes(content)
 
 
-class Machine(Process):
-    """A simulated process with its disk and its wall clock's offset."""
+class Quartz(NamedTuple):
+    """What counts the seconds of a machine since its start: nobody sets it, and it is never quite
+    right."""
 
-    def __init__(self, name: str, disk: Disk) -> None:
+    rate: float = 1.0
+    since_s: float = 0.0
+    """How long the machine had been up as the world began."""
+
+    @classmethod
+    def drawn(cls, machine: str, seed: int) -> "Quartz":
+        """A machine's own in the run of a seed."""
+        chance = random.Random(f"quartz of {machine} {seed}")  # noqa: S311  a seed, to be repeated
+        off = chance.uniform(-RATE_ERROR, RATE_ERROR)
+        return cls(1.0 + off, chance.uniform(0.0, LONGEST_UP_S))
+
+    def read_s(self, now_s: float) -> float:
+        """What it shows at a virtual time."""
+        return self.since_s + now_s * self.rate
+
+
+class Machine(Process):
+    """A simulated process with its disk and its machine's clocks: how far the wall clock is off,
+    and what counts seconds."""
+
+    def __init__(self, name: str, disk: Disk, quartz: Quartz) -> None:
         super().__init__(name)
         self.disk = disk
+        self.quartz = quartz
         self.offset_s = 0.0
         self.now: Callable[[], float] = lambda: 0.0
 
@@ -95,7 +121,9 @@ def current_machine() -> Machine | None:
 
 
 def put(owner: object, name: str, made: object) -> None:
-    """Replace an attribute of a module or class, for this operating-system process."""
+    """Replace an attribute of a module or class, for this operating-system process; raises
+    AttributeError where there is none of that name, which would go unseen."""
+    getattr(owner, name)
     setattr(owner, name, made)
 
 
@@ -119,8 +147,12 @@ def put_in_place(now: Callable[[], float]) -> None:
         venue = OF_VENUE.get()
         return int((EPOCH_S + now() + (venue.ahead_s if venue is not None else 0.0)) * 1e9)
 
+    def boot_s() -> float:
+        machine = current_machine()
+        return now() if machine is None else machine.quartz.read_s(now())
+
     put(clock, "now_ns", now_ns)
-    put(clock, "boot_s", now)
+    put(clock, "boot_s", boot_s)
     strategies.SHIPPED |= {"busy": Busy, "eager": Eager}
     put(leading, "lock", _lock)
     put(lease, "holder_name", _holder)

@@ -33,12 +33,14 @@ MEMORY = Path("/dev/shm")  # noqa: S108  a folder in memory, where there is one
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What a run came to. `instructions` are the operator's, and `halts` counts how often it was
-    seen to have stopped, by them or by itself. `met` counts what befell messages: lost, late, left
-    unheard, over the rate. `digest` is the same wherever and whenever a seed is run."""
+    """What a run came to. `broken` is what of `wrong` is a process that fell over. `instructions`
+    are the operator's, and `halts` counts how often it was seen to have stopped, by them or by
+    itself. `met` counts what befell messages: lost, late, left unheard, over the rate. `digest` is
+    the same wherever and whenever a seed is run."""
 
     seed: int
     wrong: list[str]
+    broken: list[str]
     faults: dict[str, int]
     met: dict[str, int]
     instructions: int
@@ -111,12 +113,12 @@ def shrunk(outcome: Outcome, bug: str = "", venue: str = "sim") -> Outcome:
     at = 0
     late = [fault for fault in kept if fault.at_s <= _first_wrong_s(outcome)]
     tried = once(drawn._replace(faults=tuple(late)), bug)
-    if tried.wrong:
+    if seen_by(bug, tried):
         kept, outcome = late, tried
     while at < len(kept):
         fewer = [*kept[:at], *kept[at + 1 :]]
         tried = once(drawn._replace(faults=tuple(fewer)), bug)
-        if tried.wrong:
+        if seen_by(bug, tried):
             kept, outcome = fewer, tried
         else:
             at += 1
@@ -134,13 +136,25 @@ def once(drawn: Plan, bug: str = "") -> Outcome:
 
 
 def caught(bug: str, most_seeds: int) -> Outcome | None:
-    """The first seed that sees a planted bug; None where none of so many does."""
+    """The first seed that sees a planted bug (`seen_by`); None where none of so many does."""
     for batch in _batches(range(most_seeds), 0.0):
         with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
             for outcome in pool.apply(_batch, ((batch, bug, "sim"),)):
-                if outcome.wrong:
+                if seen_by(bug, outcome):
                     return outcome
     return None
+
+
+def seen_by(bug: str, outcome: Outcome) -> str:
+    """The first complaint of a run that is of what a planted bug does, and empty where there is
+    none. Without a bug any complaint counts. A run without orders, or in which a process fell
+    over, shows no more than that the patch does not fit."""
+    if not bug:
+        return next(iter(outcome.wrong), "")
+    if not outcome.orders or outcome.broken:
+        return ""
+    shows = bugs.BUGS[bug].shows
+    return next((line for line in outcome.wrong if any(word in line for word in shows)), "")
 
 
 def _batches(seeds: range, hours: float) -> Iterator[range]:
@@ -179,6 +193,7 @@ def _one(drawn: Plan, now: list[Any]) -> Outcome:
         return Outcome(
             seed=drawn.seed,
             wrong=made.judge.wrong,
+            broken=made.judge.broken,
             faults=made.judge.counts,
             met=made.met(),
             instructions=made.judge.instructions,
@@ -201,7 +216,7 @@ def _observe(now: list[Any]) -> None:
 
     def begun(self: TradingRole, service: Any, *rest: Any) -> None:
         begin(self, service, *rest)
-        now[-1].judge.begins(self.leadership.lease.epoch)
+        now[-1].judge.leads(self.leadership.lease.epoch)
         for trader in now[-1].traders:
             if trader.service is service:
                 trader.role = self
@@ -226,7 +241,7 @@ def _observe(now: list[Any]) -> None:
 
     def filled(self: Orders, fill: Any) -> None:
         if self.find(fill.order) is None:
-            now[-1].judge.adopted(fill.order)
+            now[-1].judge.filled_unknown(fill.order)
         take_fill(self, fill)
 
     def opened(self: Journal, snapshot: bytes) -> None:

@@ -23,7 +23,7 @@ from betatrader.chaos.loop import VirtualLoop, number_cancel_scopes
 from betatrader.chaos.network import Network
 from betatrader.chaos.operator import Operator
 from betatrader.chaos.plan import OPERATOR, Fault, Plan
-from betatrader.chaos.seams import EPOCH_S, Disk, Machine
+from betatrader.chaos.seams import EPOCH_S, Disk, Machine, Quartz
 from betatrader.chaos.site import Site
 from betatrader.chaos.venues import Side
 from betatrader.config import (
@@ -46,6 +46,10 @@ LIVENESS_S = 20.0
 LIVENESS_OF_BOTH_S = 30.0
 """The same at each of two venues, whose positions share a limit: pairs that were merged count as
 held until that is believed, which takes an order in doubt and two looks, 10 s each."""
+
+REDIS_STEP_S = 4.5
+"""How far the server's clock is set off: a trader that starts refuses to lead beyond 5 s
+(`store.lease.CLOCKS_APART_S`), and waits with that until the clocks are right."""
 
 FEW_ORDERS = 4
 """So many may be open at each venue where the account is guarded."""
@@ -105,6 +109,7 @@ class Trader:
     """One trader's machine: started again whenever its process has ended."""
 
     def __init__(self, world: "World", name: str) -> None:
+        self.quartz = Quartz.drawn(name, world.plan.seed)
         self.name = name
         self.home = world.folder / name
         self.disk = Disk(self.home)
@@ -121,7 +126,7 @@ class Trader:
         world = self._world
         while True:
             self.home.mkdir(parents=True, exist_ok=True)
-            machine = self.machine = Machine(self.name, self.disk)
+            machine = self.machine = Machine(self.name, self.disk, self.quartz)
             machine.offset_s, machine.now = self.offset_s, world.loop.time
             ended = asyncio.Event()
             machine.on_killed.append(ended.set)
@@ -316,6 +321,10 @@ class World:
                 redis.restart_empty()
             case "redis_older":
                 redis.fail_over()
+            case "redis_clock":
+                redis.ahead_s = (fault.size - 0.5) * 2 * REDIS_STEP_S
+                await asyncio.sleep(fault.lasts_s)
+                redis.ahead_s = 0.0
             case _:
                 await self.sites[int(fault.size * 1000) % len(self.sites)].strike(fault, end)
 
@@ -333,7 +342,7 @@ def _setting(event: asyncio.Event) -> Callable[[object], None]:
 
 
 def _config(sides: list[Side], plan: Plan) -> Config:
-    pair, guarded = plan.pair, plan.guarded
+    guarded = plan.guarded
     little_usd = sum((side.little_usd for side in sides), Decimal(0))
     return Config(
         risk=Risk(
@@ -347,10 +356,10 @@ def _config(sides: list[Side], plan: Plan) -> Config:
         ),
         **venues.settings(sides),
         strategies=(StrategyEntry(name="eager" if guarded else "busy"),),
-        journal=JournalSection(durability="shipped" if pair else "local", sync_ms=100),
+        journal=JournalSection(durability="shipped" if plan.shipped else "local", sync_ms=100),
         reconcile=Reconcile(every_seconds=Decimal(2)),
         watchdog=Watchdog(stall_seconds=Decimal(0)),
-        lease=LeaseSection(mode="strict" if pair else "solo", ttl_seconds=Decimal(2)),
+        lease=LeaseSection(mode="strict" if plan.pair else "solo", ttl_seconds=Decimal(2)),
     )
 
 

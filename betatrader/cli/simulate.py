@@ -116,7 +116,7 @@ def _show(report: Any, venue: str) -> None:
 
 def _plant(most_seeds: int, *, as_json: bool) -> None:
     from betatrader.chaos.bugs import BUGS
-    from betatrader.chaos.simulate import caught
+    from betatrader.chaos.simulate import caught, seen_by
 
     found = []
     for name, bug in BUGS.items():
@@ -127,7 +127,7 @@ def _plant(most_seeds: int, *, as_json: bool) -> None:
                 "tells": bug.tells,
                 "caught": outcome is not None,
                 "seed": outcome.seed if outcome is not None else None,
-                "by": outcome.wrong[0] if outcome is not None else "",
+                "by": seen_by(name, outcome) if outcome is not None else "",
             }
         )
         click.echo(f"{name}: {found[-1]['by'] or 'NOT CAUGHT'}", err=True)

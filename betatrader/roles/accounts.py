@@ -128,6 +128,11 @@ class Accounts:
         for one in self._all:
             one.reconciler.on_difference = told
 
+    def on_overtaken(self, overtaken: Callable[[int], bool]) -> None:
+        """Have this asked where a venue shows an order of a later epoch, as `Reconciler` has it."""
+        for one in self._all:
+            one.reconciler.overtaken = overtaken
+
     def before_start(self, permitted: Callable[[Desk], Awaitable[None]]) -> None:
         """Have this waited for before an account is compared."""
         for one in self._all:

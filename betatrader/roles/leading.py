@@ -162,6 +162,17 @@ class Leadership:
             return "unsettled"
         return "again"
 
+    def overtaken(self, epoch: int) -> bool:
+        """A venue shows an order of a later epoch than ours: where the lease is strict another one
+        leads, though by our clock it is ours yet (the server's was set). The next token of this
+        home is larger, whoever made that order."""
+        if self.solo:  # the lock on the home says otherwise
+            return False
+        if self.leads():
+            self.lease.yield_to(epoch)
+            self.lose()
+        return True
+
     def lose(self) -> None:
         """Another one leads: this process ends, and waits for its turn when it is started again."""
         self._service.log.error("lease_lost")

@@ -27,6 +27,7 @@ from betatrader.ops import clock, metrics
 from betatrader.venues.ages import Ages
 from betatrader.venues.reconcile import (
     IN_FLIGHT,
+    later_epoch,
     missing_fills,
     open_at,
     order_reports,
@@ -82,6 +83,9 @@ class Reconciler:
         self._may = may
         self.on_difference: Callable[[str], None] = lambda _text: None
         """Told in one sentence what was repaired."""
+        self.overtaken: Callable[[int], bool] = lambda _epoch: False
+        """Asked where the venue shows an order of a later epoch than ours: whether another leads.
+        Then nothing is repaired: what differs is that one's doing."""
         self.permitted: Callable[[], Awaitable[None]] | None = None
         """Waits until it is known whether the venue serves us: no order is to pass before."""
         self._made: tuple[int, int] | None = None
@@ -250,10 +254,12 @@ class Reconciler:
     async def _account(self) -> VenueAccount | None:
         try:
             with anyio.fail_after(ANSWER_S):
-                return await self._venue.account(tuple(order.id for order in self._open()))
+                account = await self._venue.account(tuple(order.id for order in self._open()))
         except (TimeoutError, OSError) as error:
             self._log.warning("venue_away", venue=self._venue.name, error=str(error))
             return None
+        later = later_epoch(account, self._state().epoch, clock.now_ns())
+        return None if later and self.overtaken(later) else account
 
     def _orders(self, account: VenueAccount) -> list[Event]:
         """Fills that we miss; and only where there are none, what became of orders."""

@@ -144,6 +144,7 @@ class TradingRole:
         )
         self.accounts.on_difference(lambda text: service.alert("error", text))
         self.accounts.before_start(self._permit)
+        self.accounts.on_overtaken(leadership.overtaken)
         self.trader.connect(Gateway(self.accounts.sender, leadership))
         self.shipper = Shipper(service.redis, standby.whole, standby.shipped, service.schema)
         self.shipper.on_fenced = leadership.lose

@@ -108,6 +108,14 @@ class Lease:
             self._orders_from = self._clock() + self.ttl_s
         return None
 
+    def yield_to(self, epoch: int) -> None:
+        """Somebody acts under this later epoch: ours is over, and this home is given a larger one
+        from here on."""
+        self._end = 0.0
+        if epoch > self._known():
+            with suppress(OSError):  # a disk that refuses ends the next start
+                self._keep(epoch)
+
     async def renew(self) -> str:
         """ "held", "over" (nobody has it) or "taken" (by somebody else)."""
         began = self._clock()

@@ -41,6 +41,7 @@ UNTOLD_NS = 30_000_000_000
 """For so long after an order's last news its fills are waited for."""
 
 ID_DIGITS = 32
+DAY_MS = 86_400_000
 WORKING = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 IN_FLIGHT = (OrderState.SUBMITTED, OrderState.IN_DOUBT)
 
@@ -67,6 +68,16 @@ def is_ours(order: ClientOrderId) -> bool:
 
 def _number(order: ClientOrderId) -> tuple[int, int]:
     return int(order[8:20], 16), int(order[20:], 16)
+
+
+def later_epoch(account: VenueAccount, epoch: int, now_ns: int) -> int:
+    """The epoch of an order of ours that was made under a later one than `epoch`: another trader
+    leads. 0 where the venue shows none. An epoch is a time in ms, or a little more: an id that only
+    looks like one of ours is of none that is to come."""
+    names = {*account.orders, *(fill.order for fill in account.fills)}
+    epochs = [_number(name)[0] for name in names if is_ours(name)]
+    most = now_ns // 1_000_000 + DAY_MS
+    return max((one for one in epochs if epoch < one <= most), default=0)
 
 
 def resolutions(state: State, account: VenueAccount, now_ns: int) -> list[Resolution]:

@@ -163,6 +163,22 @@ async def test_the_token_is_kept_on_disk_before_it_is_used(redis: Client, tmp_pa
     assert again.epoch > one.epoch + 10**6, "what the file knows wins over what the server lost"
 
 
+async def test_who_was_overtaken_holds_nothing_and_is_given_a_larger_token(
+    redis: Client, tmp_path: Path
+) -> None:
+    one = lease(redis, tmp_path)
+    await one.acquire()
+    later = one.epoch + 10**6
+    one.yield_to(later)
+    assert not one.may_order()
+    assert not one.may_cancel()
+    again = lease(redis, tmp_path)
+    await again.acquire()
+    assert again.epoch > later
+    again.yield_to(later)
+    assert (tmp_path / "one-epoch").read_text() == f"{again.epoch}\n", "the file never goes back"
+
+
 async def test_who_cannot_keep_the_token_gives_the_lease_back_for_another_to_lead(
     redis: Client, tmp_path: Path
 ) -> None:

@@ -10,13 +10,15 @@ import os
 import pytest
 
 from betatrader.chaos import simulate
-from betatrader.chaos.bugs import BUGS
+from betatrader.chaos.bugs import BUGS, Bug
 from betatrader.chaos.plan import PARTS, Fault, Plan, make
+from betatrader.chaos.seams import RATE_ERROR, Quartz, put
 from betatrader.cli.simulate import BUG_SEEDS
+from betatrader.roles import reconciling
 
 SEEDS = int(os.environ.get("BETATRADER_SEEDS", "500" if os.environ.get("CI") else "40"))
-SEEN_LATE = {"late-fills-dropped": 187, "venues-clock": 36}
-"""The planted bugs that take more seeds, and the first that sees each: all others are seen within
+SEEN_LATE = {"late-fills-dropped": 187}
+"""The planted bug that takes more seeds, and the first that sees it: all others are seen within
 30."""
 
 LATE = Fault("pause", 12.9, 3.0, 0.2)
@@ -38,6 +40,9 @@ KNOWN = {
         ),
         "binance",
         guarded=True,
+    ),
+    "a leader whose lease the server's clock has ended repairs nothing of the next one's": Plan(
+        26, True, (Fault("redis_clock", 20.061, 2.158, 0.005),)
     ),
     "a start that Redis leaves halfway goes on": Plan(
         11, True, (Fault("kill", 6.0, 0.1, 0.2), Fault("redis_away", 7.0, 3.0, 0.1))
@@ -107,21 +112,51 @@ def test_the_judge_sees_a_planted_bug(bug: str) -> None:
 @pytest.mark.parametrize("bug", SEEN_LATE)
 def test_a_bug_that_is_seen_late_is_within_what_the_command_runs(bug: str) -> None:
     seed = SEEN_LATE[bug]
-    assert simulate.once(make(seed), bug).wrong
+    assert simulate.seen_by(bug, simulate.once(make(seed), bug))
     assert not simulate.once(make(seed)).wrong
     assert seed < BUG_SEEDS
+
+
+def test_a_patch_that_does_not_fit_is_not_a_bug_that_was_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It breaks the trader itself, and no order leaves for long."""
+
+    def plant() -> None:
+        put(reconciling, "order_reports", lambda state, account: [])
+
+    monkeypatch.setitem(BUGS, "misfit", Bug("nothing", plant, ("no order for long", "TypeError")))
+    outcome = simulate.once(make(0), "misfit")
+    assert any("TypeError" in line for line in outcome.broken)
+    assert any("no order for long" in line for line in outcome.wrong)
+    assert simulate.caught("misfit", 2) is None
+
+
+def test_a_bug_is_seen_by_what_it_does_alone() -> None:
+    seen = simulate.once(make(0))
+    seen.wrong = ["1.000 s: order 7 was in no journal", "2.000 s: order 7 was sent twice"]
+    assert simulate.seen_by("sent-again", seen) == seen.wrong[1]
+    assert simulate.seen_by("", seen) == seen.wrong[0]
+    assert simulate.seen_by("halt-buys", seen) == ""
+    seen.orders = 0
+    assert simulate.seen_by("sent-again", seen) == ""
+
+
+def test_a_patch_of_what_is_not_there_is_refused() -> None:
+    with pytest.raises(AttributeError):
+        put(reconciling, "order_report", None)
 
 
 def test_a_failing_seed_is_shrunk_to_what_makes_it_fail() -> None:
     outcome = simulate.caught("not-shipped", 30)
     assert outcome is not None
     smaller = simulate.shrunk(outcome, "not-shipped")
-    assert smaller.wrong
+    assert simulate.seen_by("not-shipped", smaller)
     assert 0 < len(smaller.planned) < len(make(outcome.seed).faults)
     for at in range(len(smaller.planned)):
         fewer = (*smaller.planned[:at], *smaller.planned[at + 1 :])
         again = simulate.once(make(outcome.seed)._replace(faults=fewer), "not-shipped")
-        assert not again.wrong, "every fault that was kept is needed"
+        assert not simulate.seen_by("not-shipped", again), "every fault that was kept is needed"
 
 
 def test_plans_differ_by_seed_and_hold_enough_faults() -> None:
@@ -129,10 +164,13 @@ def test_plans_differ_by_seed_and_hold_enough_faults() -> None:
     assert len({plan.faults for plan in plans}) == 200
     assert all(len(plan.faults) >= 5 for plan in plans)
     assert 40 < sum(plan.guarded for plan in plans) < 100
+    assert 15 < sum(plan.local for plan in plans) < 45
+    assert all(plan.pair for plan in plans if plan.local)
+    assert all(plan.shipped == (plan.pair and not plan.local) for plan in plans)
     kinds = {fault.kind for plan in plans for fault in plan.faults}
     assert {"kill", "wipe", "power_cut", "pause", "redis_older", "lost", "lagging"} <= kinds
     assert {"halt", "reduce", "flatten", "cancel_all"} <= kinds
-    assert {*PARTS} <= kinds
+    assert {*PARTS, "redis_clock"} <= kinds
     assert {"partial_outage_orders", "rate_limit_queries", "clock_skew"} <= {*PARTS}
 
 
@@ -159,6 +197,25 @@ def test_a_venues_clock_that_is_off_by_half_a_minute_changes_nothing(size: float
     assert skewed.wrong == []
     assert skewed.faults["clock_skew"] == 1
     assert skewed.digest == simulate.once(Plan(36, True, KILLS)).digest
+
+
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("size", [0.0, 0.3, 0.7, 0.99])
+def test_a_step_of_the_servers_clock_never_lets_two_traders_send(local: bool, size: float) -> None:
+    """Set forward, a lease ends while its holder counts on it; set back, it lasts."""
+    faults = (Fault("redis_clock", 8.0, 6.0, size), Fault("redis_clock", 20.0, 6.0, size))
+    outcome = simulate.once(Plan(36, True, faults, local=local))
+    assert outcome.wrong == []
+    assert outcome.faults == {"redis_clock": 2}
+
+
+def test_no_two_machines_count_seconds_alike_and_none_does_it_well() -> None:
+    clocks = [Quartz.drawn(name, seed) for seed in range(30) for name in "ab"]
+    assert len({*clocks}) == 60
+    rates = [one.rate for one in clocks]
+    assert min(rates) < 0.99 < 1.01 < max(rates)
+    assert all(abs(rate - 1.0) <= RATE_ERROR for rate in rates)
+    assert Quartz(1.02, 50.0).read_s(100.0) == pytest.approx(152.0)
 
 
 @pytest.mark.parametrize(("venue", "size"), [("binance", 0.0), ("polymarket", 0.99)])

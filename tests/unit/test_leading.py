@@ -66,8 +66,13 @@ class Answers:
     async def unsettled_s(self) -> float:
         return 0.0
 
+    yielded = 0
+
+    def yield_to(self, epoch: int) -> None:
+        self.yielded = epoch
+
     def may_order(self) -> bool:
-        return True
+        return not self.yielded
 
     def may_cancel(self) -> bool:
         return True
@@ -131,6 +136,27 @@ async def test_a_leader_that_cannot_keep_its_next_epoch_stops_and_says_so(
 
 
 STRICT = LeaseSection(mode="strict")
+
+
+def test_who_sees_a_later_ones_orders_ends_and_says_so_once(
+    leadership: Made, tmp_path: Path
+) -> None:
+    service = Service(tmp_path, Config(lease=STRICT))
+    one = leadership(service)
+    assert one.overtaken(9)
+    assert one.overtaken(10), "nothing is repaired as it drains either"
+    assert one.lease.yielded == 9  # type: ignore[attr-defined]
+    assert service.is_stopping()
+    assert "another trader holds the lease" in str(service.failure)
+    assert len(service.alerts) == 1
+
+
+def test_no_order_at_a_venue_ends_a_trader_alone_with_its_home(
+    leadership: Made, tmp_path: Path
+) -> None:
+    service = Service(tmp_path)
+    assert not leadership(service).overtaken(9)
+    assert not service.is_stopping()
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,22 @@ import anyio.lowlevel
 import pytest
 from scenes import SECOND, Scene, parse, terms
 
-from betatrader.model.account import CancelRejected, OrderCanceled, VenueAccount, VenueConnection
+from betatrader.model.account import (
+    CancelRejected,
+    Fill,
+    OrderCanceled,
+    VenueAccount,
+    VenueConnection,
+    VenueOrder,
+)
 from betatrader.model.command import Approved
-from betatrader.model.ids import InstrumentId, venue_of
+from betatrader.model.ids import ClientOrderId, InstrumentId, venue_of
 from betatrader.model.instruction import CancelAll, Started, TradingState
-from betatrader.model.order import Side
+from betatrader.model.order import OrderState, Side
 from betatrader.roles import reconciling
 from betatrader.roles.reconciling import Reconciler
 from betatrader.sim.invariants import check_account
-from betatrader.venues.reconcile import order_reports
+from betatrader.venues.reconcile import DAY_MS, later_epoch, order_reports
 
 EVER = (1, 0)
 
@@ -147,6 +154,63 @@ async def test_a_balance_that_moves_between_two_looks_is_looked_at_again() -> No
     next(cash)
     await made.at_start(EVER, nothing)
     assert scene.state.cash_at("TWO") == parse("33")
+
+
+def order_id(epoch: int) -> ClientOrderId:
+    return ClientOrderId(f"{0:08x}{epoch:012x}{1:012x}")
+
+
+def bought(order: ClientOrderId) -> Fill:
+    return Fill(0, order, ANY.instrument, Side.BUY, 1, 1, 0, True, "t1")
+
+
+NOW_MS = 1_800_000_000_000
+ANY = terms(Side.BUY, "1", "1", InstrumentId("BTCUSDT.TWO"))
+
+
+@pytest.mark.parametrize(
+    ("order", "fill", "later"),
+    [
+        (3, 3, 0),
+        (2, 3, 0),
+        (5, 3, 5),
+        (3, 6, 6),
+        (1 << 47, 3, 0),
+        (NOW_MS + 2 * DAY_MS, 3, 0),
+        (NOW_MS + 5, 3, NOW_MS + 5),
+    ],
+)
+def test_an_order_or_a_fill_of_a_later_epoch_is_known_by_its_id(
+    order: int, fill: int, later: int
+) -> None:
+    """What only looks like one of ours says nothing: its epoch is of no time."""
+    there = VenueOrder(order_id(order), ANY, 0, OrderState.ACCEPTED)
+    told = bought(order_id(fill))
+    account = VenueAccount(0, {}, {there.order: there}, (told,), {})
+    assert later_epoch(account, 3, NOW_MS * 1_000_000) == later
+    foreign = VenueAccount(0, {}, {}, (bought(ClientOrderId("by-hand")),), {})
+    assert later_epoch(foreign, 3, NOW_MS * 1_000_000) == 0
+
+
+async def test_what_a_later_leader_does_is_not_repaired() -> None:
+    scene, venue, asked = two(), Shown("TWO", "30"), []
+    made = reconciler(scene, venue)
+    await made.at_start(EVER, nothing)
+    there = VenueOrder(order_id(3), ANY, 0, OrderState.ACCEPTED)
+
+    def overtaken(epoch: int) -> bool:
+        asked.append(epoch)
+        return True
+
+    made.overtaken = overtaken
+    with anyio.move_on_after(3 * reconciling.PAUSE_S) as scope:
+        await seen(made, venue, orders={there.order: there})
+    assert scope.cancelled_caught, "its process is ended meanwhile"
+    assert {*asked} == {3}
+    assert there.order not in scene.state.orders.open
+    made.overtaken = lambda _epoch: False
+    await seen(made, venue, orders={there.order: there})
+    assert there.order in scene.state.orders.open, "who is alone takes it for its own"
 
 
 async def seen(made: Reconciler, venue: Shown, **account: object) -> None:
