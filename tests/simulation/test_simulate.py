@@ -21,6 +21,19 @@ SEEN_LATE = {"late-fills-dropped": 187}
 """The planted bug that takes more seeds, and the first that sees it: all others are seen within
 30."""
 
+SEEN = {
+    "fills-twice": 14,
+    "halt-buys": 21,
+    "not-shipped": 17,
+    "overtaken-goes-on": 16,
+    "sent-again": 15,
+    "timeout-is-rejection": 15,
+    "unfenced-at-once": 15,
+    "venues-clock": 15,
+}
+"""Seeds that saw a bug when this was written, where it is not among the first: they are tried
+first, since a seed takes as long as any."""
+
 LATE = Fault("pause", 12.9, 3.0, 0.2)
 KNOWN = {
     "a leader that wakes after its lease has ended repairs nothing": Plan(13, True, (LATE,)),
@@ -106,7 +119,8 @@ def _in_one(seeds: range) -> list[simulate.Outcome]:
 
 @pytest.mark.parametrize("bug", sorted({*BUGS} - {*SEEN_LATE}))
 def test_the_judge_sees_a_planted_bug(bug: str) -> None:
-    assert simulate.caught(bug, 30) is not None, BUGS[bug].tells
+    seen = bug in SEEN and simulate.seen_by(bug, simulate.once(make(SEEN[bug]), bug))
+    assert seen or simulate.caught(bug, 30) is not None, BUGS[bug].tells
 
 
 @pytest.mark.parametrize("bug", SEEN_LATE)
