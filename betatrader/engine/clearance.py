@@ -56,25 +56,27 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
     if price > best or worth > near.order_notional or worth <= definition.min_notional:
         return False
     here = spent = worth
-    for order in orders.open.values():
-        theirs = order.terms
-        if theirs == terms:
-            return False
-        if theirs.side is BUY:
-            other = theirs.price * theirs.quantity // SCALE + 1
-            spent += other
-            if theirs.instrument == name:
-                here += other
-        elif theirs.instrument == name and price >= theirs.price:
-            return False
-    portfolio, kinds = state.portfolio, len(orders.open)
-    equity = portfolio.cash
-    if kinds >= near.open_orders:
+    kinds = 1  # as if each order, too, were of an instrument of its own
+    if orders.open:
+        kinds += len(orders.open)
+        for order in orders.open.values():
+            theirs = order.terms
+            if theirs == terms:
+                return False
+            if theirs.side is BUY:
+                other = theirs.price * theirs.quantity // SCALE + 1
+                spent += other
+                if theirs.instrument == name:
+                    here += other
+            elif theirs.instrument == name and price >= theirs.price:
+                return False
+    if kinds > near.open_orders:
         return False
+    portfolio = state.portfolio
+    equity = portfolio.cash
     spent *= 2  # no fee is above the notional, so that twice that covers both
     if spent > (state.cash_at(state.account_of(name)) if state.several else equity):
         return False
-    kinds += 1  # as if each were an instrument of its own
     for held, position in portfolio.positions.items():
         if position.quantity:
             value = state.mark(held) * position.quantity // SCALE
@@ -83,10 +85,8 @@ def far_from_limits(state: State, near: Limits, market: Market, terms: OrderTerm
             kinds += 1
             if held == name:
                 here += value + 1
-    if kinds > near.open_positions and not market.held:
-        kinds = _instruments(state, name)
-        if kinds > near.open_positions:
-            return False
+    if kinds > near.open_positions and not market.held and _too_many(state, near, name):
+        return False
     return (
         here <= near.position_notional
         and spent <= near.total_notional
@@ -104,12 +104,12 @@ def _is_particular(contract: BinaryContract, terms: OrderTerms) -> bool:
     return contract.nets or terms.price >= SCALE or (contract.min_taken > 0 and terms.takes)
 
 
-def _instruments(state: State, name: InstrumentId) -> int:
-    """How many instruments are held or bought, with this one."""
+def _too_many(state: State, near: Limits, name: InstrumentId) -> bool:
+    """Whether more instruments are held or bought than may be, with this one."""
     names = {n for n, position in state.portfolio.positions.items() if position.quantity}
     names.add(name)
     names.update(o.terms.instrument for o in state.orders.open.values() if o.terms.side is BUY)
-    return len(names)
+    return len(names) > near.open_positions
 
 
 def has_ceilings(limits: Limits) -> bool:

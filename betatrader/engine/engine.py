@@ -65,10 +65,8 @@ class Engine(Answering):
             Forecast: self._forecast,
             instruction.TimerFired: self._tick,
         }
+        tops = (market.Quote, market.BookDelta, market.BookSnapshot)
         reactions: dict[type, Reaction] = {
-            market.Quote: self._on_top,
-            market.BookDelta: self._on_top,
-            market.BookSnapshot: self._on_top,
             market.Resolution: self._on_resolution,
             market.InstrumentListed: self._on_listed,
             Forecast: self._on_forecast,
@@ -102,16 +100,32 @@ class Engine(Answering):
         if self._trade:
             reactions[market.PublicTrade] = self._on_trade
         self._followed = {kind: (fold, watching.get(kind)) for kind, fold in FOLDS.items()}
-        self._work = {kind: (fold, reactions.get(kind)) for kind, fold in FOLDS.items()}
+        self._work = {
+            kind: (fold, reactions.get(kind), self._quote if kind in tops else None)
+            for kind, fold in FOLDS.items()
+        }
 
     def process(self, event: Event) -> Step | None:
         """Take one event; raises KeyError for a market event of an instrument never listed."""
-        fold, react = self._work[type(event)]
+        fold, react, quoted = self._work[type(event)]
         state = self.state
         seen = fold(state, event)
-        if react is None:
+        if quoted is not None:  # a new top of a book: the hottest path, and so written out here
+            if seen is None:  # crossed
+                return None
+            if seen.held:
+                self._protect(seen)
+            for listen, view in quoted:
+                try:
+                    intents = listen(view, seen)
+                    if intents:
+                        self._carry_out(view.strategy, intents)
+                except Exception as error:  # it is anybody's code, and must not end the trader
+                    self._fail(view.strategy, error)
+        elif react is None:
             return None
-        react(event, seen)
+        else:
+            react(event, seen)
         changes = self._changes
         if not changes:
             return None
@@ -168,19 +182,6 @@ class Engine(Answering):
         self._connect()
 
     # What follows reacts to one kind of event each.
-
-    def _on_top(self, _event: market.MarketEvent, seen: Market | None) -> None:
-        if seen is None:  # crossed
-            return
-        if seen.held:
-            self._protect(seen)
-        for listen, view in self._quote:  # `_ask`, written out: a call less on the hottest path
-            try:
-                intents = listen(view, seen)
-                if intents:
-                    self._carry_out(view.strategy, intents)
-            except Exception as error:  # a strategy is anybody's code, and must not end the trader
-                self._fail(view.strategy, error)
 
     def _on_trade(self, _event: market.PublicTrade, seen: Market) -> None:
         self._ask(self._trade, seen)

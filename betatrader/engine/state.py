@@ -169,6 +169,8 @@ def _fold_quote(state: State, event: market.Quote) -> Market | None:
     now = event.time_ns
     if now > state.now_ns:
         state.now_ns = now
+    else:
+        now = state.now_ns  # a clock that was set back makes no quote old
     seen = state.markets[event.instrument]
     bid, ask = event.bid, event.ask
     if bid > ask and ask > 0:
@@ -180,7 +182,7 @@ def _fold_quote(state: State, event: market.Quote) -> Market | None:
     seen.ask = ask
     seen.ask_size = event.ask_size
     seen.quote_id = event.update_id
-    seen.updated_ns = state.now_ns  # a clock that was set back makes no quote old
+    seen.updated_ns = now
     if seen.held:
         state.watch_equity()
     return seen

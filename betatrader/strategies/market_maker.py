@@ -89,13 +89,12 @@ class MarketMaker(Strategy):
         if bid <= 0 or bid >= ask:
             return None
         seen.next_ns = now + self._pause_ns
-        mid = (bid + ask) // 2
-        looks, variance, exact = seen.looks, seen.variance, mid * 1.0
+        looks, variance, mid = seen.looks, seen.variance, (bid + ask) * 0.5
         if looks:
-            move = exact - seen.mid
+            move = mid - seen.mid
             weight = self._weight if looks > self._memory else 1.0 / looks
             seen.variance = variance = variance + weight * (move * move - variance)
-        seen.mid = exact
+        seen.mid = mid
         seen.looks = looks + 1
         if looks < WARM or not view.may_add_risk_in(market):
             return None
@@ -106,13 +105,13 @@ class MarketMaker(Strategy):
                 return [Cancel(o.id, "near expiry") for o in ours if o.state not in LEAVING]
             least = self._half * SCALE
         else:
-            least = (self._half + definition.fees.maker_rate * UNIT) * exact
+            least = (self._half + definition.fees.maker_rate * UNIT) * mid
         if half < least:
             half = least
         if market.held and (held := view.position(name)):
-            return self._both_sides(market, mid, int(half), held, ours)
+            return self._both_sides(market, int(half), held, ours)
         tick = definition.tick
-        price = int(exact - half) // tick * tick
+        price = int(mid - half) // tick * tick
         if price >= ask:
             price = ask - tick
         if ours and not (strays := _strays(ours, BUY, price, tick)):
@@ -128,11 +127,9 @@ class MarketMaker(Strategy):
         terms = OrderTerms(name, BUY, LIMIT, price, quantity, GTC, True)
         return [Place(terms, "quote", price >> 1 or 1)]
 
-    def _both_sides(
-        self, market: Market, mid: int, half: int, held: int, ours: list[Order]
-    ) -> Intents:
+    def _both_sides(self, market: Market, half: int, held: int, ours: list[Order]) -> Intents:
         """With something in hand: offer it, and bid for more as far as there is room."""
-        definition = market.definition
+        definition, mid = market.definition, market.mid
         tick, lot = definition.tick, definition.lot
         worth = held * mid // SCALE
         skewed = mid - half * worth // self._max_cash
