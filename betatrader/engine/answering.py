@@ -10,7 +10,6 @@ from betatrader.engine.strategy import Ask, Cancel, Intent, Listener, Place
 from betatrader.model import instruction
 from betatrader.model.command import (
     Alert,
-    Approved,
     Booked,
     CancelOrder,
     Change,
@@ -78,19 +77,18 @@ class Answering:
         if prefix is None:
             prefix = self._prefixes[strategy] = id_prefix(strategy, state.epoch)
         order = prefix + state.order_counter.to_bytes(6).hex()  # as model.ids.client_order_id
-        verdict = self._risk.judge(state, order, strategy, intent)  # type: ignore[arg-type]
-        if type(verdict) is not Approved or self._risk.warnings:
-            self._place_with_more(order, strategy, intent, verdict)
+        approved = self._risk.glance(state, order, strategy, intent)  # type: ignore[arg-type]
+        if approved is None:
+            self._place_closely(order, strategy, intent)
             return
-        self._changes.append(verdict)  # as `_note` and `fold_submit`, with two calls less
+        self._changes.append(approved)  # as `_note` and `fold_submit`, with two calls less
         self._telling = True
         state.order_counter += 1
-        state.orders.submit(verdict, state.now_ns)
+        state.orders.submit(approved, state.now_ns)
 
-    def _place_with_more(
-        self, order: str, strategy: StrategyId, intent: Place, verdict: Approved | Refused
-    ) -> None:
-        """What a refusal brings with it, and a limit that is near."""
+    def _place_closely(self, order: str, strategy: StrategyId, intent: Place) -> None:
+        """Ask every check; what a refusal brings with it, and a limit that is near."""
+        verdict = self._risk.judge(self.state, order, strategy, intent)  # type: ignore[arg-type]
         if type(verdict) is Refused and verdict.check == "short_sale":
             instead = guarding.makes_way(self.state, intent)
             if instead is not None:

@@ -71,7 +71,8 @@ class Orders(msgspec.Struct):
     def submit(self, command: SubmitOrder, now_ns: int) -> Order:
         """Record an order as in flight, before it is sent."""
         self.submitted += 1
-        if command.terms.side is BUY:
+        terms = command.terms
+        if terms.side is BUY:
             today = self.today
             if now_ns >= today.ends_ns:
                 today.begin(now_ns)
@@ -80,7 +81,7 @@ class Orders(msgspec.Struct):
         order = self.open[name] = Order(
             name,
             command.strategy,
-            command.terms,
+            terms,
             now_ns,
             SUBMITTED,  # the one way that INITIALIZED ends where risk has approved
             0,

@@ -38,6 +38,21 @@ class Judge:
         self.warnings: list[Warned] = []
         """Of the last approvals, until they are noted: at most one a check and minute."""
 
+    def glance(
+        self, state: State, order: ClientOrderId, strategy: StrategyId, intent: Place
+    ) -> Approved | None:
+        """Approve what is far from every limit; None says nothing: then `judge` is asked."""
+        terms = intent.terms
+        market = state.markets.get(terms.instrument)
+        if (
+            market is None
+            or intent.uses_forecast
+            or not far_from_limits(state, self._wary, market, terms)
+            or not (self._plain or self._is_plain(state, strategy, intent))
+        ):
+            return None
+        return Approved(order, strategy, terms, intent.reason, intent.stop, intent.replaces)
+
     def judge(
         self, state: State, order: ClientOrderId, strategy: StrategyId, intent: Place
     ) -> Approved | Refused:
@@ -45,12 +60,6 @@ class Judge:
         terms = intent.terms
         market = state.markets.get(terms.instrument)
         if market is not None:
-            if (
-                not intent.uses_forecast
-                and far_from_limits(state, self._wary, market, terms)
-                and (self._plain or self._is_plain(state, strategy, intent))
-            ):
-                return Approved(order, strategy, terms, intent.reason, intent.stop, intent.replaces)
             if not terms.price and terms.type is MARKET:
                 terms = market_terms(self.limits, market, terms.side, terms.quantity)
             if self.limits.minimum_times < UNBOUND:
