@@ -1,6 +1,6 @@
 """One instrument as the engine sees it."""
 
-import msgspec
+from dataclasses import dataclass, field
 
 from betatrader.engine.book import OrderBook
 from betatrader.model.ids import InstrumentId
@@ -8,8 +8,13 @@ from betatrader.model.instrument import Instrument
 from betatrader.model.signal import Forecast
 
 
-class Market(msgspec.Struct, gc=False):
-    """One instrument as we see it: top of book, book, last trade, forecast, protective stop."""
+@dataclass(slots=True)
+class Market:
+    """One instrument as we see it: top of book, book, last trade, forecast, protective stop.
+
+    A dataclass, which a snapshot holds in the same form as a Struct: fields of a Struct are set
+    through its own code, and those of this one change with every quote.
+    """
 
     definition: Instrument
     bid: int = 0
@@ -30,7 +35,7 @@ class Market(msgspec.Struct, gc=False):
     held: bool = False
     stop: int = 0
     forecast: Forecast | None = None
-    book: OrderBook = msgspec.field(default_factory=OrderBook)
+    book: OrderBook = field(default_factory=OrderBook)
 
     @property
     def id(self) -> InstrumentId:

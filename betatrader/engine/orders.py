@@ -1,6 +1,6 @@
 """The life of our orders: legal transitions only, each fill counted once."""
 
-import msgspec
+from dataclasses import dataclass, field
 
 from betatrader.engine.today import Today
 from betatrader.model.account import (
@@ -40,14 +40,15 @@ CLOSED_KEPT = 2_000
 """Closed orders remembered, so that late reports still find theirs."""
 
 
-class Orders(msgspec.Struct):
+@dataclass(slots=True)
+class Orders:
     """Open and recently closed orders by client order id."""
 
-    open: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
-    closed: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
-    denied: dict[ClientOrderId, Order] = msgspec.field(default_factory=dict)
+    open: dict[ClientOrderId, Order] = field(default_factory=dict)
+    closed: dict[ClientOrderId, Order] = field(default_factory=dict)
+    denied: dict[ClientOrderId, Order] = field(default_factory=dict)
     """The last that risk refused: apart, so that they push no filled order out of memory."""
-    seen_fills: dict[ClientOrderId, list[str]] = msgspec.field(default_factory=dict)
+    seen_fills: dict[ClientOrderId, list[str]] = field(default_factory=dict)
     forgotten: str = ""
     """The newest order, by epoch and counter, whose trade ids are remembered no more."""
     fills: int = 0
@@ -57,7 +58,7 @@ class Orders(msgspec.Struct):
     cancels: int = 0
     """How many cancels were asked for."""
 
-    today: Today = msgspec.field(default_factory=Today)
+    today: Today = field(default_factory=Today)
 
     @property
     def sent(self) -> int:

@@ -5,9 +5,8 @@ same records again gives the same state. Recovery, standby and dashboard live by
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
-
-import msgspec
 
 from betatrader.engine import bookkeeping, lifecycle, outside
 from betatrader.engine.holdings import Holdings
@@ -38,7 +37,8 @@ UNTOLD_NS = DAY_NS // 24
 ENDED_KEPT = 16  # instruments that have ended and are remembered, for late fills
 
 
-class State(msgspec.Struct):
+@dataclass(slots=True)
+class State:
     """The engine's state. A mutable struct that encodes and decodes as a whole."""
 
     event_sequence: int = 0
@@ -54,21 +54,21 @@ class State(msgspec.Struct):
     account of its own venue; with one, or none named, every instrument belongs to that."""
     several: bool = False
     """Whether there are more than one: kept, since every order asks."""
-    uncompared: list[str] = msgspec.field(default_factory=list)
+    uncompared: list[str] = field(default_factory=list)
     """Accounts whose books are not yet compared with the venue's: no order passes there."""
-    away: list[str] = msgspec.field(default_factory=list)
+    away: list[str] = field(default_factory=list)
     """Accounts whose venue is not reached."""
-    barred: dict[str, str] = msgspec.field(default_factory=dict)
+    barred: dict[str, str] = field(default_factory=dict)
     """Why an account's venue does not serve us from here: only what reduces may leave for it."""
     shut: tuple[str, ...] = ()
     """Those of any kind: kept, since every order asks."""
-    armed_until: dict[str, int] = msgspec.field(default_factory=dict)
+    armed_until: dict[str, int] = field(default_factory=dict)
     """When each dead-man switch runs out, by venue; 0 where it is not armed."""
     confirmed: Limits | None = None
     """The last limits that needed no confirmation, or had it."""
     offered: Limits | None = None
     """Limits that wait for it."""
-    warned: dict[str, int] = msgspec.field(default_factory=dict)
+    warned: dict[str, int] = field(default_factory=dict)
     """When a person was last told that a limit is near, by check."""
     rate_until_ns: int = 0
     rate_from: int = 0
@@ -77,24 +77,24 @@ class State(msgspec.Struct):
     """ACTIVE, and some account open: kept, since strategies ask at every event."""
     swept_ns: int = 0
     """When all that rested was last cancelled."""
-    agreed: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
+    agreed: dict[str, tuple[int, int]] = field(default_factory=dict)
     """When our books were last found equal to a venue's, and the fills by then, by account."""
     doubted_ns: int = 0
     """Since when a loss limit seems reached, and the venue is asked whether our books are right; 0:
     none does."""
-    markets: dict[InstrumentId, Market] = msgspec.field(default_factory=dict)
-    orders: Orders = msgspec.field(default_factory=Orders)
-    portfolio: Portfolio = msgspec.field(default_factory=Portfolio)
-    holdings: Holdings = msgspec.field(default_factory=Holdings)
+    markets: dict[InstrumentId, Market] = field(default_factory=dict)
+    orders: Orders = field(default_factory=Orders)
+    portfolio: Portfolio = field(default_factory=Portfolio)
+    holdings: Holdings = field(default_factory=Holdings)
     equity_high: int = 0
     day: int = 0
     day_equity: int = 0
-    failed: list[StrategyId] = msgspec.field(default_factory=list)
+    failed: list[StrategyId] = field(default_factory=list)
     """Strategies whose own code failed; they are asked no more."""
-    denials: dict[str, int] = msgspec.field(default_factory=dict)
-    aside_cash: dict[str, int] = msgspec.field(default_factory=dict)
+    denials: dict[str, int] = field(default_factory=dict)
+    aside_cash: dict[str, int] = field(default_factory=dict)
     """Cash in each account that is somebody else's: in none of our books."""
-    aside: dict[InstrumentId, int] = msgspec.field(default_factory=dict)
+    aside: dict[InstrumentId, int] = field(default_factory=dict)
     """Shares of that kind."""
 
     def fold(self, record: object) -> None:

@@ -1,11 +1,12 @@
 """What this day (UTC) has used up: the money that bought, and the orders that bought."""
 
-import msgspec
+from dataclasses import dataclass
 
 DAY_NS = 86_400 * 1_000_000_000
 
 
-class Today(msgspec.Struct):
+@dataclass(slots=True)
+class Today:
     """Counts of one day. The clock may lag at an edge: a day that has begun stays begun."""
 
     ends_ns: int = 0

@@ -1,5 +1,6 @@
 """The union of everything that enters the engine, and the one codec of journal, bus and tests."""
 
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgspec
@@ -86,6 +87,10 @@ def _before(value: Any) -> Any:
         if config.array_like:
             return [*([] if config.tag is None else [config.tag]), *kept.values()]
         return kept if config.tag is None else {config.tag_field: config.tag, **kept}
+    if is_dataclass(value):
+        whole = f"{type(value).__module__}.{type(value).__qualname__}"
+        names = [one.name for one in fields(value) if one.name not in ADDED.get(whole, ())]
+        return {name: _before(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {key: _before(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -1,5 +1,6 @@
 """A market maker: quotes inside the spread where it is wide enough, and leans against inventory."""
 
+from dataclasses import dataclass
 from math import sqrt
 
 import msgspec
@@ -45,7 +46,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quiet_before_expiry_seconds: float = 5.0
 
 
-class Quoting(msgspec.Struct, gc=False):
+@dataclass(slots=True)
+class Quoting:
     """What the maker remembers of one instrument: when to look again, and how the mid moves."""
 
     next_ns: int = 0
