@@ -1,5 +1,7 @@
 """The older schema is written until a release confirms the newer; the last two are read."""
 
+from dataclasses import dataclass, is_dataclass
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 
 import msgspec
@@ -45,10 +47,19 @@ class Tagged(msgspec.Struct, tag="tagged"):
     number: int = 1
 
 
+@dataclass(slots=True)
+class Moving:
+    """A table whose fields are set often."""
+
+    number: int = 1
+    added: int = 0
+
+
 @pytest.fixture
 def step(monkeypatch: pytest.MonkeyPatch) -> None:
     """This version has a schema of its own, which added two fields; the one before is read."""
-    grown = {f"{kind.__module__}.{kind.__qualname__}": ("added",) for kind in (Bare, Grown)}
+    kinds = (Bare, Grown, Moving)
+    grown = {f"{kind.__module__}.{kind.__qualname__}": ("added",) for kind in kinds}
     monkeypatch.setattr(event, "ADDED", grown)
     monkeypatch.setattr(schema, "OLDEST_SCHEMA", OLDER)
 
@@ -64,6 +75,9 @@ def test_what_a_schema_added_is_left_out_of_the_one_before(step: None) -> None:
     assert encode_as(one, SCHEMA_VERSION) == encode(one)
     back = msgspec.msgpack.decode(encode_as(one, OLDER), type=Grown)
     assert back == Grown(1, Bare(["a"]), {"b": Bare(["c"])})
+    moving = encode_as([Moving(2, 3)], OLDER)
+    assert msgspec.msgpack.decode(moving) == [{"number": 2}]
+    assert msgspec.msgpack.decode(moving, type=list[Moving]) == [Moving(2)]
 
 
 def test_all_else_stays_as_it_is_to_the_byte(step: None) -> None:
@@ -81,6 +95,10 @@ def test_what_a_schema_added_stands_at_the_end_and_has_a_default() -> None:
     for name, fields in event.ADDED.items():
         module, _, kind = name.rpartition(".")
         found = getattr(__import__(module, fromlist=[kind]), kind)
+        if is_dataclass(found):
+            names = tuple(one.name for one in dataclass_fields(found))
+            assert names[-len(fields) :] == fields
+            continue
         assert found.__struct_fields__[-len(fields) :] == fields
         assert msgspec.NODEFAULT not in found.__struct_defaults__[-len(fields) :]
 
