@@ -32,8 +32,8 @@ NEXT: tuple[Change, ...] = (
     ),
     (
         "engine/state.py",
-        "    denials: dict[str, int] = msgspec.field(default_factory=dict)\n",
-        f"    denials: dict[str, int] = msgspec.field(default_factory=dict)\n    {MARK}: int = 0\n",
+        "    denials: dict[str, int] = field(default_factory=dict)\n",
+        f"    denials: dict[str, int] = field(default_factory=dict)\n    {MARK}: int = 0\n",
     ),
     (
         "engine/engine.py",
