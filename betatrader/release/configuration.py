@@ -3,6 +3,7 @@
 import importlib
 import re
 import subprocess
+import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from betatrader.model.errors import ConfigurationError, RefusedError, UsageError
 from betatrader.release.apps import APPS, ORDER, Image
 from betatrader.release.record import Record
 
+PACKAGE = "betatrader"
 GIT_S = 20.0
 _HASH = re.compile(r"[0-9a-f]{7,64}")
 SCHEMA_FILE = "betatrader/model/event.py"
@@ -230,6 +232,31 @@ def unpack(project: Path, revision: str, part: str, folder: Path) -> bool:
     except (OSError, BadZipFile):
         return False
     return True
+
+
+def asked(project: Path, revision: str, part: str, words: str, given: str = "") -> str | None:
+    """What the code of a revision prints that runs these words of Python; None where git does not
+    have it, it has no such `part` (a file of the package), or it fails. `given` is its stdin."""
+    with tempfile.TemporaryDirectory(prefix="betatrader-code-") as folder:
+        code = Path(folder)
+        if not revision or not unpack(project, revision, PACKAGE, code):
+            return None
+        if not (code / part).is_file():  # this version's own would answer in its stead
+            return None
+        try:
+            done = subprocess.run(  # noqa: S603  our own code, of a tag that is to be deployed
+                [sys.executable, "-B", "-c", words],
+                cwd=folder,  # which is where it imports from first
+                env={},
+                input=given,
+                capture_output=True,
+                text=True,
+                timeout=GIT_S,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError, ValueError):
+            return None
+    return done.stdout
 
 
 def _git(project: Path, *arguments: str, errors: str = "replace") -> str:

@@ -6,9 +6,6 @@ work, and only then be taken back. What it needs is what the code of its tag say
 """
 
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,7 +17,6 @@ from betatrader.release.apps import Image, apps_of
 from betatrader.release.releasing import Setup
 from betatrader.store.connection import Client
 
-PACKAGE = "betatrader"
 RIGHTS_FILE = "betatrader/store/acl.py"
 PRINT = (
     "from betatrader.model.secret import Secret; from betatrader.store import acl; "
@@ -64,25 +60,10 @@ async def check(setup: Setup, kind: str, image: Image, revision: str) -> None:
 
 def needed(project: Path, revision: str) -> dict[str, Rights] | None:
     """Of each user, by the code of a revision; None where git does not have it, or it says none."""
-    with tempfile.TemporaryDirectory(prefix="betatrader-code-") as folder:
-        code = Path(folder)
-        if not revision or not configuration.unpack(project, revision, PACKAGE, code):
-            return None
-        if not (code / RIGHTS_FILE).is_file():  # this version's own would answer in its stead
-            return None
-        try:
-            done = subprocess.run(  # noqa: S603  our own code, of a tag that is to be deployed
-                [sys.executable, "-B", "-c", PRINT],
-                cwd=folder,  # which is where it imports from first
-                env={},
-                capture_output=True,
-                text=True,
-                timeout=configuration.GIT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines() if "(" in line]
+    told = configuration.asked(project, revision, RIGHTS_FILE, PRINT)
+    if told is None:
+        return None
+    lines = [line.split(maxsplit=2) for line in told.splitlines() if "(" in line]
     return {name: of_rules(rules) for _, name, rules in lines} or None
 
 

@@ -6,9 +6,7 @@ code of the version's tag, from git, since another version has other settings.
 """
 
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +18,6 @@ from betatrader.release import configuration
 from betatrader.release.apps import ORDER, Image
 from betatrader.release.configuration import Files
 
-PACKAGE = "betatrader"
 OWN_FILE = "betatrader/release/settings.py"
 READ = "from betatrader.release import settings; settings.answer()"
 _VARIABLE = "environment "
@@ -60,28 +57,14 @@ def check(
 def of_version(project: Path, files: Files) -> list[Wrong] | None:
     """What the code of the files' own revision finds; None where git does not have it, or it is
     older than this question."""
-    with tempfile.TemporaryDirectory(prefix="betatrader-code-") as folder:
-        code = Path(folder)
-        if not files.revision:
-            return None
-        if not configuration.unpack(project, files.revision, PACKAGE, code):
-            return None
-        if not (code / OWN_FILE).is_file():  # this version's own would answer in its stead
-            return None
-        try:
-            done = subprocess.run(  # noqa: S603  our own code, of a tag that is to be deployed
-                [sys.executable, "-B", "-c", READ],
-                cwd=folder,  # which is where it imports from first
-                env={},
-                input=json.dumps(_environments(files.text)),
-                capture_output=True,
-                text=True,
-                timeout=configuration.GIT_S,
-                check=True,
-            )
-            return [Wrong(*map(str, one)) for one in json.loads(done.stdout)]
-        except (OSError, subprocess.SubprocessError, ValueError, TypeError):
-            return None
+    given = json.dumps(_environments(files.text))
+    told = configuration.asked(project, files.revision, OWN_FILE, READ, given)
+    if told is None:
+        return None
+    try:
+        return [Wrong(*map(str, one)) for one in json.loads(told)]
+    except (ValueError, TypeError):
+        return None
 
 
 def answer() -> None:
